@@ -1,0 +1,180 @@
+//! The command line, with a bound on everything: an instrument must not become an accident.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Open-loop load for Admit on this machine. Latency counts from the intended start of each request.
+#[derive(Parser, Debug)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub scenario: Scenario,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Common {
+    /// Where the demo runs: written by `./dev up`. Every address in it must be loopback.
+    #[arg(long, global = true, default_value = ".run/demo.json")]
+    pub demo: PathBuf,
+    /// Arrivals per second (each scenario has its own default).
+    #[arg(long, global = true, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub rate: Option<u32>,
+    /// Measured seconds, after the warm-up.
+    #[arg(long, global = true, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub seconds: Option<u32>,
+    /// Seconds at the same rate that are not measured.
+    #[arg(long, global = true, value_parser = clap::value_parser!(u32).range(0..=60))]
+    pub warmup: Option<u32>,
+    /// Connections per pool at most; a request that finds none free waits, and its latency counts on.
+    #[arg(long, global = true, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub connections: Option<u32>,
+    /// Random (Poisson) arrivals instead of even ones.
+    #[arg(long, global = true)]
+    pub poisson: bool,
+    /// Milliseconds until a call counts as a timeout, its wait for a connection included.
+    #[arg(long, global = true, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub timeout_ms: u64,
+    /// Write everything to this file as JSON too.
+    #[arg(long, global = true)]
+    pub json: Option<PathBuf>,
+    /// The invariants swept after every run that writes.
+    #[arg(long, global = true, default_value = "sql/invariants.sql")]
+    pub invariants: PathBuf,
+    /// Prefix of Admit's keys in Redis (ADMIT_REDIS_PREFIX).
+    #[arg(long, global = true, default_value = "admit")]
+    pub redis_prefix: String,
+    /// Product to buy instead of the scenario's own choice.
+    #[arg(long, global = true)]
+    pub product_id: Option<String>,
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub enum Scenario {
+    /// Durable holds on one hot product.
+    Holds,
+    /// Search for the highest rate of holds that is sustained.
+    HoldsMax(HoldsMax),
+    /// Whole purchases: hold, initialize, pay at the simulator, confirm, tickets.
+    Full(Full),
+    /// The product list.
+    Products(Products),
+    /// Holds on bbb alone, then beside a flood on aaa.
+    Fair(Fair),
+    /// Everybody at once for the last places of one slot.
+    LastPlaces(LastPlaces),
+    /// Entrance scans beside a sale.
+    Scans(Scans),
+    /// Resident memory of each instance, now.
+    Memory,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct HoldsMax {
+    /// A step is broken when the p99 of successes is above this.
+    #[arg(long, default_value_t = 50.0)]
+    pub p99_limit_ms: f64,
+    /// A step is broken when less than this share of the offered rate succeeded in time.
+    #[arg(long, default_value_t = 0.98)]
+    pub min_share: f64,
+    /// Growth from step to step while nothing breaks.
+    #[arg(long, default_value_t = 1.4)]
+    pub growth: f64,
+    /// Seconds the answer has to be sustained at the end.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=300))]
+    pub sustain: u32,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Full {
+    /// Tickets per order.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub quantity: u32,
+    /// Exhibition to buy from.
+    #[arg(long, default_value = "aaa")]
+    pub exhibition: String,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Products {
+    /// Closed loop: as many as the server answers, with --connections visitors. Finds the ceiling, hides stalls.
+    #[arg(long)]
+    pub closed: bool,
+    /// Exhibition to list.
+    #[arg(long, default_value = "aaa")]
+    pub exhibition: String,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Fair {
+    /// Holds per second offered on aaa beside the visitors of bbb.
+    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub flood: u32,
+    /// Connections of the flood.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub flood_connections: u32,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct LastPlaces {
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub buyers: u32,
+    /// The slot to race for.
+    #[arg(long)]
+    pub slot_id: Option<String>,
+    /// Race for exactly this many places: the smallest slot with as many is bought down to them first.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    pub places: Option<i64>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Scans {
+    /// Holds per second offered beside the scans; 0 for none.
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(0..=200_000))]
+    pub beside_holds: u32,
+    /// Tickets per order when the tickets are bought beforehand; lowered if the server refuses.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub per_order: u32,
+    /// Gates the scans are spread over.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub gates: u32,
+}
+
+impl Common {
+    pub fn rate_or(&self, default: u32) -> f64 {
+        f64::from(self.rate.unwrap_or(default))
+    }
+
+    pub fn seconds_or(&self, default: u32) -> f64 {
+        f64::from(self.seconds.unwrap_or(default))
+    }
+
+    pub fn warmup_or(&self, default: u32) -> f64 {
+        f64::from(self.warmup.unwrap_or(default))
+    }
+
+    pub fn connections_or(&self, default: u32) -> usize {
+        self.connections.unwrap_or(default) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_stand_before_or_after_the_scenario_and_are_bounded() {
+        let read = |line: &str| Cli::try_parse_from(line.split(' '));
+        let cli = read("loadtest --demo x.json holds --rate 8000 --seconds 30").unwrap();
+        assert_eq!(
+            (cli.common.rate, cli.common.seconds),
+            (Some(8_000), Some(30))
+        );
+        assert!(read("loadtest holds --seconds 601").is_err());
+        assert!(read("loadtest holds --rate 0").is_err());
+        assert!(read("loadtest last-places --buyers 100001").is_err());
+        assert!(read("loadtest scans --beside-holds 0").is_ok());
+    }
+}

@@ -1,0 +1,29 @@
+//! One file per run; each decides its load and its promises, and leaves the rest to the context.
+
+mod fair;
+mod full;
+mod holds;
+mod holds_max;
+mod last_places;
+mod memory;
+mod prepare;
+mod products;
+mod scans;
+
+use crate::Failure;
+use crate::cli::{Cli, Scenario};
+use crate::report::Report;
+
+pub async fn run(cli: Cli) -> Result<Report, Failure> {
+    let common = cli.common;
+    match cli.scenario {
+        Scenario::Holds => holds::run(common).await,
+        Scenario::HoldsMax(limits) => holds_max::run(common, limits).await,
+        Scenario::Full(options) => full::run(common, options).await,
+        Scenario::Products(options) => products::run(common, options).await,
+        Scenario::Fair(options) => fair::run(common, options).await,
+        Scenario::LastPlaces(options) => last_places::run(common, options).await,
+        Scenario::Scans(options) => scans::run(common, options).await,
+        Scenario::Memory => memory::run(common).await,
+    }
+}

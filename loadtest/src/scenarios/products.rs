@@ -1,0 +1,92 @@
+//! The product list through nginx: by arrivals, or (`--closed`) as fast as it goes.
+
+use std::sync::Arc;
+
+use crate::Failure;
+use crate::catalogue;
+use crate::cli::{Common, Products};
+use crate::context::Context;
+use crate::cpu;
+use crate::engine::{self, Window};
+use crate::report::{Arrivals, Phase, Report};
+use crate::tally::Outcome;
+
+const RATE: u32 = 10_000;
+const SECONDS: u32 = 15;
+const WARMUP: u32 = 3;
+/// More visitors than this only lengthen the queue of a two-core machine.
+const CONNECTIONS_CLOSED: u32 = 64;
+const CONNECTIONS_OPEN: u32 = 256;
+
+pub async fn run(common: Common, options: Products) -> Result<Report, Failure> {
+    let (rate, seconds, warmup) = (
+        common.rate_or(RATE),
+        common.seconds_or(SECONDS),
+        common.warmup_or(WARMUP),
+    );
+    let default = if options.closed {
+        CONNECTIONS_CLOSED
+    } else {
+        CONNECTIONS_OPEN
+    };
+    let connections = common.connections_or(default);
+    let mut context = Context::open(common, false).await?;
+    let shop = context.shop(connections)?;
+    let listed = catalogue::products(&shop.site, &options.exhibition)
+        .await?
+        .len();
+    context
+        .notes
+        .push(format!("{} lists {listed} products", options.exhibition));
+    context.require("the list has products", listed > 0, format!("{listed}"));
+    let request = Arc::new(shop.site.get(
+        &format!("/api/exhibitions/{}/products", options.exhibition),
+        &[],
+    ));
+    let seen = Arc::clone(&shop);
+    let visit = move || {
+        let (shop, request) = (Arc::clone(&seen), Arc::clone(&request));
+        async move {
+            shop.site
+                .call(&request, judge)
+                .await
+                .unwrap_or_else(Outcome::from)
+        }
+    };
+    let window = Window::soon(warmup, seconds);
+    let phase = if options.closed {
+        eprintln!(
+            "products: {connections} visitors for {seconds:.0} s after {warmup:.0} s of warm-up"
+        );
+        let (recorder, cpu, ()) = tokio::join!(
+            engine::closed_loop(window, connections, visit),
+            cpu::over(window),
+            context.forget_warmup(&shop, window)
+        );
+        let mut phase = Phase::new(
+            "products",
+            Arrivals::Closed,
+            &recorder,
+            &shop.site.take_waits(),
+        );
+        context.finish_phase(&mut phase, &shop);
+        phase.cpu = cpu;
+        phase
+    } else {
+        context
+            .open_phase("products", &shop, window, rate, visit)
+            .await
+    };
+    context.phases.push(phase);
+    context.require_winners();
+    Ok(context.close("products").await)
+}
+
+/// The whole list was parsed once beforehand; here its beginning and end have to be there.
+fn judge(status: u16, body: &[u8]) -> Outcome {
+    match status {
+        200 if body.starts_with(b"{") && body.trim_ascii_end().ends_with(b"}") => Outcome::Success,
+        200 => Outcome::Refused("200 that is not a list".into()),
+        _ => Outcome::of_problem(status, body),
+    }
+}

@@ -1,0 +1,112 @@
+-- The invariants of Admit. Each query returns one row per violation and nothing when all is well. Run in one
+-- repeatable-read snapshot after every test, after every load run, and by the audit worker.
+
+-- invariant: stock rows are never oversold
+select id, total, held, sold from stock where held < 0 or sold < 0 or held + sold > total;
+
+-- invariant: held places equal the open orders
+with open_lines as (
+    select p.stock_id, i.quantity
+      from orders o join order_items i on i.order_id = o.id join products p on p.id = i.product_id
+     where o.state in ('held', 'confirming', 'awaiting_deposit')
+    union all
+    select s.stock_id, i.quantity
+      from orders o join order_items i on i.order_id = o.id join slots s on s.id = o.slot_id
+      join products p on p.id = i.product_id and p.dated
+     where o.state in ('held', 'confirming', 'awaiting_deposit')
+), want as (select stock_id, sum(quantity) as places from open_lines group by stock_id)
+select s.id as stock_id, s.held, coalesce(w.places, 0) as should_be
+  from stock s left join want w on w.stock_id = s.id
+ where s.held <> coalesce(w.places, 0);
+
+-- invariant: sold places equal the valid tickets
+with taken as (
+    select p.stock_id, count(*) as places from tickets t join products p on p.id = t.product_id
+     where t.state in ('valid', 'blocked') group by p.stock_id
+    union all
+    select s.stock_id, count(*) from tickets t join slots s on s.id = t.slot_id
+     where t.state in ('valid', 'blocked') group by s.stock_id
+)
+select s.id as stock_id, s.sold, coalesce(t.places, 0) as should_be
+  from stock s left join taken t on t.stock_id = s.id
+ where s.sold <> coalesce(t.places, 0);
+
+-- invariant: one epoch per exhibition
+select exhibition_id, count(distinct epoch) from stock group by exhibition_id having count(distinct epoch) > 1;
+
+-- invariant: every order has its items, its contact and its first event
+select o.id, o.number from orders o
+ where not exists (select from order_items i where i.order_id = o.id)
+    or not exists (select from contacts c where c.order_id = o.id)
+    or not exists (select from order_events e where e.order_id = o.id and e.to_state = 'held');
+
+-- invariant: order rows point at what exists
+select o.id from orders o left join exhibitions e on e.id = o.exhibition_id left join slots s on s.id = o.slot_id
+ where e.id is null or (o.slot_id is not null and (s.id is null or s.exhibition_id <> o.exhibition_id))
+union all
+select i.order_id from order_items i left join orders o on o.id = i.order_id left join products p on p.id = i.product_id
+ where o.id is null or p.id is null or p.exhibition_id <> o.exhibition_id or (p.dated and o.slot_id is null);
+
+-- invariant: an order costs what its items cost
+select o.id, o.total_won, sum(i.quantity * i.unit_won) as should_be
+  from orders o join order_items i on i.order_id = o.id
+ group by o.id having o.total_won <> sum(i.quantity * i.unit_won);
+
+-- invariant: captured minus refunded equals the price of what is kept
+with money as (
+    select order_id, sum(amount_won - refunded_won) filter (where state = 'accepted') as kept from attempts group by order_id
+), refunding as (
+    select order_id, sum(amount_won) as places from refunds where state <> 'done' group by order_id
+)
+select o.id, o.number, o.state, o.total_won, coalesce(m.kept, 0) as kept
+  from orders o left join money m on m.order_id = o.id left join refunding r on r.order_id = o.id
+ where coalesce(m.kept, 0) - coalesce(r.places, 0) <> case when o.state = 'paid' then o.total_won else 0 end
+   and o.state not in ('partially_refunded', 'awaiting_deposit');
+
+-- invariant: refunds done equal what the attempts say was refunded
+select a.id, a.refunded_won, coalesce(sum(r.amount_won) filter (where r.state = 'done'), 0) as should_be
+  from attempts a left join refunds r on r.attempt_id = a.id
+ group by a.id having a.refunded_won <> coalesce(sum(r.amount_won) filter (where r.state = 'done'), 0);
+
+-- invariant: paid orders have one valid ticket per place, others none
+select o.id, o.number, o.state, t.valid, i.places
+  from orders o
+  cross join lateral (select coalesce(sum(quantity), 0) as places from order_items where order_id = o.id) i
+  cross join lateral (select count(*) filter (where state in ('valid', 'blocked')) as valid from tickets where order_id = o.id) t
+ where t.valid <> case when o.state = 'paid' then i.places else 0 end and o.state <> 'partially_refunded';
+
+-- invariant: a paid order names the attempt that paid it
+select o.id, o.number from orders o left join attempts a on a.id = o.paid_attempt_id
+ where o.state = 'paid' and o.total_won > 0 and (a.id is null or a.state <> 'accepted' or a.order_id <> o.id);
+
+-- invariant: an order that is confirming has exactly one attempt in flight
+select o.id, o.number, o.state from orders o
+ where (o.state = 'confirming') <> exists (select from attempts a where a.order_id = o.id and a.state in ('sent', 'unknown'))
+   and o.state in ('held', 'confirming');
+
+-- invariant: a ticket is admitted at most once
+select ticket_id, count(*) from scans where allowed group by ticket_id having count(*) > 1
+union all
+select t.id, 1 from tickets t left join scans s on s.id = t.used_scan_id
+ where t.used_scan_id is not null and (s.id is null or not s.allowed or s.ticket_id <> t.id);
+
+-- invariant: nobody exceeds the per-person limit
+with used as (
+    select exhibition_id, person_key, sum(person_places) as places,
+           count(*) filter (where state in ('held', 'confirming', 'awaiting_deposit')) as open_holds
+      from orders
+     where person_counted and state in ('held', 'confirming', 'awaiting_deposit', 'paid', 'partially_refunded')
+     group by exhibition_id, person_key
+)
+select coalesce(u.exhibition_id, c.exhibition_id) as exhibition_id, c.allowed, c.used, u.places, c.open_holds, u.open_holds as should_be
+  from used u full join person_counters c using (exhibition_id, person_key)
+ where coalesce(u.places, 0) <> coalesce(c.used, 0) or coalesce(u.open_holds, 0) <> coalesce(c.open_holds, 0)
+    or c.used > c.allowed;
+
+-- invariant: every change of state has its event
+select o.id, o.number, o.state from orders o
+ where o.state <> (select e.to_state from order_events e
+                    where e.order_id = o.id and e.to_state is not null order by e.id desc limit 1);
+
+-- invariant: no personal data in the history
+select id from order_events where cause ~ '[0-9]{8,}' or actor ~ '@';

@@ -1,0 +1,202 @@
+//! Access tokens: a JWT for 15 minutes, checked without asking anybody.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::Role;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::platform::http::extract::bearer;
+
+/// Short enough that disabling a user matters, long enough that a scanner seldom refreshes. [seconds]
+pub const ACCESS_S: i64 = 15 * 60;
+/// Clocks of two instances may differ by this much. [seconds]
+const LEEWAY_S: i64 = 5;
+const ISSUER: &str = "admit";
+const AUDIENCE: &str = "staff";
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    name: String,
+    role: Role,
+    exh: Vec<i32>,
+    iat: i64,
+    exp: i64,
+    iss: String,
+    aud: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exhibitions {
+    All,
+    Of(Vec<i32>),
+}
+
+/// Somebody who signed in. A handler that takes one is for staff only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaffUser {
+    pub id: i32,
+    pub name: String,
+    pub role: Role,
+    pub exhibitions: Exhibitions,
+}
+
+impl StaffUser {
+    pub fn may_enter(&self, exhibition_id: i32) -> bool {
+        match &self.exhibitions {
+            Exhibitions::All => true,
+            Exhibitions::Of(ids) => ids.contains(&exhibition_id),
+        }
+    }
+
+    /// The exhibition that what cannot be placed is written down under; 0: none.
+    pub fn home(&self) -> i32 {
+        match &self.exhibitions {
+            Exhibitions::All => 0,
+            Exhibitions::Of(ids) => ids.first().copied().unwrap_or(0),
+        }
+    }
+}
+
+pub fn issue(key: &[u8], user: &StaffUser, now: Timestamp) -> Result<String> {
+    let claims = Claims {
+        sub: user.id.to_string(),
+        name: user.name.clone(),
+        role: user.role,
+        exh: match &user.exhibitions {
+            Exhibitions::All => Vec::new(),
+            Exhibitions::Of(ids) => ids.clone(),
+        },
+        iat: now.as_second(),
+        exp: now.as_second() + ACCESS_S,
+        iss: ISSUER.to_owned(),
+        aud: AUDIENCE.to_owned(),
+    };
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(key)).map_err(Error::bug)
+}
+
+pub fn read(key: &[u8], token: &str, now: Timestamp) -> Result<StaffUser> {
+    let invalid = |why: &dyn std::fmt::Display| Error::unauthenticated("auth.invalid_token").because(why);
+    // The one algorithm we sign with; what the token's header says of itself is only compared with it.
+    let mut rules = Validation::new(Algorithm::HS256);
+    rules.set_issuer(&[ISSUER]);
+    rules.set_audience(&[AUDIENCE]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    // The library reads the system's clock; ours is the injected one, below.
+    rules.validate_exp = false;
+    let claims = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(key), &rules)
+        .map_err(|e| invalid(&e))?
+        .claims;
+    if claims.exp.saturating_add(LEEWAY_S) <= now.as_second() {
+        return Err(Error::unauthenticated("auth.expired_token"));
+    }
+    let id = claims.sub.parse().map_err(|e| invalid(&e))?;
+    let exhibitions = if claims.role == Role::SuperAdmin { Exhibitions::All } else { Exhibitions::Of(claims.exh) };
+    Ok(StaffUser { id, name: claims.name, role: claims.role, exhibitions })
+}
+
+impl FromRequestParts<App> for StaffUser {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<StaffUser> {
+        if !parts.headers.contains_key(axum::http::header::AUTHORIZATION) {
+            return Err(Error::unauthenticated("auth.required"));
+        }
+        let token = bearer(&parts.headers).ok_or_else(|| Error::unauthenticated("auth.invalid_token"))?;
+        read(app.secrets.access_token_key(), token, app.clock.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_second(s).unwrap()
+    }
+
+    fn staff() -> StaffUser {
+        StaffUser { id: 3, name: "gate".into(), role: Role::Staff, exhibitions: Exhibitions::Of(vec![4, 9]) }
+    }
+
+    fn code(token: &str, now_s: i64) -> &'static str {
+        read(&KEY, token, at(now_s)).unwrap_err().code
+    }
+
+    fn signed(algorithm: Algorithm, claims: &serde_json::Value) -> String {
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(&KEY)).unwrap()
+    }
+
+    fn good_claims() -> serde_json::Value {
+        json!({"sub": "3", "name": "gate", "role": "staff", "exh": [4], "iat": 0, "exp": 900, "iss": "admit", "aud": "staff"})
+    }
+
+    #[test]
+    fn a_token_says_who_until_it_ends() {
+        let token = issue(&KEY, &staff(), at(1_000)).unwrap();
+        assert_eq!(read(&KEY, &token, at(1_000 + ACCESS_S)).unwrap(), staff());
+        assert_eq!(code(&token, 1_000 + ACCESS_S + LEEWAY_S), "auth.expired_token");
+        assert!(staff().may_enter(9) && !staff().may_enter(1));
+        let boss = StaffUser { role: Role::SuperAdmin, exhibitions: Exhibitions::All, ..staff() };
+        let read = read(&KEY, &issue(&KEY, &boss, at(0)).unwrap(), at(0)).unwrap();
+        assert!(read.may_enter(1) && read == boss);
+        assert_eq!((staff().home(), boss.home()), (4, 0));
+    }
+
+    #[test]
+    fn forgeries_are_invalid() {
+        assert!(read(&KEY, &signed(Algorithm::HS256, &good_claims()), at(1)).is_ok());
+        assert_eq!(code(&issue(&[8; 32], &staff(), at(0)).unwrap(), 0), "auth.invalid_token");
+        assert_eq!(code(&signed(Algorithm::HS512, &good_claims()), 0), "auth.invalid_token");
+        for (field, value) in [
+            ("aud", json!("visitors")), ("iss", json!("other")), ("sub", json!("x")), ("role", json!("king")),
+            ("exp", json!("soon")), ("exh", json!(["*"])), ("aud", json!(null)),
+        ] {
+            let mut claims = good_claims();
+            claims[field] = value;
+            assert_eq!(code(&signed(Algorithm::HS256, &claims), 0), "auth.invalid_token", "{field}");
+        }
+        for field in ["aud", "iss", "exp", "sub"] {
+            let mut claims = good_claims();
+            claims.as_object_mut().unwrap().remove(field);
+            assert_eq!(code(&signed(Algorithm::HS256, &claims), 0), "auth.invalid_token", "without {field}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_a_signature_is_invalid() {
+        let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        for alg in ["none", "None", "NONE", "RS256", "EdDSA", "x"] {
+            let token = format!("{}.{}.", part(json!({"alg": alg, "typ": "JWT"})), part(good_claims()));
+            assert_eq!(code(&token, 0), "auth.invalid_token", "{alg}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_invalid(text in "\\PC{0,300}") {
+            prop_assert_eq!(code(&text, 0), "auth.invalid_token");
+        }
+
+        #[test]
+        fn a_changed_character_is_invalid(at_char in 0..200usize, to in "[A-Za-z0-9_.-]") {
+            let token = issue(&KEY, &staff(), at(0)).unwrap();
+            let mut changed = token.clone();
+            let at_char = at_char % token.len();
+            changed.replace_range(at_char..=at_char, &to);
+            // The last character of a part may carry unused bits, which strict decoders refuse as well.
+            prop_assert!(changed == token || read(&KEY, &changed, at(0)).is_err());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Signing in, staying signed in, signing out.
+
+use axum::extract::State as AppState;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::access::ACCESS_S;
+use super::password::PASSWORD_BYTES_MAX;
+use super::sign_in::{self, Session};
+use super::{Role, refresh};
+use crate::app::App;
+use crate::error::{Error, FieldError, Result};
+use crate::platform::http::{ClientAddress, Json};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(login)).routes(routes!(renew)).routes(routes!(logout))
+}
+
+const USERNAME_BYTES_MAX: usize = 128;
+
+#[derive(Deserialize, ToSchema)]
+struct LoginAsk {
+    username: String,
+    password: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct RefreshAsk {
+    refresh_token: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SessionShown {
+    /// Send as `Authorization: Bearer …`.
+    access_token: String,
+    token_type: &'static str,
+    /// [seconds]
+    expires_in: i64,
+    /// Good for one refresh within 30 days.
+    refresh_token: String,
+    username: String,
+    role: Role,
+    /// Codes of the exhibitions the user belongs to; for a super admin all.
+    exhibitions: Vec<String>,
+}
+
+fn shown(session: Session) -> Response {
+    let body = SessionShown {
+        access_token: session.access_token,
+        token_type: "Bearer",
+        expires_in: ACCESS_S,
+        refresh_token: session.refresh_token,
+        username: session.user.username,
+        role: session.user.role,
+        exhibitions: session.user.exhibition_codes,
+    };
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response()
+}
+
+impl LoginAsk {
+    fn check(&self) -> Result<()> {
+        let field = |name: &str, value: &str, bytes_max: usize| {
+            let code = if value.is_empty() {
+                "required"
+            } else if value.len() > bytes_max {
+                "too_long"
+            } else {
+                return None;
+            };
+            Some(FieldError { field: name.to_owned(), code })
+        };
+        let errors: Vec<FieldError> = [
+            field("username", &self.username, USERNAME_BYTES_MAX),
+            field("password", &self.password, PASSWORD_BYTES_MAX),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if errors.is_empty() { Ok(()) } else { Err(Error::fields(errors)) }
+    }
+}
+
+/// Signs in.
+#[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginAsk,
+    responses((status = 200, body = SessionShown), (status = 401, description = "auth.invalid_credentials"),
+        (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many")))]
+async fn login(AppState(app): AppState<App>, caller: ClientAddress, Json(ask): Json<LoginAsk>) -> Result<Response> {
+    ask.check()?;
+    Ok(shown(sign_in::sign_in(&app, caller, &ask.username, &ask.password).await?))
+}
+
+/// Spends a refresh token for new tokens.
+///
+/// A token that was spent before ends every token of its sign-in.
+#[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", request_body = RefreshAsk,
+    responses((status = 200, body = SessionShown),
+        (status = 401, description = "auth.invalid_token, auth.expired_token")))]
+async fn renew(AppState(app): AppState<App>, Json(ask): Json<RefreshAsk>) -> Result<Response> {
+    Ok(shown(sign_in::renew(&app, &ask.refresh_token).await?))
+}
+
+/// Signs out: ends every refresh token of this sign-in. The access token ends by itself within 15 minutes.
+#[utoipa::path(post, path = "/api/auth/logout", tag = "auth", request_body = RefreshAsk,
+    responses((status = 204, description = "signed out, or never signed in")))]
+async fn logout(AppState(app): AppState<App>, Json(ask): Json<RefreshAsk>) -> Result<StatusCode> {
+    refresh::end(&app, &ask.refresh_token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

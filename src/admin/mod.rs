@@ -1,0 +1,46 @@
+//! Admin: who may sign in, and as what.
+//!
+//! Owns `admin_users`, their exhibitions and refresh tokens. Promises that a password is never stored, that an unknown
+//! name and a wrong password cannot be told apart, and that a stolen refresh token ends its own family on its second
+//! use. Refuses to keep sessions: an access token is believed until it ends, 15 minutes after it was given. A user
+//! who is disabled therefore keeps at most those 15 minutes; the next refresh is refused.
+
+pub mod access;
+pub mod api;
+pub mod password;
+pub mod pg;
+pub mod refresh;
+pub mod sign_in;
+pub mod users;
+
+pub use access::{Exhibitions, StaffUser};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, every exhibition.
+    SuperAdmin,
+    /// Runs the exhibitions it belongs to.
+    Admin,
+    /// Scans at the exhibitions it belongs to.
+    Staff,
+}
+
+impl Role {
+    pub const ALL: [Role; 3] = [Role::SuperAdmin, Role::Admin, Role::Staff];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::SuperAdmin => "super_admin",
+            Role::Admin => "admin",
+            Role::Staff => "staff",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+}

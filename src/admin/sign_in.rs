@@ -1,0 +1,79 @@
+//! Signing in with name and password.
+
+use super::access::{Exhibitions, StaffUser};
+use super::pg::{self, UserRow};
+use super::users::is_username;
+use super::{Role, access, refresh};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::platform::http::ClientAddress;
+use crate::platform::secrets::{Purpose, hex};
+
+/// Tries on one name from everywhere, in multiples of what one address has: enough that a stranger who guesses does
+/// not lock the owner out, few enough that guessing is hopeless.
+const ALL_ADDRESSES_FACTOR: u32 = 10;
+
+/// What a signed-in user gets.
+pub struct Session {
+    pub user: UserRow,
+    pub access_token: String,
+    pub refresh_token: String,
+}
+
+fn staff(user: &UserRow) -> StaffUser {
+    let exhibitions = match user.role {
+        Role::SuperAdmin => Exhibitions::All,
+        Role::Admin | Role::Staff => Exhibitions::Of(user.exhibition_ids.clone()),
+    };
+    StaffUser { id: user.id, name: user.username.clone(), role: user.role, exhibitions }
+}
+
+fn session(app: &App, user: UserRow, refresh_token: String) -> Result<Session> {
+    let access_token = access::issue(app.secrets.access_token_key(), &staff(&user), app.clock.now())?;
+    Ok(Session { user, access_token, refresh_token })
+}
+
+async fn check_rate(app: &App, caller: ClientAddress, username: &str) -> Result<()> {
+    if caller.exempt {
+        return Ok(());
+    }
+    let per_minute = app.settings.logins_per_minute;
+    let who = |parts: &[&[u8]]| hex(&app.secrets.mac(Purpose::IdempotencyKey, parts)[..16]);
+    let here = who(&[b"login", username.as_bytes(), caller.address.to_string().as_bytes()]);
+    let anywhere = who(&[b"login", username.as_bytes()]);
+    let now_ms = app.clock.now_ms();
+    for (who, limit) in [(here, per_minute), (anywhere, per_minute.saturating_mul(ALL_ADDRESSES_FACTOR))] {
+        if let Some(wait) = app.redis.rate_limit("login", &who, limit, now_ms).await {
+            return Err(Error::too_many("auth.too_many", wait));
+        }
+    }
+    Ok(())
+}
+
+/// One answer and one amount of work for an unknown name, a disabled user and a wrong password.
+pub async fn sign_in(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<Session> {
+    let username = username.trim().to_lowercase();
+    check_rate(app, caller, &username).await?;
+    let refused = || Error::unauthenticated("auth.invalid_credentials");
+    let client = app.pg.get().await?;
+    // What cannot be a name is not looked up; Postgres would refuse some of it.
+    let user = if is_username(&username) { pg::by_name(&client, &username).await? } else { None };
+    // Not held while the password is being checked.
+    drop(client);
+    let Some(user) = user else {
+        app.passwords.verify_nobody(password).await?;
+        return Err(refused());
+    };
+    if !app.passwords.verify(password, &user.password_hash).await? || user.disabled {
+        return Err(refused());
+    }
+    let client = app.pg.get().await?;
+    let refresh_token = refresh::begin(&client, user.id, app.clock.now()).await?;
+    drop(client);
+    session(app, user, refresh_token)
+}
+
+pub async fn renew(app: &App, token: &str) -> Result<Session> {
+    let (user, refresh_token) = refresh::renew(app, token).await?;
+    session(app, user, refresh_token)
+}

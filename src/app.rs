@@ -1,0 +1,112 @@
+//! The only place that wires things: `App::build`, the routes, and the workers.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::Router;
+use deadpool_postgres::Pool;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::catalogue::Catalogue;
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::notifications::Notifier;
+use crate::observability::Metrics;
+use crate::orders::writer::Writer;
+use crate::payments::{PaymentGateway, toss};
+use crate::platform::clock::Clock;
+use crate::platform::lifecycle::Lifecycle;
+use crate::platform::pg;
+use crate::platform::redis::Redis;
+use crate::platform::secrets::Secrets;
+use crate::stock::audit::Audit;
+use crate::stock::rebuild::Rebuilding;
+use crate::tickets::keys::KeyRing;
+
+/// Everything a request or a worker needs; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub settings: Settings,
+    pub clock: Clock,
+    pub pg: Pool,
+    /// Scans use no connection that a sale could hold.
+    pub entrance_pg: Pool,
+    pub redis: Redis,
+    pub secrets: Secrets,
+    pub metrics: Metrics,
+    pub lifecycle: Lifecycle,
+    pub catalogue: Catalogue,
+    pub writer: Writer,
+    pub rebuilding: Rebuilding,
+    pub audit: Audit,
+    pub gateway: Box<dyn PaymentGateway>,
+    pub keys: KeyRing,
+    pub notifier: Notifier,
+    pub passwords: crate::admin::password::Passwords,
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    /// Connects nothing that must be there: a process starts, and says so, while Redis or Postgres is away.
+    pub fn build(settings: Settings, clock: Clock) -> Result<App> {
+        // A second App in the same process (tests) finds the provider installed.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let secrets = Secrets::new(&settings.secret, &settings.data_keys).map_err(Error::bug)?;
+        let database = &settings.database;
+        Ok(App(Arc::new(Parts {
+            pg: pg::pool(&database.database_url, database.database_pool as usize, "admit")?,
+            entrance_pg: pg::pool(&database.database_url, database.entrance_pool as usize, "admit entrance")?,
+            redis: Redis::connect(&settings.redis_url, &settings.redis_prefix)?,
+            metrics: Metrics::install()?,
+            lifecycle: Lifecycle::default(),
+            catalogue: Catalogue::default(),
+            writer: Writer::new(settings.writer_queue),
+            rebuilding: Rebuilding::default(),
+            audit: Audit::default(),
+            gateway: Box::new(toss::Toss::new(&settings)?),
+            keys: KeyRing::default(),
+            notifier: Notifier::new(&settings)?,
+            passwords: crate::admin::password::Passwords::default(),
+            secrets,
+            clock,
+            settings,
+        })))
+    }
+
+    /// Every route of the public port, and the OpenAPI document that was collected with them.
+    pub fn routes(&self) -> (Router, utoipa::openapi::OpenApi) {
+        let (router, openapi) = api_routes().split_for_parts();
+        let router = router
+            .merge(crate::platform::http::openapi::routes())
+            .merge(crate::platform::http::health::routes())
+            .merge(crate::orders::pages::routes())
+            .layer(axum::middleware::from_fn_with_state(self.clone(), crate::platform::http::observe::observe))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(self.clone());
+        (router, openapi)
+    }
+
+    /// The private port: never reachable from outside.
+    pub fn private_routes(&self) -> Router {
+        crate::platform::http::health::private_routes().with_state(self.clone())
+    }
+}
+
+/// The documented API.
+pub fn api_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(crate::platform::http::openapi::base())
+        .merge(crate::catalogue::api::routes())
+        .merge(crate::orders::api::routes())
+        .merge(crate::payments::webhook::routes())
+        .merge(crate::tickets::api::routes())
+        .merge(crate::admin::api::routes())
+        .merge(crate::entrance::api::routes())
+}

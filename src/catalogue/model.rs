@@ -1,0 +1,148 @@
+//! Types of the catalogue and the reasons why something can or cannot be bought. Pure.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+
+use crate::stock::Level;
+
+#[derive(Clone, Debug)]
+pub struct Exhibition {
+    pub id: i32,
+    pub code: String,
+    pub name_ko: String,
+    pub name_en: String,
+    pub description_ko: String,
+    pub description_en: String,
+    pub venue_ko: String,
+    pub venue_en: String,
+    pub starts_on: Date,
+    pub ends_on: Date,
+    pub sale_start: Timestamp,
+    pub sale_end: Timestamp,
+    pub paused: bool,
+    pub hold_ttl_s: i32,
+    pub person_limit: Option<i32>,
+    pub open_holds_max: i32,
+    pub products: Vec<Product>,
+    pub slots: Vec<Slot>,
+    pub stock: HashMap<i32, Availability>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Product {
+    pub id: i32,
+    pub stock_id: i32,
+    pub kind: String,
+    pub name_ko: String,
+    pub name_en: String,
+    pub price_won: i32,
+    pub dated: bool,
+    pub person_limited: bool,
+    pub per_order_max: i32,
+    pub active: bool,
+    pub sale_start: Option<Timestamp>,
+    pub sale_end: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Slot {
+    pub id: i32,
+    pub stock_id: i32,
+    pub date: Date,
+    pub start_time: Option<Time>,
+    pub end_time: Option<Time>,
+    pub closed: bool,
+}
+
+/// Places of one stock: Postgres's row and the live free count.
+#[derive(Clone, Copy, Debug)]
+pub struct Availability {
+    pub level: Level,
+    pub free: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    OnSale,
+    /// Nothing is free, but unpaid holds may come back.
+    HeldByOthers,
+    SoldOut,
+    NotYet,
+    Paused,
+    Ended,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::OnSale => "on_sale",
+            State::HeldByOthers => "held_by_others",
+            State::SoldOut => "sold_out",
+            State::NotYet => "not_yet",
+            State::Paused => "paused",
+            State::Ended => "ended",
+        }
+    }
+}
+
+impl Exhibition {
+    pub fn product(&self, id: i32) -> Option<&Product> {
+        self.products.iter().find(|p| p.id == id)
+    }
+
+    pub fn slot(&self, id: i32) -> Option<&Slot> {
+        self.slots.iter().find(|s| s.id == id)
+    }
+
+    pub fn slots_on(&self, date: Date) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(move |s| s.date == date)
+    }
+
+    pub fn window(&self, product: &Product) -> (Timestamp, Timestamp) {
+        (product.sale_start.unwrap_or(self.sale_start), product.sale_end.unwrap_or(self.sale_end))
+    }
+
+    /// Why nothing of this product can be bought now whatever is free, if so.
+    pub fn closed_for(&self, product: &Product, now: Timestamp) -> Option<State> {
+        let (from, until) = self.window(product);
+        if now >= until {
+            Some(State::Ended)
+        } else if self.paused || !product.active {
+            Some(State::Paused)
+        } else if now < from {
+            Some(State::NotYet)
+        } else {
+            None
+        }
+    }
+
+    pub fn free(&self, stock_id: i32) -> i64 {
+        self.stock.get(&stock_id).map_or(0, |a| a.free.max(0))
+    }
+
+    fn stock_state(&self, stock_id: i32) -> State {
+        match self.stock.get(&stock_id) {
+            Some(a) if a.free > 0 => State::OnSale,
+            Some(a) if a.level.held > 0 => State::HeldByOthers,
+            _ => State::SoldOut,
+        }
+    }
+
+    pub fn product_state(&self, product: &Product, now: Timestamp) -> State {
+        self.closed_for(product, now).unwrap_or_else(|| self.stock_state(product.stock_id))
+    }
+
+    pub fn slot_state(&self, slot: &Slot, now: Timestamp, today: Date) -> State {
+        if slot.date < today || now >= self.sale_end {
+            State::Ended
+        } else if slot.closed || self.paused {
+            State::Paused
+        } else if now < self.sale_start {
+            State::NotYet
+        } else {
+            self.stock_state(slot.stock_id)
+        }
+    }
+}

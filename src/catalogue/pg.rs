@@ -1,0 +1,101 @@
+//! All SQL of the catalogue.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::GenericClient;
+
+use super::model::{Availability, Exhibition, Product, Slot};
+use crate::error::Result;
+use crate::platform::pg::Statement;
+use crate::stock::Level;
+
+const EXHIBITIONS: Statement = Statement::new(
+    "catalogue.exhibitions",
+    "select id, code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
+            sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max
+       from exhibitions order by code",
+);
+
+const PRODUCTS: Statement = Statement::new(
+    "catalogue.products",
+    "select exhibition_id, id, stock_id, kind, name_ko, name_en, price_won, dated, person_limited, per_order_max,
+            active, sale_start_at, sale_end_at
+       from products order by exhibition_id, position, id",
+);
+
+const SLOTS: Statement = Statement::new(
+    "catalogue.slots",
+    "select exhibition_id, id, stock_id, visit_date, start_time, end_time, closed
+       from slots order by exhibition_id, visit_date, start_time nulls first, id",
+);
+
+const STOCK: Statement =
+    Statement::new("catalogue.stock", "select exhibition_id, id, total, offered, held, sold, epoch from stock");
+
+pub const STATEMENTS: [&Statement; 4] = [&EXHIBITIONS, &PRODUCTS, &SLOTS, &STOCK];
+
+/// Everything, with the free counts that Postgres knows.
+pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
+    let mut products = HashMap::<i32, Vec<Product>>::new();
+    for r in PRODUCTS.query(client, &[]).await? {
+        products.entry(r.get(0)).or_default().push(Product {
+            id: r.get(1),
+            stock_id: r.get(2),
+            kind: r.get(3),
+            name_ko: r.get(4),
+            name_en: r.get(5),
+            price_won: r.get(6),
+            dated: r.get(7),
+            person_limited: r.get(8),
+            per_order_max: r.get(9),
+            active: r.get(10),
+            sale_start: r.get(11),
+            sale_end: r.get(12),
+        });
+    }
+    let mut slots = HashMap::<i32, Vec<Slot>>::new();
+    for r in SLOTS.query(client, &[]).await? {
+        slots.entry(r.get(0)).or_default().push(Slot {
+            id: r.get(1),
+            stock_id: r.get(2),
+            date: r.get(3),
+            start_time: r.get(4),
+            end_time: r.get(5),
+            closed: r.get(6),
+        });
+    }
+    let mut stock = HashMap::<i32, HashMap<i32, Availability>>::new();
+    for r in STOCK.query(client, &[]).await? {
+        let level = Level { total: r.get(2), offered: r.get(3), held: r.get(4), sold: r.get(5), epoch: r.get(6) };
+        let free = i64::from(level.free());
+        stock.entry(r.get(0)).or_default().insert(r.get(1), Availability { level, free });
+    }
+    let rows = EXHIBITIONS.query(client, &[]).await?;
+    Ok(rows
+        .iter()
+        .map(|r| {
+            let id: i32 = r.get(0);
+            Exhibition {
+                id,
+                code: r.get(1),
+                name_ko: r.get(2),
+                name_en: r.get(3),
+                description_ko: r.get(4),
+                description_en: r.get(5),
+                venue_ko: r.get(6),
+                venue_en: r.get(7),
+                starts_on: r.get(8),
+                ends_on: r.get(9),
+                sale_start: r.get(10),
+                sale_end: r.get(11),
+                paused: r.get(12),
+                hold_ttl_s: r.get(13),
+                person_limit: r.get(14),
+                open_holds_max: r.get(15),
+                products: products.remove(&id).unwrap_or_default(),
+                slots: slots.remove(&id).unwrap_or_default(),
+                stock: stock.remove(&id).unwrap_or_default(),
+            }
+        })
+        .collect())
+}

@@ -1,0 +1,237 @@
+//! Every setting of Admit, with its default, unit and reason. `admit serve --help` prints this file's words; a
+//! missing or malformed setting stops start-up with a message that names it. Secrets are never printed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::platform::net::Network;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Refuses demo secrets and Toss test keys mixed with live ones; cookies are `Secure`.
+    Production,
+    /// For one machine: plain HTTP, demo secrets allowed.
+    Development,
+}
+
+#[derive(Args, Clone)]
+pub struct DatabaseSettings {
+    /// Postgres, the truth: `postgres://user:password@host:5432/admit`. Add `?sslmode=require` for TLS. [no default]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = "", hide_default_value = true)]
+    pub database_url: String,
+    /// Connections of one instance's general pool; the stock writer and the entrance have their own. [connections]
+    #[arg(long, env = "ADMIT_DATABASE_POOL", default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=200))]
+    pub database_pool: u32,
+    /// Connections kept apart for scans, so that a sale never slows the door. [connections]
+    #[arg(long, env = "ADMIT_ENTRANCE_POOL", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub entrance_pool: u32,
+}
+
+#[derive(Args, Clone)]
+pub struct Settings {
+    /// production (default: nothing unsafe by omission) or development.
+    #[arg(long, env = "ADMIT_MODE", value_enum, default_value_t = Mode::Production)]
+    pub mode: Mode,
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// Redis, the speed: `redis://[:password@]host:6379/0`; `rediss://` for TLS, `redis-cluster://` and
+    /// `redis-sentinel://` work too. [no default]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "", hide_default_value = true)]
+    pub redis_url: String,
+    /// First part of every Redis key, so that several installations can share one server.
+    #[arg(long, env = "ADMIT_REDIS_PREFIX", default_value = "admit")]
+    pub redis_prefix: String,
+    /// Where visitors reach this installation, without a trailing slash; Toss redirects back to it.
+    #[arg(long, env = "ADMIT_BASE_URL", default_value = "http://localhost:8080")]
+    pub base_url: String,
+    /// Address `serve` listens on, behind nginx.
+    #[arg(long, env = "ADMIT_LISTEN", default_value = "127.0.0.1:8081")]
+    pub listen: SocketAddr,
+    /// Private address for /metrics, /livez and /readyz; never reachable from outside.
+    #[arg(long, env = "ADMIT_PRIVATE_LISTEN", default_value = "127.0.0.1:9081")]
+    pub private_listen: SocketAddr,
+    /// Root of all tokens and digests; at least 32 characters. Changing it ends every open order link. [secret]
+    #[arg(long, env = "ADMIT_SECRET", hide_env_values = true, default_value = "", hide_default_value = true)]
+    pub secret: String,
+    /// Keys that seal personal data: `id:64 hex digits`, comma separated; the first seals, all open. [secret]
+    #[arg(long, env = "ADMIT_DATA_KEYS", hide_env_values = true, default_value = "", hide_default_value = true)]
+    pub data_keys: String,
+    /// Payment provider: toss.
+    #[arg(long, env = "PAYMENTS_PROVIDER", default_value = "toss", value_parser = ["toss"])]
+    pub payments_provider: String,
+    /// Toss client key, `test_ck_…` or `live_ck_…`; shown to browsers.
+    #[arg(long, env = "TOSS_CLIENT_KEY", default_value = "")]
+    pub toss_client_key: String,
+    /// Toss secret key of the same pair. [secret]
+    #[arg(long, env = "TOSS_SECRET_KEY", hide_env_values = true, default_value = "", hide_default_value = true)]
+    pub toss_secret_key: String,
+    /// Toss's REST API; a simulator in development.
+    #[arg(long, env = "TOSS_API_URL", default_value = "https://api.tosspayments.com")]
+    pub toss_api_url: String,
+    /// Script that the payment page loads.
+    #[arg(long, env = "TOSS_SDK_URL", default_value = "https://js.tosspayments.com/v2/standard")]
+    pub toss_sdk_url: String,
+    /// Networks whose callers are spared rate limits and open-hold limits, e.g. load tests from `127.0.0.0/8`.
+    #[arg(long, env = "ADMIT_RATE_LIMIT_EXEMPT", value_delimiter = ',')]
+    pub rate_limit_exempt: Vec<Network>,
+    /// Proxies whose X-Forwarded-For is believed.
+    #[arg(long, env = "ADMIT_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<Network>,
+    /// Origins that may call the API from a browser on another site.
+    #[arg(long, env = "ADMIT_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+    /// Mail: `smtp://user:password@host:587`, `smtps://…`, `file:///directory`, or `none`.
+    #[arg(long, env = "ADMIT_MAIL", hide_env_values = true, default_value = "none")]
+    pub mail: String,
+    /// Sender of mails.
+    #[arg(long, env = "ADMIT_MAIL_FROM", default_value = "Admit <tickets@example.org>")]
+    pub mail_from: String,
+    /// Orders one phone number may place per minute, before holds are even looked at.
+    #[arg(long, env = "ADMIT_ORDERS_PER_MINUTE", default_value_t = 5)]
+    pub orders_per_minute: u32,
+    /// Sign-ins one user name may try per minute.
+    #[arg(long, env = "ADMIT_LOGINS_PER_MINUTE", default_value_t = 3)]
+    pub logins_per_minute: u32,
+    /// Order look-ups one phone number may try per minute.
+    #[arg(long, env = "ADMIT_LOOKUPS_PER_MINUTE", default_value_t = 10)]
+    pub lookups_per_minute: u32,
+    /// Entries of one exhibition that may wait for the stock writer before callers get 503; at 10,000 entries/s
+    /// this is 0.4 s of waiting, more would only be refused as stale later. [entries]
+    #[arg(long, env = "ADMIT_WRITER_QUEUE", default_value_t = 4096)]
+    pub writer_queue: usize,
+    /// Entries written in one commit. More raises throughput a little and the wait of the first a lot. [entries]
+    #[arg(long, env = "ADMIT_WRITER_BATCH", default_value_t = 128)]
+    pub writer_batch: usize,
+    /// How long a stopping process may finish what it has begun. [seconds]
+    #[arg(long, env = "ADMIT_SHUTDOWN_S", default_value_t = 20)]
+    pub shutdown_s: u64,
+}
+
+/// `NAME_FILE` may hold the path of a file with the value, as container platforms hand out secrets.
+pub fn secret_files_into_env() -> Result<(), String> {
+    for name in
+        ["DATABASE_URL", "REDIS_URL", "ADMIT_SECRET", "ADMIT_DATA_KEYS", "TOSS_SECRET_KEY", "ADMIT_MAIL"]
+    {
+        let file = format!("{name}_FILE");
+        if let Some(path) = std::env::var_os(&file) {
+            if std::env::var_os(name).is_some() {
+                return Err(format!("{name} and {file} are both set; keep one"));
+            }
+            let path = PathBuf::from(path);
+            let value =
+                std::fs::read_to_string(&path).map_err(|e| format!("{file}: cannot read {}: {e}", path.display()))?;
+            FILE_SECRETS.lock().map_err(|e| e.to_string())?.push((name, value.trim().to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Values read from files: the process environment cannot be changed safely, so they are laid over what clap read.
+static FILE_SECRETS: std::sync::Mutex<Vec<(&str, String)>> = std::sync::Mutex::new(Vec::new());
+
+fn from_file(name: &str) -> Option<String> {
+    FILE_SECRETS.lock().ok()?.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone())
+}
+
+const DEMO_SECRET_MARK: &str = "demo";
+
+impl DatabaseSettings {
+    pub fn check(mut self) -> Result<DatabaseSettings, String> {
+        if let Some(url) = from_file("DATABASE_URL") {
+            self.database_url = url;
+        }
+        if self.database_url.is_empty() {
+            return Err("DATABASE_URL is missing: set it to postgres://user:password@host:5432/admit".into());
+        }
+        self.database_url
+            .parse::<tokio_postgres::Config>()
+            .map_err(|e| format!("DATABASE_URL is malformed: {e}"))?;
+        Ok(self)
+    }
+}
+
+impl Settings {
+    /// What clap cannot judge alone. The message names the setting, never a secret's value.
+    pub fn check(mut self) -> Result<Settings, String> {
+        self.database = self.database.check()?;
+        for (name, slot) in [
+            ("REDIS_URL", &mut self.redis_url),
+            ("ADMIT_SECRET", &mut self.secret),
+            ("ADMIT_DATA_KEYS", &mut self.data_keys),
+            ("TOSS_SECRET_KEY", &mut self.toss_secret_key),
+            ("ADMIT_MAIL", &mut self.mail),
+        ] {
+            if let Some(value) = from_file(name) {
+                *slot = value;
+            }
+        }
+        if self.redis_url.is_empty() {
+            return Err("REDIS_URL is missing: set it to redis://host:6379/0".into());
+        }
+        fred::types::config::Config::from_url(&self.redis_url).map_err(|e| format!("REDIS_URL is malformed: {e}"))?;
+        if self.secret.len() < 32 {
+            return Err("ADMIT_SECRET is missing or shorter than 32 characters".into());
+        }
+        crate::platform::secrets::parse_data_keys(&self.data_keys).map_err(|e| format!("ADMIT_DATA_KEYS {e}"))?;
+        if !(self.base_url.starts_with("http://") || self.base_url.starts_with("https://"))
+            || self.base_url.ends_with('/')
+        {
+            return Err("ADMIT_BASE_URL must be http(s)://host[:port] without a trailing slash".into());
+        }
+        if !(self.mail == "none"
+            || ["file://", "smtp://", "smtps://"].iter().any(|scheme| self.mail.starts_with(scheme)))
+        {
+            return Err("ADMIT_MAIL must be none, file:///directory, smtp://… or smtps://…".into());
+        }
+        self.check_toss()?;
+        if self.mode == Mode::Production {
+            self.check_production()?;
+        }
+        Ok(self)
+    }
+
+    fn check_toss(&self) -> Result<(), String> {
+        if self.toss_client_key.is_empty() {
+            return Err("TOSS_CLIENT_KEY is missing".into());
+        }
+        if self.toss_secret_key.is_empty() {
+            return Err("TOSS_SECRET_KEY is missing".into());
+        }
+        let kind = |key: &str| key.split('_').next().unwrap_or_default().to_owned();
+        let (client, secret) = (kind(&self.toss_client_key), kind(&self.toss_secret_key));
+        if !matches!(client.as_str(), "test" | "live") || !matches!(secret.as_str(), "test" | "live") {
+            return Err("TOSS_CLIENT_KEY and TOSS_SECRET_KEY must begin with test_ or live_".into());
+        }
+        if client != secret {
+            return Err(format!("TOSS_CLIENT_KEY is a {client} key but TOSS_SECRET_KEY is a {secret} key"));
+        }
+        Ok(())
+    }
+
+    fn check_production(&self) -> Result<(), String> {
+        if self.secret.to_ascii_lowercase().contains(DEMO_SECRET_MARK) {
+            return Err("ADMIT_SECRET is a demo secret; production mode refuses it".into());
+        }
+        if self.data_keys.split(',').any(|key| key.trim().to_ascii_lowercase().starts_with(DEMO_SECRET_MARK)) {
+            return Err("ADMIT_DATA_KEYS holds a demo key; production mode refuses it".into());
+        }
+        if self.toss_secret_key.contains("DEMO") || self.toss_client_key.contains("DEMO") {
+            return Err("TOSS_SECRET_KEY or TOSS_CLIENT_KEY is a demo key; production mode refuses it".into());
+        }
+        if self.toss_secret_key.starts_with("live_") != self.toss_api_url.starts_with("https://api.tosspayments.com") {
+            return Err("TOSS_API_URL and the Toss keys disagree: live keys go to Toss itself and to nowhere else, \
+                        test keys belong to development mode"
+                .into());
+        }
+        if !self.base_url.starts_with("https://") {
+            return Err("ADMIT_BASE_URL must be https:// in production mode".into());
+        }
+        Ok(())
+    }
+
+    pub fn secure_cookies(&self) -> bool {
+        self.base_url.starts_with("https://")
+    }
+}

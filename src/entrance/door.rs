@@ -1,0 +1,136 @@
+//! The queue in front of the desks. A desk is a task that judges whatever has queued while the batch before was being
+//! written: alone, a scan waits for nothing; in a rush, one commit serves many. A scan that has queued is judged and
+//! recorded even when its caller has gone; asked again with the same nonce, it has its answer.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::judge::{self, Asked, Verdict};
+use crate::app::App;
+use crate::error::{Error, Kind, Result};
+
+/// One desk reads and judges while the other's commit is on its way to the disk; a third only makes batches smaller.
+const DESKS: usize = 2;
+/// Scans of one commit: 64 take about 4 ms to read and write, which bounds what the first of them waits.
+const BATCH_MAX: usize = 64;
+/// Beyond this the wait is longer than a scanner's patience; it has its offline mode.
+const WAITING_MAX: usize = 1_000;
+/// A code of a key nobody has heard of makes us look for new keys, at most this often. [ms]
+const KEY_LOOK_MS: i64 = 5_000;
+
+struct Entry {
+    asked: Asked,
+    answer: oneshot::Sender<Result<Verdict>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Entry>,
+    desks: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    keys_looked_ms: AtomicI64,
+}
+
+#[derive(Clone, Default)]
+pub struct Door(Arc<Shared>);
+
+/// An open desk; closes also when its task panics.
+struct Desk<'a> {
+    door: &'a Door,
+    open: bool,
+}
+
+impl Drop for Desk<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.door.queue().desks -= 1;
+        }
+    }
+}
+
+impl Door {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing under the lock can leave it half-changed.
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True once per interval.
+    pub fn may_look_for_keys(&self, now_ms: i64) -> bool {
+        let last = self.0.keys_looked_ms.load(Ordering::Relaxed);
+        (now_ms - last).abs() >= KEY_LOOK_MS
+            && self.0.keys_looked_ms.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    pub async fn scan(&self, app: &App, asked: Asked) -> Result<Verdict> {
+        let (answer, verdict) = oneshot::channel();
+        if self.enqueue(Entry { asked, answer })? {
+            let (door, app_of_desk) = (self.clone(), app.clone());
+            app.lifecycle.spawn(async move { door.serve(&app_of_desk).await });
+        }
+        verdict.await.map_err(|_| Error::bug("a desk closed with a scan on it"))?
+    }
+
+    /// True when a desk has to open for it.
+    fn enqueue(&self, entry: Entry) -> Result<bool> {
+        let mut queue = self.queue();
+        if queue.waiting.len() >= WAITING_MAX {
+            return Err(Error::unavailable("entrance.busy", "too many scans are waiting"));
+        }
+        queue.waiting.push_back(entry);
+        let opens = queue.desks < DESKS;
+        queue.desks += usize::from(opens);
+        Ok(opens)
+    }
+
+    async fn serve(&self, app: &App) {
+        let mut desk = Desk { door: self, open: true };
+        while let Some(batch) = desk.take() {
+            let (asked, answers): (Vec<Asked>, Vec<_>) = batch.into_iter().map(|e| (e.asked, e.answer)).unzip();
+            for (answer, verdict) in answers.into_iter().zip(judged(app, &asked).await) {
+                // A caller who has gone may ask again.
+                let _ = answer.send(verdict);
+            }
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// A batch, or none: then the desk closes under the same lock, so that no scan is left without one.
+    fn take(&mut self) -> Option<Vec<Entry>> {
+        let mut queue = self.door.queue();
+        if queue.waiting.is_empty() {
+            queue.desks -= 1;
+            self.open = false;
+            return None;
+        }
+        let count = queue.waiting.len().min(BATCH_MAX);
+        Some(queue.waiting.drain(..count).collect())
+    }
+}
+
+async fn judged(app: &App, asked: &[Asked]) -> Vec<Result<Verdict>> {
+    match attempt(app, asked).await {
+        Ok(verdicts) => verdicts,
+        // A scan that Postgres refuses must not fail its neighbours.
+        Err(error) if error.kind == Kind::Bug && asked.len() > 1 => {
+            let mut verdicts = Vec::with_capacity(asked.len());
+            for one in asked.chunks(1) {
+                verdicts.push(attempt(app, one).await.and_then(|mut v| v.pop().unwrap_or(Err(error.clone()))));
+            }
+            verdicts
+        }
+        Err(error) => asked.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+async fn attempt(app: &App, asked: &[Asked]) -> Result<Vec<Result<Verdict>>> {
+    let client = app.entrance_pg.get().await?;
+    judge::batch(&client, asked).await
+}

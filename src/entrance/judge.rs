@@ -1,0 +1,200 @@
+//! Judging a batch of scans: read, decide in memory, write, and read again for those that another scan overtook.
+
+use std::collections::HashSet;
+
+use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::pg::{self, Answered, FirstScan, NewScan, Read, TicketRow, Wanted, Written};
+use super::rules::{self, Presented, Reason};
+use crate::admin::StaffUser;
+use crate::error::{Error, Result};
+use crate::platform::clock::seoul;
+use crate::platform::secrets::hex;
+use crate::tickets::code::{Claims, Kind};
+
+/// A scan settles in the first round, or in the second as the loser of a race; more means that its nonce and its
+/// ticket were both fought over.
+const ROUNDS_MAX: usize = 6;
+
+/// One scan as it arrived, its code already checked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub scan_id: Uuid,
+    pub staff: StaffUser,
+    pub gate: String,
+    pub nonce: Option<String>,
+    /// Tells whether a repeated nonce came with the same code.
+    pub code_digest: [u8; 16],
+    /// What the code says, its signature being ours; or why it says nothing.
+    pub claims: Result<Claims, Reason>,
+    pub at: Timestamp,
+}
+
+/// The answer to a scan.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    pub reason: Reason,
+    pub first_scan: Option<FirstScan>,
+    pub ticket: Option<TicketRow>,
+}
+
+impl Asked {
+    /// The exhibition this scan is written down under: the ticket's where the scanner belongs to it, else the
+    /// scanner's own.
+    fn exhibition_id(&self) -> i32 {
+        match &self.claims {
+            Ok(claims) => match i32::try_from(claims.exhibition_id) {
+                Ok(id) if self.staff.may_enter(id) => id,
+                _ => self.staff.home(),
+            },
+            Err(_) => self.staff.home(),
+        }
+    }
+
+    fn ticket_id(&self) -> Option<Uuid> {
+        self.claims.as_ref().ok().map(|claims| claims.ticket_id)
+    }
+
+    fn reason(&self, ticket: Option<&TicketRow>) -> Reason {
+        let claims = match &self.claims {
+            Ok(claims) => claims,
+            Err(reason) => return *reason,
+        };
+        let Some(ticket) = ticket else { return Reason::Unknown };
+        if claims.kind != Kind::Single || u32::try_from(ticket.exhibition_id) != Ok(claims.exhibition_id) {
+            return Reason::Unknown;
+        }
+        let presented = Presented {
+            at_home: self.staff.may_enter(ticket.exhibition_id),
+            code_version: claims.version,
+            version: ticket.version,
+            ticket_state: &ticket.state,
+            order_state: &ticket.order_state,
+            used: ticket.used.is_some(),
+            visit: ticket.visit,
+        };
+        rules::judge(&presented, &self.at.to_zoned(seoul()))
+    }
+
+    fn verdict(&self, ticket: Option<TicketRow>) -> Verdict {
+        let reason = self.reason(ticket.as_ref());
+        let first_scan = ticket.as_ref().filter(|_| reason == Reason::AlreadyUsed).and_then(|t| t.used.clone());
+        Verdict { reason, first_scan, ticket }
+    }
+
+    /// The words of an earlier answer to the same nonce, about the ticket as it is now.
+    fn again(&self, answered: &Answered, ticket: Option<TicketRow>) -> Result<Verdict> {
+        if answered.reply["code"].as_str() != Some(&hex(&self.code_digest)) {
+            return Err(Error::invalid("entrance.nonce_reused"));
+        }
+        let first_scan = match &answered.reply["first_scan"] {
+            Value::Null => None,
+            first => {
+                let at = first["at"].as_str().and_then(|at| at.parse().ok()).ok_or_else(|| Error::bug("scan reply"))?;
+                Some(FirstScan { at, gate: first["gate"].as_str().unwrap_or_default().to_owned() })
+            }
+        };
+        Ok(Verdict { reason: answered.reason, first_scan, ticket })
+    }
+
+    /// What of the answer is kept; whose ticket it is can be looked up, and may be erased.
+    fn record<'a>(&'a self, verdict: &Verdict) -> NewScan<'a> {
+        let first_scan = verdict.first_scan.as_ref().map(|f| json!({ "at": f.at.to_string(), "gate": f.gate }));
+        NewScan {
+            id: self.scan_id,
+            ticket_id: verdict.ticket.as_ref().map(|t| t.id),
+            version: verdict.ticket.as_ref().map_or(0, |t| t.version),
+            exhibition_id: self.exhibition_id(),
+            gate: &self.gate,
+            nonce: self.nonce.as_deref(),
+            staff_id: self.staff.id,
+            reason: verdict.reason,
+            scanned_at: self.at,
+            reply: json!({ "code": hex(&self.code_digest), "first_scan": first_scan }),
+        }
+    }
+}
+
+/// Of two scans in one batch that would admit the same ticket, or that carry the same nonce, the later waits for the
+/// next round, where it finds the earlier one written down.
+#[derive(Default)]
+struct Once<'a> {
+    tickets: HashSet<Uuid>,
+    nonces: HashSet<(i32, i32, &'a str)>,
+}
+
+impl<'a> Once<'a> {
+    fn first(&mut self, scan: &NewScan<'a>) -> bool {
+        let nonce_first = scan.nonce.is_none_or(|n| self.nonces.insert((scan.exhibition_id, scan.staff_id, n)));
+        nonce_first
+            && (scan.reason != Reason::Ok || scan.ticket_id.is_none_or(|ticket_id| self.tickets.insert(ticket_id)))
+    }
+}
+
+/// Answers in the order of the scans. An error of the whole batch is an error of each: nothing is known of any.
+pub async fn batch(client: &impl GenericClient, asked: &[Asked]) -> Result<Vec<Result<Verdict>>> {
+    let mut answers: Vec<Option<Result<Verdict>>> = asked.iter().map(|_| None).collect();
+    let mut open: Vec<usize> = (0..asked.len()).collect();
+    for _ in 0..ROUNDS_MAX {
+        open = round(client, asked, &open, &mut answers).await?;
+        if open.is_empty() {
+            break;
+        }
+    }
+    let busy = || Err(Error::unavailable("server.busy", "a scan was overtaken again and again"));
+    Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(busy)).collect())
+}
+
+/// Settles what it can of the open scans; returns the others.
+async fn round(
+    client: &impl GenericClient,
+    asked: &[Asked],
+    open: &[usize],
+    answers: &mut [Option<Result<Verdict>>],
+) -> Result<Vec<usize>> {
+    let wanted: Vec<Wanted<'_>> = open
+        .iter()
+        .map(|&i| Wanted {
+            ticket_id: asked[i].ticket_id(),
+            exhibition_id: asked[i].exhibition_id(),
+            staff_id: asked[i].staff.id,
+            nonce: asked[i].nonce.as_deref(),
+        })
+        .collect();
+    let mut once = Once::default();
+    let (mut scans, mut judged, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    for (&i, Read { answered, ticket }) in open.iter().zip(pg::read(client, &wanted).await?) {
+        if let Some(answered) = answered {
+            answers[i] = Some(asked[i].again(&answered, ticket));
+            continue;
+        }
+        let verdict = asked[i].verdict(ticket);
+        let scan = asked[i].record(&verdict);
+        if once.first(&scan) {
+            scans.push(scan);
+            judged.push((i, verdict));
+        } else {
+            left.push(i);
+        }
+    }
+    if scans.is_empty() {
+        return Ok(left);
+    }
+    match pg::write(client, &scans).await? {
+        Written::Recorded(ids) => {
+            for (i, verdict) in judged {
+                if ids.contains(&asked[i].scan_id) {
+                    answers[i] = Some(Ok(verdict));
+                } else {
+                    left.push(i);
+                }
+            }
+        }
+        Written::Overtaken => left.extend(judged.iter().map(|(i, _)| *i)),
+    }
+    left.sort_unstable();
+    Ok(left)
+}

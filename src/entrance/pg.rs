@@ -1,0 +1,227 @@
+//! All SQL of the entrance: one read and one write per batch of scans.
+
+use std::collections::HashSet;
+
+use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use super::rules::{Reason, Visit};
+use crate::error::{Error, Result};
+use crate::platform::pg::Statement;
+
+/// Scans in their given order, each with its ticket and with what was answered to its nonce before. `limit 1` keeps
+/// each look-up by key whatever the statistics of a table that was empty an hour ago say.
+const READ: Statement = Statement::new(
+    "entrance.read",
+    "select s.reason, s.reply,
+            t.id, t.exhibition_id, t.ticket_no, t.of_total, t.version, t.state, t.used_at, t.used_gate,
+            t.order_id, t.number, t.order_state, t.key_id, t.sealed, t.name_ko, t.name_en,
+            t.visit_date, t.start_time, t.end_time, t.starts_on, t.ends_on
+       from unnest($1::uuid[], $2::int[], $3::int[], $4::text[]) with ordinality
+            as a (ticket_id, exhibition_id, staff_id, nonce, n)
+       left join lateral (
+            select t.id, t.exhibition_id, t.ticket_no, t.of_total, t.version, t.state, t.used_at, t.used_gate,
+                   t.order_id, o.number, o.state as order_state, c.key_id, c.sealed, p.name_ko, p.name_en,
+                   d.visit_date, d.start_time, d.end_time, e.starts_on, e.ends_on
+              from tickets t
+              join orders o on o.id = t.order_id
+              join products p on p.id = t.product_id
+              join exhibitions e on e.id = t.exhibition_id
+              left join slots d on d.id = t.slot_id
+              left join contacts c on c.order_id = t.order_id and c.erased_at is null
+             where t.id = a.ticket_id
+             limit 1) t on true
+       left join lateral (
+            select s.reason, s.reply from scans s
+             where s.exhibition_id = a.exhibition_id and s.staff_id = a.staff_id and s.nonce = a.nonce
+             limit 1) s on true
+      order by a.n",
+);
+
+/// Admits and writes down in one statement, which is one transaction: a ticket is marked used exactly when its scan is
+/// recorded. Tickets are locked in the order of their ids, so that two batches cannot wait for each other. Returns
+/// the scans that were recorded; one that lost its ticket to another scan is not among them.
+const WRITE: Statement = Statement::new(
+    "entrance.write",
+    "with asked as materialized (
+        select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::int[], $5::text[], $6::text[], $7::int[],
+                             $8::text[], $9::timestamptz[], $10::jsonb[])
+            as a (scan_id, ticket_id, version, exhibition_id, gate, nonce, staff_id, reason, scanned_at, reply)
+     ), locked as materialized (
+        select t.id from tickets t where t.id = any($11::uuid[]) order by t.id for update
+     ), admitted as (
+        update tickets t set used_at = a.scanned_at, used_gate = a.gate, used_scan_id = a.scan_id
+          from asked a join locked l on l.id = a.ticket_id
+         where a.reason = 'ok' and t.id = a.ticket_id and t.version = a.version and t.state = 'valid'
+           and t.used_at is null
+        returning t.used_scan_id
+     )
+     insert into scans (id, exhibition_id, ticket_id, gate, nonce, staff_id, allowed, reason, scanned_at, reply)
+     select a.scan_id, a.exhibition_id, a.ticket_id, a.gate, a.nonce, a.staff_id, a.reason = 'ok', a.reason,
+            a.scanned_at, a.reply
+       from asked a
+      where a.reason <> 'ok' or a.scan_id in (select used_scan_id from admitted)
+     returning id",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&READ, &WRITE];
+
+/// A ticket with everything a scan needs to judge it and to say whose it is.
+#[derive(Clone, Debug)]
+pub struct TicketRow {
+    pub id: Uuid,
+    pub exhibition_id: i32,
+    pub ticket_no: i16,
+    pub of_total: i16,
+    pub version: i16,
+    pub state: String,
+    pub used: Option<FirstScan>,
+    pub order_id: Uuid,
+    pub order_number: String,
+    pub order_state: String,
+    /// Data key id and sealed contact; None once erased.
+    pub contact: Option<(String, Vec<u8>)>,
+    pub product_ko: String,
+    pub product_en: String,
+    pub visit: Visit,
+}
+
+/// When and where a ticket was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstScan {
+    pub at: Timestamp,
+    pub gate: String,
+}
+
+/// What was answered to a nonce before.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub reason: Reason,
+    pub reply: Value,
+}
+
+pub struct Read {
+    pub answered: Option<Answered>,
+    pub ticket: Option<TicketRow>,
+}
+
+/// What to look up for one scan.
+pub struct Wanted<'a> {
+    pub ticket_id: Option<Uuid>,
+    pub exhibition_id: i32,
+    pub staff_id: i32,
+    pub nonce: Option<&'a str>,
+}
+
+pub async fn read(client: &impl GenericClient, wanted: &[Wanted<'_>]) -> Result<Vec<Read>> {
+    let tickets: Vec<_> = wanted.iter().map(|w| w.ticket_id).collect();
+    let exhibitions: Vec<_> = wanted.iter().map(|w| w.exhibition_id).collect();
+    let staff: Vec<_> = wanted.iter().map(|w| w.staff_id).collect();
+    let nonces: Vec<_> = wanted.iter().map(|w| w.nonce).collect();
+    let rows = READ.query(client, &[&tickets, &exhibitions, &staff, &nonces]).await?;
+    if rows.len() != wanted.len() {
+        return Err(Error::bug(format!("entrance.read: {} rows for {} scans", rows.len(), wanted.len())));
+    }
+    rows.iter().map(row_read).collect()
+}
+
+fn row_read(row: &Row) -> Result<Read> {
+    let answered = match row.get::<_, Option<&str>>(0) {
+        Some(reason) => Some(Answered {
+            reason: Reason::parse(reason).ok_or_else(|| Error::bug(format!("unknown reason {reason}")))?,
+            reply: row.get(1),
+        }),
+        None => None,
+    };
+    let ticket = match row.get::<_, Option<Uuid>>(2) {
+        Some(id) => Some(TicketRow {
+            id,
+            exhibition_id: row.get(3),
+            ticket_no: row.get(4),
+            of_total: row.get(5),
+            version: row.get(6),
+            state: row.get(7),
+            used: row.get::<_, Option<Timestamp>>(8).map(|at| FirstScan {
+                at,
+                gate: row.get::<_, Option<String>>(9).unwrap_or_default(),
+            }),
+            order_id: row.get(10),
+            order_number: row.get(11),
+            order_state: row.get(12),
+            contact: row.get::<_, Option<String>>(13).zip(row.get::<_, Option<Vec<u8>>>(14)),
+            product_ko: row.get(15),
+            product_en: row.get(16),
+            visit: visit(row),
+        }),
+        None => None,
+    };
+    Ok(Read { answered, ticket })
+}
+
+fn visit(row: &Row) -> Visit {
+    let times = row.get::<_, Option<Time>>(18).zip(row.get::<_, Option<Time>>(19));
+    match (row.get::<_, Option<Date>>(17), times) {
+        (Some(date), Some((start, end))) => Visit::Slot { date, start, end },
+        (Some(date), None) => Visit::Day(date),
+        (None, _) => Visit::Undated { from: row.get(20), until: row.get(21) },
+    }
+}
+
+/// One scan as it will be recorded.
+pub struct NewScan<'a> {
+    pub id: Uuid,
+    pub ticket_id: Option<Uuid>,
+    pub version: i16,
+    pub exhibition_id: i32,
+    pub gate: &'a str,
+    pub nonce: Option<&'a str>,
+    pub staff_id: i32,
+    pub reason: Reason,
+    pub scanned_at: Timestamp,
+    pub reply: Value,
+}
+
+/// How the write of a batch ended.
+pub enum Written {
+    /// These are recorded, and for good.
+    Recorded(HashSet<Uuid>),
+    /// Nothing was written: another batch was first with one of the nonces or locks. Read again.
+    Overtaken,
+}
+
+pub async fn write(client: &impl GenericClient, scans: &[NewScan<'_>]) -> Result<Written> {
+    macro_rules! column {
+        ($field:ident) => {
+            scans.iter().map(|s| s.$field).collect::<Vec<_>>()
+        };
+    }
+    let reasons: Vec<&str> = scans.iter().map(|s| s.reason.as_str()).collect();
+    let replies: Vec<&Value> = scans.iter().map(|s| &s.reply).collect();
+    let admitting: Vec<Uuid> =
+        scans.iter().filter(|s| s.reason == Reason::Ok).filter_map(|s| s.ticket_id).collect();
+    let (ids, tickets, versions) = (column!(id), column!(ticket_id), column!(version));
+    let (exhibitions, gates, nonces) = (column!(exhibition_id), column!(gate), column!(nonce));
+    let (staff, at) = (column!(staff_id), column!(scanned_at));
+    let statement = client.prepare_cached(WRITE.sql).await?;
+    let answer = client
+        .query(
+            &statement,
+            &[&ids, &tickets, &versions, &exhibitions, &gates, &nonces, &staff, &reasons, &at, &replies, &admitting],
+        )
+        .await;
+    match answer {
+        Ok(rows) => Ok(Written::Recorded(rows.iter().map(|row| row.get(0)).collect())),
+        Err(error) if overtaken(&error) => Ok(Written::Overtaken),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn overtaken(error: &tokio_postgres::Error) -> bool {
+    let same_nonce = crate::platform::pg::constraint_of(error) == Some("scan_nonce_once");
+    same_nonce || matches!(error.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE))
+}

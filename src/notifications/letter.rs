@@ -1,0 +1,199 @@
+//! What a mail says: composed from the order as it stands, in its language, with a picture of every ticket inside.
+
+use askama::Template;
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart, header};
+use lettre::{Address, Message};
+
+use super::pg::{self, Claimed};
+use crate::app::App;
+use crate::catalogue::Exhibition;
+use crate::error::{Error, Result};
+use crate::orders::contact::{Contact, has_control};
+use crate::orders::model::{Order, OrderState};
+use crate::orders::pages::words;
+use crate::orders::token;
+use crate::platform::texts::{Language, filled};
+use crate::tickets::{self, TicketView};
+
+/// How long the link of a mail opens its order; the tickets themselves are in the mail. [s]
+const LINK_S: i64 = 180 * 24 * 3600;
+
+/// None: there is nobody to write to (any more).
+pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
+    let client = app.pg.get().await?;
+    let Some(order) = crate::orders::pg::by_id(app, &client, row.order_id).await? else {
+        return Err(Error::bug("a message about an order that is not there"));
+    };
+    let Some(contact) = crate::orders::pg::contact(app, &client, row.order_id).await? else { return Ok(None) };
+    let Some(address) = contact.email.as_deref().and_then(|email| email.parse::<Address>().ok()) else { return Ok(None) };
+    let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    let about = About { app, order: &order, exhibition: &exhibition, language: Language::from_tag(order.facts.language) };
+    let letter = match row.kind.as_str() {
+        "order_paid" => {
+            let tickets = tickets::of_order(app, &client, order.facts.id, &exhibition).await?;
+            drop(client);
+            about.order_paid(&contact, &tickets)?
+        }
+        "money_returned" => {
+            let returned_won = pg::returned_won(&client, order.facts.id).await?;
+            drop(client);
+            about.money_returned(&contact, returned_won)
+        }
+        other => return Err(Error::bug(format!("an outbox row of kind '{other}'"))),
+    };
+    seal(app, row, letter, &contact, address).map(Some)
+}
+
+#[derive(Template)]
+#[template(path = "mail/letter.html")]
+struct Html<'a>(&'a Letter);
+
+#[derive(Template)]
+#[template(path = "mail/letter.txt")]
+struct Text<'a>(&'a Letter);
+
+pub struct Letter {
+    language: &'static str,
+    subject: String,
+    greeting: String,
+    lead: String,
+    rows: Vec<(&'static str, String)>,
+    tickets: Vec<Picture>,
+    button: (&'static str, String),
+    notes: Vec<&'static str>,
+}
+
+struct Picture {
+    cid: String,
+    file: String,
+    title: String,
+    product: String,
+    png: Vec<u8>,
+}
+
+struct About<'a> {
+    app: &'a App,
+    order: &'a Order,
+    exhibition: &'a Exhibition,
+    language: Language,
+}
+
+impl About<'_> {
+    fn text(&self, key: &'static str) -> &'static str {
+        words::text(self.language, key)
+    }
+
+    fn exhibition_name(&self) -> &str {
+        self.language.pick(&self.exhibition.name_ko, &self.exhibition.name_en)
+    }
+
+    fn letter(&self, contact: &Contact, kind: &str) -> Letter {
+        let name = [("name", contact.name.clone())];
+        let values = [("exhibition", self.exhibition_name().to_owned()), ("number", self.order.facts.number.clone())];
+        Letter {
+            language: self.language.tag(),
+            subject: filled(self.language, &format!("mail.{kind}.subject"), &values),
+            greeting: filled(self.language, "mail.greeting", &name),
+            lead: filled(self.language, &format!("mail.{kind}.lead"), &values),
+            rows: vec![
+                (self.text("mail.order_number"), self.order.facts.number.clone()),
+                (self.text("mail.exhibition"), self.exhibition_name().to_owned()),
+            ],
+            tickets: Vec::new(),
+            button: (self.text("mail.see_order"), self.order_link()),
+            notes: Vec::new(),
+        }
+    }
+
+    fn order_link(&self) -> String {
+        let until_s = self.app.clock.now().as_second() + LINK_S;
+        let facts = &self.order.facts;
+        let proof = token::link(self.app, "order", facts.id, until_s);
+        format!("{}/{}/complete/{}?{proof}", self.app.settings.base_url, facts.code, facts.number)
+    }
+
+    fn visit(&self) -> String {
+        let slot = self.order.facts.slot_id.and_then(|id| self.exhibition.slot(id));
+        match slot {
+            Some(slot) => words::visit(self.language, slot),
+            None => filled(
+                self.language,
+                "mail.visit_any",
+                &[
+                    ("from", words::date(self.language, self.exhibition.starts_on)),
+                    ("until", words::date(self.language, self.exhibition.ends_on)),
+                ],
+            ),
+        }
+    }
+
+    fn order_paid(&self, contact: &Contact, tickets: &[TicketView]) -> Result<Letter> {
+        let mut letter = self.letter(contact, "paid");
+        let venue = self.language.pick(&self.exhibition.venue_ko, &self.exhibition.venue_en);
+        letter.rows.push((self.text("mail.visit"), self.visit()));
+        if !venue.is_empty() {
+            letter.rows.push((self.text("mail.venue"), venue.to_owned()));
+        }
+        letter.rows.push((self.text("mail.paid_amount"), words::won(self.language, self.order.facts.total_won.into())));
+        for ticket in tickets {
+            let Some(code) = &ticket.qr_code else { continue };
+            let title = filled(
+                self.language,
+                "mail.ticket",
+                &[("no", ticket.ticket_no.to_string()), ("of", ticket.of.to_string())],
+            );
+            letter.tickets.push(Picture {
+                cid: format!("{}@admit", ticket.id),
+                file: format!("{}-{}.png", self.order.facts.number, ticket.ticket_no),
+                title,
+                product: self.language.pick(&ticket.product_name, &ticket.product_name_en).to_owned(),
+                png: tickets::picture::png(code)?,
+            });
+        }
+        letter.notes = vec![self.text("mail.once"), self.text("mail.link_note"), self.text("mail.automatic")];
+        Ok(letter)
+    }
+
+    fn money_returned(&self, contact: &Contact, returned_won: i64) -> Letter {
+        let mut letter = self.letter(contact, "returned");
+        // Somebody who paid twice keeps the tickets of the first payment, and wants to read that first.
+        if matches!(self.order.state, OrderState::Paid | OrderState::PartiallyRefunded) {
+            letter.lead = filled(self.language, "mail.returned.lead_twice", &[("exhibition", self.exhibition_name().to_owned())]);
+        } else {
+            let page = format!("{}/{}", self.app.settings.base_url, self.order.facts.code);
+            letter.button = (self.text("mail.returned.again"), page);
+        }
+        letter.rows.push((self.text("mail.returned.amount"), words::won(self.language, returned_won)));
+        letter.notes = vec![self.text("mail.returned.when"), self.text("mail.automatic")];
+        letter
+    }
+}
+
+/// Puts the letter into its envelope. Names with control characters never reach a header; everything else is encoded
+/// by the builder.
+fn seal(app: &App, row: &Claimed, mut letter: Letter, contact: &Contact, address: Address) -> Result<Message> {
+    let html = Html(&letter).render().map_err(Error::bug)?;
+    let plain = Text(&letter).render().map_err(Error::bug)?;
+    let mut related = MultiPart::related().singlepart(SinglePart::html(html));
+    let png = header::ContentType::parse("image/png").map_err(Error::bug)?;
+    for picture in std::mem::take(&mut letter.tickets) {
+        let attachment = Attachment::new_inline_with_name(picture.cid, picture.file);
+        related = related.singlepart(attachment.body(picture.png, png.clone()));
+    }
+    let name = Some(contact.name.clone()).filter(|name| !has_control(name));
+    let subject: String = letter.subject.chars().filter(|c| !c.is_control()).collect();
+    let now = std::time::UNIX_EPOCH + std::time::Duration::from_millis(app.clock.now_ms().max(0).unsigned_abs());
+    Message::builder()
+        // The same for every repeat of one row, so that a mail program shows it once.
+        .message_id(Some(format!("<{}.{}@{}>", row.kind, row.order_id, host(&app.settings.base_url))))
+        .date(now)
+        .from(app.notifier.from().clone())
+        .to(Mailbox::new(name, address))
+        .subject(subject)
+        .multipart(MultiPart::alternative().singlepart(SinglePart::plain(plain)).multipart(related))
+        .map_err(Error::bug)
+}
+
+fn host(base_url: &str) -> String {
+    reqwest::Url::parse(base_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "admit".to_owned())
+}

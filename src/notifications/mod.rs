@@ -1,0 +1,121 @@
+//! Notifications: the outbox's consumer.
+//!
+//! Owns the rows of `outbox` after they were written together with the change they tell of, and the mail transport.
+//! Promises that every row ends: delivered, without a channel, or dead and visible; that a message may come twice
+//! (recognisable by its Message-ID) but is never lost; that neither a transaction nor a connection is held while a
+//! mail server is talked to. Refuses to decide anything: it tells what Postgres says now.
+
+pub mod letter;
+pub mod mail;
+pub mod pg;
+
+use std::time::{Duration, Instant};
+
+pub use mail::Notifier;
+pub use pg::STATEMENTS;
+
+use self::mail::Failure;
+use self::pg::Claimed;
+use crate::app::App;
+use crate::error::Result;
+
+/// Rows of one round; more only keeps others waiting behind a slow mail server.
+const BATCH: i64 = 20;
+/// After this a round begins no further mail. With the longest mail on top it stays below the lease.
+const ROUND_MAX: Duration = Duration::from_secs(60);
+/// Longest talk with a mail server about one mail.
+const MAIL_MAX: Duration = Duration::from_secs(20);
+/// How long a claimed row is nobody else's. [s]
+const LEASE_S: i32 = 120;
+/// With the pauses between them about seven hours, longer than a mail server's bad morning.
+const TRIES_MAX: i32 = 12;
+const BACKOFF_FIRST_S: i64 = 15;
+const BACKOFF_MAX_S: i64 = 3600;
+
+/// One round: tells what is due and returns how many rows it took on. A full round means that there is more.
+pub async fn deliver(app: &App) -> Result<usize> {
+    let started = Instant::now();
+    let claimed = {
+        let client = app.pg.get().await?;
+        let claimed = pg::claim(&client, BATCH, LEASE_S).await?;
+        let silent: Vec<&Claimed> = claimed.iter().filter(|row| !has_channel(app, row)).collect();
+        if !silent.is_empty() {
+            pg::finish(&client, &silent, "done", "no_channel").await?;
+            silent.iter().for_each(|_| app.metrics.delivery("mail", "no_channel"));
+        }
+        claimed
+    };
+    let stopping = app.lifecycle.stopping();
+    let due: Vec<&Claimed> = claimed.iter().filter(|row| has_channel(app, row)).collect();
+    for (at, row) in due.iter().enumerate() {
+        if started.elapsed() > ROUND_MAX || stopping.is_cancelled() {
+            pg::hand_back(&app.pg.get().await?, &due[at..]).await?;
+            break;
+        }
+        tell(app, row).await?;
+    }
+    Ok(claimed.len())
+}
+
+fn has_channel(app: &App, row: &Claimed) -> bool {
+    row.has_email && app.notifier.sends()
+}
+
+/// What became of one row.
+enum Told {
+    Sent,
+    NoChannel,
+    /// To be tried again, until it was tried often enough.
+    Not(&'static str),
+}
+
+async fn tell(app: &App, row: &Claimed) -> Result<()> {
+    let told = match letter::write(app, row).await {
+        Ok(Some(letter)) => match tokio::time::timeout(MAIL_MAX, app.notifier.send(letter)).await {
+            Ok(Ok(())) => Told::Sent,
+            Ok(Err(Failure(class))) => Told::Not(class),
+            Err(_) => Told::Not("timeout"),
+        },
+        Ok(None) => Told::NoChannel,
+        Err(error) => {
+            tracing::warn!(%error, outbox_id = row.id, kind = row.kind, "a message could not be written");
+            Told::Not("not_written")
+        }
+    };
+    let client = app.pg.get().await?;
+    match told {
+        Told::Sent => pg::finish(&client, &[row], "done", "sent").await?,
+        Told::NoChannel => pg::finish(&client, &[row], "done", "no_channel").await?,
+        Told::Not(class) if row.tries >= TRIES_MAX => pg::finish(&client, &[row], "dead", class).await?,
+        Told::Not(class) => pg::retry_later(&client, row, backoff_s(row.tries), class).await?,
+    }
+    let outcome = match told {
+        Told::Sent => "sent",
+        Told::NoChannel => "no_channel",
+        Told::Not(_) if row.tries >= TRIES_MAX => "dead",
+        Told::Not(_) => "retry",
+    };
+    app.metrics.delivery("mail", outcome);
+    if let Told::Not(class) = told {
+        // Neither the address nor the server's words, which repeat it.
+        tracing::warn!(outbox_id = row.id, kind = row.kind, tries = row.tries, class, outcome, "a mail was not delivered");
+    }
+    Ok(())
+}
+
+fn backoff_s(tries: i32) -> i32 {
+    let doubled = BACKOFF_FIRST_S << tries.clamp(1, 16).unsigned_abs();
+    i32::try_from(doubled.min(BACKOFF_MAX_S)).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_an_hour_and_a_round_ends_within_its_lease() {
+        assert_eq!((1..=4).map(backoff_s).collect::<Vec<_>>(), [30, 60, 120, 240]);
+        assert_eq!((backoff_s(9), backoff_s(i32::MAX)), (3600, 3600));
+        assert!((ROUND_MAX + MAIL_MAX).as_secs() < LEASE_S as u64);
+    }
+}

@@ -1,0 +1,89 @@
+//! All SQL of the outbox's consumer. A row is fenced by its number of tries: whoever lost the lease changes nothing.
+
+use deadpool_postgres::GenericClient;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::platform::pg::Statement;
+
+/// Takes due rows and moves their next try ahead, which is the lease.
+const CLAIM: Statement = Statement::new(
+    "notifications.claim",
+    "update outbox b set tries = b.tries + 1, next_try_at = admit_now() + make_interval(secs => $2)
+       from orders o
+      where o.id = b.order_id
+        and b.id in (select id from outbox where state = 'pending' and next_try_at <= admit_now()
+                      order by next_try_at limit $1 for update skip locked)
+     returning b.id, b.kind, b.order_id, b.tries, o.has_email",
+);
+
+const FINISH: Statement = Statement::new(
+    "notifications.finish",
+    "update outbox b set state = $3, outcome = $4, done_at = admit_now()
+       from unnest($1::bigint[], $2::int[]) as t (id, tries)
+      where b.id = t.id and b.tries = t.tries and b.state = 'pending'",
+);
+
+const RETRY_LATER: Statement = Statement::new(
+    "notifications.retry_later",
+    "update outbox set next_try_at = admit_now() + make_interval(secs => $3), outcome = $4
+      where id = $1 and tries = $2 and state = 'pending'",
+);
+
+const HAND_BACK: Statement = Statement::new(
+    "notifications.hand_back",
+    "update outbox b set tries = b.tries - 1, next_try_at = admit_now()
+       from unnest($1::bigint[], $2::int[]) as t (id, tries)
+      where b.id = t.id and b.tries = t.tries and b.state = 'pending'",
+);
+
+/// What went back for an order, whether or not the provider has answered yet.
+const RETURNED: Statement = Statement::new(
+    "notifications.returned",
+    "select coalesce(sum(amount_won), 0)::int8 from refunds where order_id = $1 and state <> 'failed'",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
+
+#[derive(Debug)]
+pub struct Claimed {
+    pub id: i64,
+    pub kind: String,
+    pub order_id: Uuid,
+    pub tries: i32,
+    pub has_email: bool,
+}
+
+pub async fn claim(client: &impl GenericClient, limit: i64, lease_s: i32) -> Result<Vec<Claimed>> {
+    let rows = CLAIM.query(client, &[&limit, &f64::from(lease_s)]).await?;
+    Ok(rows
+        .iter()
+        .map(|r| Claimed { id: r.get(0), kind: r.get(1), order_id: r.get(2), tries: r.get(3), has_email: r.get(4) })
+        .collect())
+}
+
+fn fenced(rows: &[&Claimed]) -> (Vec<i64>, Vec<i32>) {
+    rows.iter().map(|row| (row.id, row.tries)).unzip()
+}
+
+pub async fn finish(client: &impl GenericClient, rows: &[&Claimed], state: &str, outcome: &str) -> Result<()> {
+    let (ids, tries) = fenced(rows);
+    FINISH.execute(client, &[&ids, &tries, &state, &outcome]).await?;
+    Ok(())
+}
+
+pub async fn retry_later(client: &impl GenericClient, row: &Claimed, after_s: i32, outcome: &str) -> Result<()> {
+    RETRY_LATER.execute(client, &[&row.id, &row.tries, &f64::from(after_s), &outcome]).await?;
+    Ok(())
+}
+
+/// Rows that were claimed and not begun: theirs was no try.
+pub async fn hand_back(client: &impl GenericClient, rows: &[&Claimed]) -> Result<()> {
+    let (ids, tries) = fenced(rows);
+    HAND_BACK.execute(client, &[&ids, &tries]).await?;
+    Ok(())
+}
+
+pub async fn returned_won(client: &impl GenericClient, order_id: Uuid) -> Result<i64> {
+    Ok(RETURNED.query_one(client, &[&order_id]).await?.get(0))
+}

@@ -1,0 +1,147 @@
+//! Every metric Admit exports, by name, in one place.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::error::{Error, Result};
+
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const ENTRIES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Records into the process's recorder; `render` is what `/metrics` answers.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Installs the recorder of this process, once; later calls share it (tests start many apps).
+    pub fn install() -> Result<Metrics> {
+        static HANDLE: std::sync::OnceLock<std::result::Result<PrometheusHandle, String>> = std::sync::OnceLock::new();
+        let handle = HANDLE.get_or_init(|| {
+            let recorder = recorder().map_err(|e| e.to_string())?;
+            let handle = recorder.handle();
+            metrics::set_global_recorder(recorder).map_err(|e| e.to_string())?;
+            describe();
+            Ok(handle)
+        });
+        handle.clone().map(|handle| Metrics { handle }).map_err(Error::bug)
+    }
+
+    pub fn render(&self) -> String {
+        if let Some(bytes) = resident_bytes() {
+            gauge!("process_resident_memory_bytes").set(bytes as f64);
+        }
+        self.handle.render()
+    }
+
+    /// Every few seconds, or histograms keep every sample.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    pub fn http(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
+        let (method, route) = (method.to_owned(), route.to_owned());
+        counter!("http_requests_total", "method" => method.clone(), "route" => route.clone(), "status" => status.to_string())
+            .increment(1);
+        histogram!("http_request_duration_seconds", "method" => method, "route" => route).record(elapsed);
+    }
+
+    pub fn batch(&self, entries: usize, elapsed: Duration) {
+        histogram!("admit_writer_batch_entries").record(entries as f64);
+        histogram!("admit_writer_batch_seconds").record(elapsed);
+    }
+
+    pub fn writer_waiting(&self, entries: usize) {
+        gauge!("admit_writer_waiting_entries").set(entries as f64);
+    }
+
+    pub fn unknown_commit(&self, outcome: &'static str) {
+        counter!("admit_writer_unknown_commits_total", "outcome" => outcome).increment(1);
+    }
+
+    pub fn take(&self, outcome: &'static str) {
+        counter!("admit_takes_total", "outcome" => outcome).increment(1);
+    }
+
+    pub fn rebuild(&self, exhibition: &str, cause: &str) {
+        counter!("admit_stock_rebuilds_total", "exhibition" => exhibition.to_owned(), "cause" => cause.to_owned()).increment(1);
+    }
+
+    pub fn audit(&self, difference: i64, given_back: usize) {
+        gauge!("admit_stock_difference_places").set(difference as f64);
+        counter!("admit_audit_given_back_total").increment(given_back as u64);
+    }
+
+    pub fn invariant_violations(&self, rows: usize) {
+        gauge!("admit_invariant_violations").set(rows as f64);
+    }
+
+    pub fn gateway(&self, operation: &'static str, outcome: &'static str, elapsed: Duration) {
+        counter!("admit_gateway_calls_total", "operation" => operation, "outcome" => outcome).increment(1);
+        histogram!("admit_gateway_seconds", "operation" => operation).record(elapsed);
+    }
+
+    pub fn settled(&self, outcome: &'static str) {
+        counter!("admit_settlements_total", "outcome" => outcome).increment(1);
+    }
+
+    pub fn scan(&self, reason: &'static str) {
+        counter!("admit_scans_total", "reason" => reason).increment(1);
+    }
+
+    pub fn delivery(&self, channel: &'static str, outcome: &'static str) {
+        counter!("admit_deliveries_total", "channel" => channel, "outcome" => outcome).increment(1);
+    }
+
+    pub fn webhook(&self, outcome: &'static str) {
+        counter!("admit_webhooks_total", "outcome" => outcome).increment(1);
+    }
+
+    pub fn worker(&self, worker: &'static str, outcome: &'static str, elapsed: Duration) {
+        counter!("admit_worker_ticks_total", "worker" => worker, "outcome" => outcome).increment(1);
+        histogram!("admit_worker_tick_seconds", "worker" => worker).record(elapsed);
+    }
+}
+
+fn recorder() -> Result<PrometheusRecorder> {
+    let buckets = |suffix: &str, values: &[f64]| (Matcher::Suffix(suffix.to_owned()), values.to_vec());
+    let mut builder = PrometheusBuilder::new();
+    for (matcher, values) in [buckets("_seconds", &SECONDS), buckets("_entries", &ENTRIES)] {
+        builder = builder.set_buckets_for_metric(matcher, &values).map_err(Error::bug)?;
+    }
+    Ok(builder.build_recorder())
+}
+
+fn describe() {
+    describe_counter!("http_requests_total", "Answered requests by method, route and status.");
+    describe_histogram!("http_request_duration_seconds", "From the request's head to its answer.");
+    describe_histogram!("admit_writer_batch_entries", "Entries of one commit of the stock writer.");
+    describe_histogram!("admit_writer_batch_seconds", "Time of one batch, locks and commit included.");
+    describe_gauge!("admit_writer_waiting_entries", "Entries waiting for the stock writer.");
+    describe_counter!("admit_writer_unknown_commits_total", "Commits whose connection died, by what was found out.");
+    describe_counter!("admit_takes_total", "Takes by outcome.");
+    describe_counter!("admit_stock_rebuilds_total", "Rebuilds of an exhibition's stock in Redis, by cause.");
+    describe_gauge!("admit_stock_difference_places", "Places by which Redis and Postgres differed in the last audit.");
+    describe_counter!("admit_audit_given_back_total", "Abandoned takes given back by the audit.");
+    describe_gauge!("admit_invariant_violations", "Rows that break an invariant.");
+    describe_counter!("admit_gateway_calls_total", "Calls to the payment provider by operation and outcome.");
+    describe_histogram!("admit_gateway_seconds", "Time of calls to the payment provider.");
+    describe_counter!("admit_settlements_total", "Ends of attempts to pay.");
+    describe_counter!("admit_scans_total", "Scans by reason.");
+    describe_counter!("admit_deliveries_total", "Messages by channel and outcome.");
+    describe_counter!("admit_webhooks_total", "Webhooks by outcome.");
+    describe_counter!("admit_worker_ticks_total", "Worker rounds by worker and outcome.");
+    describe_histogram!("admit_worker_tick_seconds", "Time of worker rounds.");
+    describe_gauge!("process_resident_memory_bytes", "Resident memory.");
+}
+
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    // Linux on the platforms Admit is built for.
+    Some(pages * 4096)
+}

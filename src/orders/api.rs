@@ -1,0 +1,264 @@
+//! The calls of a visitor's order and its payment.
+
+use std::time::Duration;
+
+use axum::Json as Reply;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::ask::OrderAsk;
+use super::model::{Order, Origin};
+use super::pay::{self, Confirmed};
+use super::read::{self, OrderView};
+use super::writer::{Ask, Entry, Refusal, Reply as WriterReply};
+use super::{contact, pg, place, token};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::platform::http::observe::RequestId;
+use crate::platform::http::{ClientAddress, IdempotencyKey, Json, Path, RequestLanguage};
+use crate::platform::ids;
+use crate::platform::secrets::{hex, same};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(read_one))
+        .routes(routes!(lookup))
+        .routes(routes!(cancel))
+        .routes(routes!(initialize))
+        .routes(routes!(confirm))
+}
+
+/// Reserves places. They are kept until `expires_at`.
+#[utoipa::path(post, path = "/api/orders", tag = "orders", request_body = OrderAsk,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; the same key and body get the same order")),
+    responses((status = 201, body = OrderView), (status = 409, description = "stock.sold_out, stock.person_limit, sale.*"),
+              (status = 422, description = "request.invalid, with errors by field"), (status = 503)))]
+async fn create(
+    State(app): State<App>,
+    client: ClientAddress,
+    RequestLanguage(language): RequestLanguage,
+    RequestId(request_id): RequestId,
+    key: Option<IdempotencyKey>,
+    Json(ask): Json<OrderAsk>,
+) -> Result<Response> {
+    let caller = place::Caller { client, language, request_id, key: key.map(|k| k.0) };
+    let order = place::place(&app, ask, caller).await?;
+    let mut view = read::view(&app, &order)?;
+    view.order_token = Some(token::token(&app, order.facts.id, order.token_version));
+    Ok(private((StatusCode::CREATED, [(header::SET_COOKIE, token::cookie(&app, &order))], Reply(view))))
+}
+
+async fn find(app: &App, number: &str) -> Result<Order> {
+    let unknown = || Error::not_found("order.unknown");
+    if !ids::is_order_number(number) {
+        return Err(unknown());
+    }
+    let client = app.pg.get().await?;
+    pg::by_number(app, &client, number).await?.ok_or_else(unknown)
+}
+
+/// The order, if the caller proves that it is theirs.
+pub async fn owned(app: &App, headers: &HeaderMap, number: &str) -> Result<Order> {
+    let order = find(app, number).await?;
+    if token::authorised(app, headers, &order) {
+        return Ok(order);
+    }
+    if crate::platform::http::extract::bearer(headers).is_some() {
+        return Err(Error::forbidden("order.wrong_token"));
+    }
+    Err(Error::unauthenticated("order.token_required"))
+}
+
+/// The order, its state, and its tickets once it is paid.
+#[utoipa::path(get, path = "/api/orders/{order_number}", tag = "orders", params(("order_number" = String, Path,)),
+    security(("order_token" = [])),
+    responses((status = 200, body = OrderView), (status = 401), (status = 403), (status = 404)))]
+async fn read_one(State(app): State<App>, headers: HeaderMap, Path(number): Path<String>) -> Result<Response> {
+    let order = owned(&app, &headers, &number).await?;
+    Ok(private(Reply(read::full(&app, &order).await?)))
+}
+
+fn private(body: impl IntoResponse) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+#[derive(Deserialize, ToSchema)]
+struct LookupAsk {
+    order_number: String,
+    phone: String,
+}
+
+/// Finds an order by its number and phone number, and hands out its token again.
+#[utoipa::path(post, path = "/api/orders/lookup", tag = "orders", request_body = LookupAsk,
+    responses((status = 200, body = OrderView), (status = 404, description = "order.unknown: no such pair"), (status = 429)))]
+async fn lookup(State(app): State<App>, client: ClientAddress, Json(ask): Json<LookupAsk>) -> Result<Response> {
+    let unknown = || Error::not_found("order.unknown");
+    let phone = contact::phone_e164(&ask.phone).ok_or_else(|| Error::field("phone", "phone"))?;
+    let digest = contact::phone_digest(&app, &phone);
+    if !client.exempt {
+        let who = hex(&digest[..16]);
+        if let Some(wait) = app.redis.rate_limit("lookup", &who, app.settings.lookups_per_minute, app.clock.now_ms()).await {
+            return Err(Error::too_many("order.too_many_lookups", wait));
+        }
+    }
+    let order = find(&app, ask.order_number.trim()).await?;
+    let db = app.pg.get().await?;
+    let known = pg::phone_digest(&db, order.facts.id).await?.ok_or_else(unknown)?;
+    drop(db);
+    if !same(&known, &digest) {
+        return Err(unknown());
+    }
+    let mut view = read::full(&app, &order).await?;
+    view.order_token = Some(token::token(&app, order.facts.id, order.token_version));
+    Ok(private(([(header::SET_COOKIE, token::cookie(&app, &order))], Reply(view))))
+}
+
+/// Gives the places of an unpaid order back at once.
+#[utoipa::path(post, path = "/api/orders/{order_number}/cancel", tag = "orders", params(("order_number" = String, Path,)),
+    security(("order_token" = [])),
+    responses((status = 200, body = OrderView), (status = 409, description = "payment.in_progress, order.paid"), (status = 410)))]
+async fn cancel(
+    State(app): State<App>,
+    headers: HeaderMap,
+    RequestId(request_id): RequestId,
+    Path(number): Path<String>,
+) -> Result<Response> {
+    let order = owned(&app, &headers, &number).await?;
+    let origin = Origin::new("visitor", "cancel", request_id);
+    let entry = Entry { facts: order.facts.clone(), ask: Ask::Cancel, origin };
+    match submit_tracked(&app, entry).await? {
+        WriterReply::Released | WriterReply::Already => {}
+        WriterReply::Refused(Refusal::InProgress) => {
+            return Err(Error::conflict("payment.in_progress").retry_after(Duration::from_secs(2)));
+        }
+        WriterReply::Refused(Refusal::AlreadyPaid) => return Err(Error::conflict("order.paid")),
+        WriterReply::Refused(Refusal::Lapsed) => return Err(Error::gone("order.expired")),
+        WriterReply::Refused(_) => return Err(Error::gone("order.closed")),
+        WriterReply::Failed(error) => return Err(error),
+        other => return Err(Error::unavailable("order.unknown_outcome", format!("{other:?}"))),
+    }
+    let order = find(&app, &number).await?;
+    Ok(private(Reply(read::view(&app, &order)?)))
+}
+
+/// A change goes on to its end when the caller has gone away.
+async fn submit_tracked(app: &App, entry: Entry) -> Result<WriterReply> {
+    let task_app = app.clone();
+    app.lifecycle.spawn(async move { task_app.writer.submit(entry).await }).await.map_err(Error::bug)
+}
+
+#[derive(Deserialize, ToSchema)]
+struct InitializeAsk {
+    order_number: String,
+    /// Whole won; must be the order's total.
+    amount: i64,
+    #[serde(default)]
+    customer_name: Option<String>,
+}
+
+/// Everything the Toss SDK (v2 standard) needs.
+#[derive(Serialize, ToSchema)]
+struct Initialized {
+    /// Admit's own payment page.
+    checkout_url: String,
+    client_key: String,
+    customer_key: &'static str,
+    /// Fresh for each attempt.
+    order_id: String,
+    order_name: String,
+    amount: i32,
+    currency: &'static str,
+    customer_name: Option<String>,
+    success_url: String,
+    fail_url: String,
+    sdk_url: String,
+}
+
+/// Opens an attempt to pay.
+#[utoipa::path(post, path = "/api/payments/initialize", tag = "payments", request_body = InitializeAsk,
+    security(("order_token" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "the same key gets the same attempt")),
+    responses((status = 200, body = Initialized), (status = 401), (status = 409), (status = 410, description = "order.expired"),
+              (status = 422, description = "payment.amount_mismatch")))]
+async fn initialize(
+    State(app): State<App>,
+    headers: HeaderMap,
+    RequestId(request_id): RequestId,
+    key: Option<IdempotencyKey>,
+    Json(ask): Json<InitializeAsk>,
+) -> Result<Response> {
+    let order = owned(&app, &headers, ask.order_number.trim()).await?;
+    if let Some(name) = &ask.customer_name
+        && (contact::has_control(name) || name.chars().count() > contact::NAME_CHARS_MAX)
+    {
+        return Err(Error::field("customer_name", "malformed"));
+    }
+    let order_id = pay::open(&app, &order, ask.amount, key.as_ref().map(|k| k.0.as_str()), &request_id).await?;
+    let (base, code, number) = (&app.settings.base_url, &order.facts.code, &order.facts.number);
+    Ok(private(Reply(Initialized {
+        checkout_url: read::payment_url(&app, &order),
+        client_key: app.settings.toss_client_key.clone(),
+        customer_key: "@@ANONYMOUS",
+        order_name: order_name(&app, &order)?,
+        amount: order.facts.total_won,
+        currency: "KRW",
+        customer_name: ask.customer_name,
+        success_url: format!("{base}/{code}/complete/{number}"),
+        fail_url: format!("{base}/{code}/fail/{number}"),
+        sdk_url: app.settings.toss_sdk_url.clone(),
+        order_id,
+    })))
+}
+
+/// What the buyer reads in the payment window; Toss takes 100 characters.
+pub fn order_name(app: &App, order: &Order) -> Result<String> {
+    let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    let places: i32 = order.facts.items.iter().map(|i| i.quantity).sum();
+    let name: String = exhibition.name_ko.chars().take(80).collect();
+    Ok(format!("{name} {places}매"))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct ConfirmAsk {
+    payment_key: String,
+    order_id: String,
+    /// Whole won, as Toss sent it back.
+    amount: i64,
+}
+
+/// Confirms a payment that the buyer has authenticated. 202 while the outcome is not known.
+#[utoipa::path(post, path = "/api/payments/confirm", tag = "payments", request_body = ConfirmAsk,
+    params(("Idempotency-Key" = String, Header,)),
+    responses((status = 200, body = OrderView), (status = 202, body = OrderView),
+              (status = 404, description = "payment.unknown_order"),
+              (status = 409, description = "payment.declined, payment.in_progress, payment.already_paid, payment.refunding, idempotency.in_progress"),
+              (status = 410, description = "order.expired: nothing was charged"), (status = 422)))]
+async fn confirm(
+    State(app): State<App>,
+    headers: HeaderMap,
+    RequestId(request_id): RequestId,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(ask): Json<ConfirmAsk>,
+) -> Result<Response> {
+    let (task_app, payment_key, order_id, amount) = (app.clone(), ask.payment_key, ask.order_id, ask.amount);
+    let confirmed = app
+        .lifecycle
+        .spawn(async move { pay::confirm(&task_app, &payment_key, &order_id, amount, &key, &request_id).await })
+        .await
+        .map_err(Error::bug)??;
+    let (status, order) = match confirmed {
+        Confirmed::Paid(order) => (StatusCode::OK, order),
+        Confirmed::Confirming(order) => (StatusCode::ACCEPTED, order),
+    };
+    let view = if token::authorised(&app, &headers, &order) {
+        read::full(&app, &order).await?
+    } else {
+        read::view(&app, &order)?
+    };
+    Ok(private((status, Reply(view))))
+}

@@ -1,0 +1,124 @@
+//! Personal data of an order: checked, normalised, sealed. In the clear only in memory.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::writer::SealedContact;
+use crate::app::App;
+use crate::error::{Error, FieldError, Result};
+use crate::platform::secrets::Purpose;
+use crate::stock::PersonKey;
+
+pub const NAME_CHARS_MAX: usize = 50;
+pub const EMAIL_CHARS_MAX: usize = 254;
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Contact {
+    pub name: String,
+    /// E.164.
+    pub phone: String,
+    pub email: Option<String>,
+}
+
+pub fn has_control(text: &str) -> bool {
+    // Also the invisible marks that reorder or hide text.
+    text.chars().any(|c| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'))
+}
+
+pub fn check(name: &str, phone: &str, email: Option<&str>, errors: &mut Vec<FieldError>) -> Option<Contact> {
+    let mut refuse = |field: &str, code: &'static str| errors.push(FieldError { field: field.into(), code });
+    let name = name.trim();
+    if name.is_empty() {
+        refuse("customer_name", "required");
+    } else if has_control(name) {
+        refuse("customer_name", "control_characters");
+    } else if name.chars().count() > NAME_CHARS_MAX {
+        refuse("customer_name", "too_long");
+    }
+    let e164 = phone_e164(phone);
+    if e164.is_none() {
+        refuse("customer_phone", if phone.trim().is_empty() { "required" } else { "phone" });
+    }
+    let email = email.map(str::trim).filter(|e| !e.is_empty());
+    if let Some(email) = email
+        && (email.len() > EMAIL_CHARS_MAX || has_control(email) || email.parse::<lettre::Address>().is_err())
+    {
+        refuse("customer_email", "email");
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    Some(Contact { name: name.to_owned(), phone: e164?, email: email.map(str::to_owned) })
+}
+
+/// Korean mobile numbers, with or without hyphens or country code, as E.164.
+pub fn phone_e164(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.len() > 20 || !text.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | ' ' | '+')) {
+        return None;
+    }
+    let plus = text.starts_with('+');
+    if text.chars().skip(1).any(|c| c == '+') {
+        return None;
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let national = if plus { digits.strip_prefix("82")?.trim_start_matches('0') } else { digits.strip_prefix('0')? };
+    let fits = match national.get(..2)? {
+        "10" => national.len() == 10,
+        "11" | "16" | "17" | "18" | "19" => matches!(national.len(), 9 | 10),
+        _ => false,
+    };
+    fits.then(|| format!("+82{national}"))
+}
+
+pub fn phone_digest(app: &App, e164: &str) -> [u8; 32] {
+    app.secrets.mac(Purpose::Phone, &[e164.as_bytes()])
+}
+
+/// The person, for counting: the phone's digest, cut.
+pub fn person_key(digest: &[u8; 32]) -> PersonKey {
+    let mut key = [0u8; 16];
+    key.copy_from_slice(&digest[..16]);
+    key
+}
+
+pub fn seal(app: &App, order_id: Uuid, contact: &Contact, digest: &[u8; 32]) -> Result<SealedContact> {
+    let plain = serde_json::to_vec(contact).map_err(Error::bug)?;
+    let (key_id, sealed) = app.secrets.seal(order_id.as_bytes(), &plain)?;
+    Ok(SealedContact { phone_digest: digest.to_vec(), key_id, sealed })
+}
+
+pub fn open(app: &App, order_id: Uuid, key_id: &str, sealed: &[u8]) -> Result<Contact> {
+    let plain = app.secrets.open(key_id, order_id.as_bytes(), sealed)?;
+    serde_json::from_slice(&plain).map_err(Error::bug)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn korean_mobile_numbers_become_one_form() {
+        for text in ["010-1234-5678", "01012345678", "+82 10-1234-5678", "+8201012345678", " 010 1234 5678 "] {
+            assert_eq!(phone_e164(text).as_deref(), Some("+821012345678"), "{text}");
+        }
+        assert_eq!(phone_e164("011-234-5678").as_deref(), Some("+82112345678"));
+        for text in ["02-123-4567", "010-123-4567", "0101234567８", "+1 212 555 0100", "010-1234-5678+", "", "x", "82 10 1234 5678"] {
+            assert_eq!(phone_e164(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_hides_in_a_name_is_refused() {
+        let mut errors = Vec::new();
+        assert!(check("홍길동\u{202e}", "010-1234-5678", None, &mut errors).is_none());
+        assert_eq!(errors[0].code, "control_characters");
+        errors.clear();
+        assert!(check(&"가".repeat(51), "010-1234-5678", Some("a@b"), &mut errors).is_none());
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        errors.clear();
+        assert!(check("홍길동", "010-1234-5678", Some("a@b\r\nBcc: x@y"), &mut errors).is_none());
+        errors.clear();
+        assert!(check(&"가".repeat(50), "010-1234-5678", Some(" "), &mut errors).is_some());
+    }
+}

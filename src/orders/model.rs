@@ -1,0 +1,175 @@
+//! Types of orders and attempts; the state machine as a table. Pure.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::stock::model::{Fingerprint, HoldId, Line, PersonKey};
+
+macro_rules! states {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident => $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($variant),* }
+        impl $name {
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),* }
+            }
+            pub fn parse(text: &str) -> Option<$name> {
+                match text { $($text => Some($name::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+states! {
+    /// Where an order stands.
+    OrderState {
+        Held => "held", Confirming => "confirming", AwaitingDeposit => "awaiting_deposit", Paid => "paid",
+        PartiallyRefunded => "partially_refunded", Refunded => "refunded", Expired => "expired", Cancelled => "cancelled",
+    }
+}
+
+states! {
+    /// Where one try to pay stands. Unknown is a state: recovery asks Toss until it knows.
+    AttemptState {
+        Ready => "ready", Sent => "sent", Unknown => "unknown", Accepted => "accepted", Declined => "declined",
+    }
+}
+
+use OrderState::*;
+
+/// Every legal move of an order. `Expired -> Confirming | Paid` are late money with room left: the places are taken
+/// again first.
+pub const MOVES: &[(OrderState, OrderState)] = &[
+    (Held, Confirming),
+    (Held, Paid),
+    (Held, AwaitingDeposit),
+    (Held, Expired),
+    (Held, Cancelled),
+    (Confirming, Paid),
+    (Confirming, Held),
+    (Confirming, AwaitingDeposit),
+    (Confirming, Expired),
+    (AwaitingDeposit, Paid),
+    (AwaitingDeposit, Expired),
+    (AwaitingDeposit, Cancelled),
+    (Paid, AwaitingDeposit),
+    (Paid, PartiallyRefunded),
+    (Paid, Refunded),
+    (PartiallyRefunded, Refunded),
+    (Expired, Confirming),
+    (Expired, Paid),
+];
+
+impl OrderState {
+    pub fn may_become(self, to: OrderState) -> bool {
+        MOVES.contains(&(self, to))
+    }
+
+    /// Places are kept, unpaid.
+    pub fn holds_places(self) -> bool {
+        matches!(self, Held | Confirming | AwaitingDeposit)
+    }
+
+    /// The seed's name for how the payment stands.
+    pub fn payment_status(self) -> &'static str {
+        match self {
+            Held => "pending",
+            Confirming => "confirming",
+            AwaitingDeposit => "awaiting_deposit",
+            Paid => "paid",
+            PartiallyRefunded => "partially_refunded",
+            Refunded => "refunded",
+            Expired => "expired",
+            Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One product in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub product_id: i32,
+    pub quantity: i32,
+    pub unit_won: i32,
+}
+
+/// What of an order never changes once it is held.
+#[derive(Clone, Debug)]
+pub struct OrderFacts {
+    pub id: Uuid,
+    pub number: String,
+    pub exhibition_id: i32,
+    pub code: String,
+    pub slot_id: Option<i32>,
+    pub hold_id: HoldId,
+    pub fingerprint: Fingerprint,
+    pub total_won: i32,
+    pub person_key: PersonKey,
+    pub person_places: i32,
+    /// Whether the order counts toward its person's places and open holds.
+    pub person_counted: bool,
+    /// The person's limit by today's catalogue; None: no limit.
+    pub person_allowed: Option<i32>,
+    pub has_email: bool,
+    pub language: &'static str,
+    pub items: Vec<Item>,
+    pub lines: Vec<Line>,
+}
+
+/// Proof that places were taken in Redis for an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    pub hold_id: HoldId,
+    pub epoch: i64,
+    pub at_ms: i64,
+}
+
+/// Who caused a change, for its event.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub actor: &'static str,
+    pub cause: String,
+    pub correlation_id: String,
+}
+
+impl Origin {
+    pub fn new(actor: &'static str, cause: impl Into<String>, correlation_id: impl Into<String>) -> Origin {
+        Origin { actor, cause: cause.into(), correlation_id: correlation_id.into() }
+    }
+}
+
+/// An order as it stands.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub facts: OrderFacts,
+    pub state: OrderState,
+    pub token_version: i32,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub paid_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_ends() {
+        for to in OrderState::ALL {
+            assert!(!Refunded.may_become(*to) && !Cancelled.may_become(*to));
+        }
+        assert!(Held.may_become(Paid) && !Paid.may_become(Held) && !Paid.may_become(Expired));
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for state in OrderState::ALL {
+            assert_eq!(OrderState::parse(state.as_str()), Some(*state));
+        }
+        for state in AttemptState::ALL {
+            assert_eq!(AttemptState::parse(state.as_str()), Some(*state));
+        }
+    }
+}

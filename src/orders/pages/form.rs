@@ -1,0 +1,310 @@
+//! The order form: shown, sent, and shown again with what was wrong. It works without JavaScript and leads to the same
+//! use case as `POST /api/orders`.
+
+use std::collections::HashMap;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request, State as AppState};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::browse::{exhibition_page, left_text};
+use super::frame::{PageLanguage, go, page};
+use super::words;
+use crate::app::App;
+use crate::catalogue::model::State;
+use crate::catalogue::{Exhibition, Product, Slot};
+use crate::error::{Error, FieldError, Kind, Result};
+use crate::orders::ask::{ItemAsk, OrderAsk};
+use crate::orders::model::OrderState;
+use crate::orders::{place, token};
+use crate::platform::http::extract::BODY_BYTES_MAX;
+use crate::platform::http::observe::RequestId;
+use crate::platform::http::{ClientAddress, Path};
+use crate::platform::ids;
+use crate::platform::secrets::hex;
+use crate::platform::texts::{Language, filled};
+
+/// Up to this many the number is chosen from a list, which a phone shows as a wheel.
+const SELECT_MAX: i32 = 20;
+const KEY_CHARS: usize = 32;
+
+/// What the visitor has put into the form.
+#[derive(Default)]
+pub struct Filled {
+    /// Makes sending the same form twice one order.
+    key: String,
+    slot_id: Option<i64>,
+    quantities: HashMap<i32, i64>,
+    name: String,
+    phone: String,
+    email: String,
+    refused: Option<Refused>,
+}
+
+struct Refused {
+    detail: String,
+    fields: Vec<FieldError>,
+    /// Field names of items are by position in the request.
+    items: Vec<i32>,
+}
+
+impl Filled {
+    pub fn fresh() -> Filled {
+        Filled { key: fresh_key(), ..Filled::default() }
+    }
+}
+
+fn fresh_key() -> String {
+    hex(&ids::random_bytes::<{ KEY_CHARS / 2 }>())
+}
+
+/// The form as the template shows it.
+pub struct OrderForm {
+    pub key: String,
+    pub refused: Option<String>,
+    pub days: Vec<Day>,
+    pub slot_error: Option<&'static str>,
+    pub lines: Vec<Line>,
+    pub items_error: Option<&'static str>,
+    pub name: Input,
+    pub phone: Input,
+    pub email: Input,
+    pub minutes: i32,
+}
+
+/// Slots of one month, for the list of dates.
+pub struct Day {
+    pub slot_id: i32,
+    pub label: String,
+    pub open: bool,
+    pub chosen: bool,
+}
+
+pub struct Line {
+    pub id: i32,
+    pub name: String,
+    pub price: String,
+    pub price_won: i32,
+    pub left: String,
+    pub dated: bool,
+    pub open: bool,
+    pub max: i32,
+    pub max_text: String,
+    pub choices: Vec<i64>,
+    pub quantity: i64,
+    pub error: Option<&'static str>,
+}
+
+pub struct Input {
+    pub value: String,
+    pub error: Option<&'static str>,
+}
+
+impl OrderForm {
+    pub fn new(app: &App, e: &Exhibition, language: Language, given: &Filled) -> OrderForm {
+        let error = |field: &str| {
+            let fields = given.refused.as_ref().map(|r| r.fields.as_slice()).unwrap_or_default();
+            fields.iter().find(|f| f.field == field).map(|f| field_text(language, f.code))
+        };
+        let input = |field: &str, value: &str| Input { value: value.to_owned(), error: error(field) };
+        let (now, today) = (app.clock.now(), app.clock.today_in_seoul());
+        let day = |slot: &Slot| {
+            let state = e.slot_state(slot, now, today);
+            let left = left_text(language, state, e.free(slot.stock_id));
+            Day {
+                slot_id: slot.id,
+                label: format!("{} · {left}", words::visit(language, slot)),
+                open: state == State::OnSale,
+                chosen: given.slot_id == Some(slot.id.into()),
+            }
+        };
+        let has_dated = e.products.iter().any(|p| p.active && p.dated);
+        OrderForm {
+            key: given.key.clone(),
+            refused: given.refused.as_ref().map(|r| r.detail.clone()),
+            days: e.slots.iter().filter(|s| has_dated && s.date >= today).map(day).collect(),
+            slot_error: error("visit_date").or_else(|| error("slot_id")),
+            lines: e.products.iter().filter(|p| p.active).map(|p| line(e, p, now, language, given)).collect(),
+            items_error: error("items"),
+            name: input("customer_name", &given.name),
+            phone: input("customer_phone", &given.phone),
+            email: input("customer_email", &given.email),
+            minutes: e.hold_ttl_s / 60,
+        }
+    }
+}
+
+fn line(e: &Exhibition, product: &Product, now: jiff::Timestamp, language: Language, given: &Filled) -> Line {
+    let state = e.product_state(product, now);
+    let max = product.per_order_max;
+    let error = given.refused.as_ref().and_then(|refused| {
+        let at = refused.items.iter().position(|id| *id == product.id)?;
+        let prefix = format!("items[{at}]");
+        refused.fields.iter().find(|f| f.field.starts_with(&prefix)).map(|f| field_text(language, f.code))
+    });
+    Line {
+        id: product.id,
+        name: language.pick(&product.name_ko, &product.name_en).to_owned(),
+        price: words::won(language, product.price_won.into()),
+        price_won: product.price_won,
+        left: left_text(language, state, e.free(product.stock_id)),
+        dated: product.dated,
+        open: state == State::OnSale,
+        max,
+        max_text: filled(language, "page.order.per_order", &[("count", max.to_string())]),
+        choices: if max <= SELECT_MAX { (0..=max.into()).collect() } else { Vec::new() },
+        quantity: given.quantities.get(&product.id).copied().unwrap_or(0),
+        error,
+    }
+}
+
+fn field_text(language: Language, code: &'static str) -> &'static str {
+    // Every code has words; see the test beside the list of codes.
+    let key: &'static str = FIELD_KEYS.iter().find(|key| key.strip_prefix("field.") == Some(code)).unwrap_or(&"field.malformed");
+    words::text(language, key)
+}
+
+/// Codes that the fields of this form can be refused with.
+const FIELD_KEYS: &[&str] = &[
+    "field.required", "field.malformed", "field.control_characters", "field.too_long", "field.phone", "field.email",
+    "field.past", "field.closed", "field.unknown_slot", "field.no_slot", "field.date", "field.other_date",
+    "field.unknown_product", "field.duplicate", "field.too_few", "field.too_many", "field.per_order_limit",
+    "field.out_of_range",
+];
+
+pub async fn order(
+    AppState(app): AppState<App>,
+    PageLanguage(language): PageLanguage,
+    client: ClientAddress,
+    RequestId(request_id): RequestId,
+    Path(code): Path<String>,
+    request: Request,
+) -> Result<Response<Body>> {
+    let e = app.catalogue.current().by_code(&code)?;
+    same_site(request.headers(), &app.settings.base_url)?;
+    let mut given = read(request).await?;
+    let (ask, items) = ask(&code, &given);
+    let caller = place::Caller { client, language, request_id, key: Some(given.key.clone()) };
+    match place::place(&app, ask, caller).await {
+        Ok(order) => {
+            let next = if order.state == OrderState::Held { "payment" } else { "complete" };
+            Ok(go(&format!("/{code}/{next}/{}", order.facts.number), Some(token::cookie(&app, &order))))
+        }
+        Err(error) if error.kind == Kind::Bug => Err(error),
+        Err(error) => {
+            // Only where the order may have been placed after all must the next try be the same one.
+            if error.kind != Kind::Unavailable {
+                given.key = fresh_key();
+            }
+            let detail = filled(language, &format!("problem.{}", error.code), &error.values);
+            given.refused = Some(Refused { detail, fields: error.fields.clone(), items });
+            let mut response = page(&exhibition_page(&app, &e, language, &given), error.kind.status())?;
+            if let Some(after) = error.retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// A form counts only when our own page sent it. Browsers say so in Sec-Fetch-Site or Origin, and no page of another
+/// site can make them say it.
+pub fn same_site(headers: &HeaderMap, base_url: &str) -> Result<()> {
+    let value = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+    let own = match (value(header::HeaderName::from_static("sec-fetch-site")), value(header::ORIGIN)) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            origin == base_url || (host.is_some() && host == value(header::HOST))
+        }
+        (None, None) => false,
+    };
+    if own { Ok(()) } else { Err(Error::forbidden("request.cross_site")) }
+}
+
+async fn read(request: Request) -> Result<Filled> {
+    let malformed = || Error::malformed("request.malformed_form");
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|_| Error::too_large("request.too_large").with("limit", "64 KB"))?;
+    let request = Request::from_parts(parts, Body::from(body));
+    let axum::Form(pairs) = axum::Form::<Vec<(String, String)>>::from_request(request, &())
+        .await
+        .map_err(|rejection| match axum::response::IntoResponse::into_response(rejection).status() {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Error::unsupported_media_type("request.content_type"),
+            _ => malformed(),
+        })?;
+    let mut given = Filled::default();
+    for (name, value) in pairs {
+        // What was not UTF-8 has become this mark.
+        if value.contains('\u{fffd}') {
+            return Err(malformed());
+        }
+        let number = || value.trim().parse::<i64>().map_err(|_| malformed());
+        match name.as_str() {
+            "key" => given.key = value,
+            "slot_id" if value.is_empty() => {}
+            "slot_id" => given.slot_id = Some(number()?),
+            "customer_name" => given.name = value,
+            "customer_phone" => given.phone = value,
+            "customer_email" => given.email = value,
+            other => {
+                let product = other.strip_prefix('q').and_then(|id| id.parse().ok());
+                if let (Some(id), false) = (product, value.trim().is_empty()) {
+                    given.quantities.insert(id, number()?);
+                }
+            }
+        }
+    }
+    let shaped = given.key.len() == KEY_CHARS && given.key.bytes().all(|b| b.is_ascii_hexdigit());
+    if shaped { Ok(given) } else { Err(malformed()) }
+}
+
+/// The same request that a program would send; its items in the order of their ids.
+fn ask(code: &str, given: &Filled) -> (OrderAsk, Vec<i32>) {
+    let mut chosen: Vec<(i32, i64)> = given.quantities.iter().map(|(id, n)| (*id, *n)).filter(|(_, n)| *n != 0).collect();
+    chosen.sort_unstable();
+    let ask = OrderAsk {
+        exhibition_code: code.to_owned(),
+        customer_name: given.name.clone(),
+        customer_phone: given.phone.clone(),
+        customer_email: Some(given.email.clone()),
+        visit_date: None,
+        slot_id: given.slot_id,
+        items: chosen.iter().map(|(id, quantity)| ItemAsk { product_id: (*id).into(), quantity: *quantity }).collect(),
+        referral_code: None,
+    };
+    (ask, chosen.into_iter().map(|(id, _)| id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (header::HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn only_our_own_pages_may_send_the_form() {
+        let base = "https://tickets.example.org";
+        let ok = |pairs| same_site(&headers(pairs), base).is_ok();
+        assert!(ok(&[("sec-fetch-site", "same-origin")]));
+        assert!(ok(&[("origin", "https://tickets.example.org")]));
+        assert!(ok(&[("origin", "http://localhost:8080"), ("host", "localhost:8080")]));
+        assert!(!ok(&[("sec-fetch-site", "cross-site"), ("origin", "https://tickets.example.org")]));
+        assert!(!ok(&[("sec-fetch-site", "same-site")]));
+        assert!(!ok(&[("origin", "https://evil.example"), ("host", "tickets.example.org")]));
+        assert!(!ok(&[("origin", "null"), ("host", "tickets.example.org")]));
+        assert!(!ok(&[]));
+    }
+
+    #[test]
+    fn every_field_code_of_the_form_has_words() {
+        for key in FIELD_KEYS {
+            assert!(crate::platform::texts::knows(key), "{key}");
+        }
+        assert_ne!(field_text(Language::Ko, "required"), field_text(Language::En, "required"));
+    }
+}

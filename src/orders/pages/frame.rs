@@ -1,0 +1,109 @@
+//! What all pages share: language, the frame around the content, and the headers of their answers.
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::middleware::Next;
+
+use super::words;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::platform::http::extract::{cookie, language_of};
+use crate::platform::texts::{Language, filled};
+
+const LANGUAGE_COOKIE: &str = "admit_language";
+const LANGUAGE_MAX_AGE_S: u32 = 365 * 24 * 3600;
+
+/// The language a visitor chose on our pages, else what the browser asks for.
+pub struct PageLanguage(pub Language);
+
+impl FromRequestParts<App> for PageLanguage {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> std::result::Result<Self, Self::Rejection> {
+        let chosen = cookie(&parts.headers, LANGUAGE_COOKIE).filter(|tag| matches!(*tag, "ko" | "en"));
+        Ok(PageLanguage(chosen.map_or_else(|| language_of(&parts.headers), Language::from_tag)))
+    }
+}
+
+/// `?lang=en` on any page remembers the choice and leads back to the page.
+pub async fn switch_language(request: Request, next: Next) -> Response<Body> {
+    let chosen = match request.uri().query() {
+        Some("lang=ko") => Some("ko"),
+        Some("lang=en") => Some("en"),
+        _ => None,
+    };
+    match chosen {
+        Some(tag) if request.method() == Method::GET => {
+            let cookie = format!("{LANGUAGE_COOKIE}={tag}; Path=/; Max-Age={LANGUAGE_MAX_AGE_S}; SameSite=Lax; HttpOnly");
+            go(request.uri().path(), Some(cookie))
+        }
+        _ => next.run(request).await,
+    }
+}
+
+/// The frame around a page's content, as `layout.html` shows it.
+pub struct Frame {
+    pub language: Language,
+    pub title: String,
+    /// Path of this page, for the link that switches the language.
+    pub here: String,
+    /// Reload by itself after so many seconds.
+    pub refresh_s: Option<u32>,
+}
+
+impl Frame {
+    pub fn new(language: Language, title: impl Into<String>, here: impl Into<String>) -> Frame {
+        Frame { language, title: title.into(), here: here.into(), refresh_s: None }
+    }
+
+    pub fn t(&self, key: &'static str) -> &'static str {
+        words::text(self.language, key)
+    }
+
+    pub fn tag(&self) -> &'static str {
+        self.language.tag()
+    }
+
+    pub fn other_tag(&self) -> &'static str {
+        self.language.pick("en", "ko")
+    }
+
+    /// A text with one place to fill.
+    pub fn f(&self, key: &'static str, name: &'static str, value: impl std::fmt::Display) -> String {
+        filled(self.language, key, &[(name, value.to_string())])
+    }
+}
+
+/// What the page may load; `'self'` alone unless it says otherwise.
+pub const CSP: &str = "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                       frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// No copy of a page is kept: each shows a moment, and most show somebody's order.
+pub fn page(template: &impl askama::Template, status: StatusCode) -> Result<Response<Body>> {
+    let body = template.render().map_err(Error::bug)?;
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    Ok(response)
+}
+
+/// On to another of our pages; only ever called with paths, never with what a caller sent as an address.
+pub fn go(path: &str, cookie: Option<String>) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    // A path that begins with two slashes would name another host.
+    let path = format!("/{}", path.trim_start_matches('/'));
+    headers.insert(header::LOCATION, HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/")));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    response
+}

@@ -1,0 +1,67 @@
+//! The few pages a visitor needs: exhibitions, the order form, payment, tickets. Small, without inline script or
+//! style, usable by keyboard and (all but the payment window itself) without JavaScript. They call the same use cases
+//! as the API.
+
+mod browse;
+mod complete;
+mod form;
+mod frame;
+mod payment;
+pub mod words;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::{get, post};
+use serde::Deserialize;
+
+use super::model::Order;
+use super::{pg, token};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::platform::ids;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(browse::home))
+        .route("/{code}", get(browse::exhibition))
+        .route("/{code}/order", post(form::order))
+        .route("/{code}/payment/{order_number}", get(payment::payment))
+        .route("/{code}/complete/{order_number}", get(complete::complete))
+        .route("/{code}/fail/{order_number}", get(complete::fail))
+        .layer(axum::middleware::from_fn(frame::switch_language))
+}
+
+/// Proof in a link: instant of expiry and mac, as `token::link` writes them.
+#[derive(Deserialize, Default)]
+struct Proof {
+    e: Option<i64>,
+    s: Option<String>,
+}
+
+/// How the caller of an order's page may see it.
+enum Access {
+    /// By the cookie of this browser.
+    Cookie,
+    /// By a link that is good for this page: the browser gets the cookie and goes on without the proof in its address.
+    Link,
+}
+
+/// The order of a page, for whoever may see it. `purpose` is what a link must have been signed for.
+async fn visible(app: &App, headers: &HeaderMap, code: &str, number: &str, purpose: &str, proof: &Proof) -> Result<(Order, Access)> {
+    let unknown = || Error::not_found("order.unknown");
+    if !ids::is_order_number(number) {
+        return Err(unknown());
+    }
+    let client = app.pg.get().await?;
+    let order = pg::by_number(app, &client, number).await?.filter(|order| order.facts.code == code).ok_or_else(unknown)?;
+    drop(client);
+    if let (Some(until_s), Some(mac)) = (proof.e, proof.s.as_deref())
+        && token::link_ok(app, purpose, order.facts.id, until_s, mac)
+    {
+        return Ok((order, Access::Link));
+    }
+    if token::authorised(app, headers, &order) {
+        return Ok((order, Access::Cookie));
+    }
+    Err(Error::unauthenticated("order.token_required"))
+}

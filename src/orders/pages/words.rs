@@ -1,0 +1,80 @@
+//! Dates, times and money as people write them in Korean and English. Everything is shown in Asia/Seoul.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Time, Weekday};
+
+use crate::catalogue::Slot;
+use crate::platform::clock::seoul;
+use crate::platform::texts::{self, Language, filled, grouped};
+
+pub fn text(language: Language, key: &'static str) -> &'static str {
+    texts::text(language, key)
+}
+
+pub fn won(language: Language, amount_won: i64) -> String {
+    if amount_won == 0 {
+        return text(language, "page.free").to_owned();
+    }
+    filled(language, "page.won", &[("amount", grouped(amount_won))])
+}
+
+/// `2026년 12월 3일 (목)`, `Thu 3 December 2026`
+pub fn date(language: Language, date: Date) -> String {
+    let (year, month, day) = (date.year(), date.month(), date.day());
+    let weekday = weekday(language, date.weekday());
+    match language {
+        Language::Ko => format!("{year}년 {month}월 {day}일 ({weekday})"),
+        Language::En => format!("{weekday} {day} {} {year}", MONTHS[usize::from(month.unsigned_abs()) - 1]),
+    }
+}
+
+fn weekday(language: Language, day: Weekday) -> &'static str {
+    let at = usize::from(day.to_monday_zero_offset().unsigned_abs());
+    match language {
+        Language::Ko => ["월", "화", "수", "목", "금", "토", "일"][at],
+        Language::En => ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][at],
+    }
+}
+
+const MONTHS: [&str; 12] = [
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+];
+
+pub fn time(time: Time) -> String {
+    format!("{:02}:{:02}", time.hour(), time.minute())
+}
+
+/// A slot's date, with its times if it has any.
+pub fn visit(language: Language, slot: &Slot) -> String {
+    let day = date(language, slot.date);
+    match (slot.start_time, slot.end_time) {
+        (Some(from), Some(until)) => format!("{day} {}–{}", time(from), time(until)),
+        _ => day,
+    }
+}
+
+pub fn moment(language: Language, at: Timestamp) -> String {
+    let at = at.to_zoned(seoul());
+    format!("{} {}", date(language, at.date()), time(at.time()))
+}
+
+pub fn clock_time(at: Timestamp) -> String {
+    time(at.to_zoned(seoul()).time())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_money_read_naturally() {
+        let day = Date::constant(2026, 12, 3);
+        assert_eq!(date(Language::Ko, day), "2026년 12월 3일 (목)");
+        assert_eq!(date(Language::En, day), "Thu 3 December 2026");
+        assert_eq!(won(Language::Ko, 15_000), "15,000원");
+        assert_eq!(won(Language::En, 0), "Free");
+        let late: Timestamp = "2026-12-02T15:05:00Z".parse().unwrap();
+        assert_eq!(moment(Language::Ko, late), "2026년 12월 3일 (목) 00:05");
+    }
+}

@@ -1,0 +1,251 @@
+//! Pay: open an attempt, then confirm it. The gateway is called outside any transaction, by a task that outlives its
+//! caller; an order whose places are gone is never sent to the gateway, so nothing is charged for nothing.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::model::{AttemptState, Order, OrderState, Origin, Seat};
+use super::pg::{self, Attempt};
+use super::settle::{self, Settled};
+use super::writer::{Ask, Entry, Refusal, Reply};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::payments::{ConfirmAsk, ConfirmOutcome};
+use crate::platform::ids;
+use crate::platform::secrets::{Purpose, sha256};
+
+/// How long a caller waits for the gateway before it is told "confirming"; below the handler's and nginx's limits.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An attempt sent longer ago than a request lives belongs to no running request.
+const REQUEST_S: i64 = 15;
+const PAYMENT_KEY_CHARS_MAX: usize = 200;
+
+/// Opens an attempt under a fresh order id for the gateway; the same caller's key gets the same attempt.
+pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, request_id: &str) -> Result<String> {
+    if amount_won != i64::from(order.facts.total_won) {
+        return Err(Error::invalid("payment.amount_mismatch"));
+    }
+    if order.facts.total_won == 0 {
+        return Err(Error::conflict("payment.nothing_to_pay"));
+    }
+    let attempt_id = match key {
+        Some(key) => {
+            let mac = app.secrets.mac(Purpose::IdempotencyKey, &[b"initialize", order.facts.id.as_bytes(), key.as_bytes()]);
+            uuid::Builder::from_random_bytes(mac[..16].try_into().map_err(Error::bug)?).into_uuid()
+        }
+        None => ids::row_id(app.clock.now()),
+    };
+    let entry = Entry {
+        facts: order.facts.clone(),
+        ask: Ask::Open { attempt_id },
+        origin: Origin::new("visitor", "initialize", request_id),
+    };
+    match app.writer.submit(entry).await {
+        Reply::Opened { n } => Ok(format!("{}-{n}", order.facts.number)),
+        Reply::Refused(refusal) => Err(refused(refusal)),
+        Reply::Failed(error) => Err(error),
+        Reply::Unknown => Err(Error::unavailable("order.unknown_outcome", "an unknown commit")),
+        other => Err(Error::bug(format!("opening an attempt was answered {other:?}"))),
+    }
+}
+
+/// What a confirm came to, as far as it is known.
+pub enum Confirmed {
+    Paid(Box<Order>),
+    /// The outcome is not known yet; the order says so until recovery knows.
+    Confirming(Box<Order>),
+}
+
+/// Confirms an attempt with the amount and order id that we stored.
+pub async fn confirm(app: &App, payment_key: &str, order_id: &str, amount_won: i64, key: &str, request_id: &str) -> Result<Confirmed> {
+    let shaped = (1..=PAYMENT_KEY_CHARS_MAX).contains(&payment_key.len())
+        && payment_key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'='));
+    if !shaped {
+        return Err(Error::field("payment_key", "malformed"));
+    }
+    let confirm_key = app.secrets.mac(Purpose::IdempotencyKey, &[b"confirm", key.as_bytes()]).to_vec();
+    let fingerprint = sha256(&[payment_key.as_bytes(), order_id.as_bytes(), &amount_won.to_be_bytes()]).to_vec();
+    let client = app.pg.get().await?;
+    if let Some((known_order_id, known_fingerprint)) = pg::attempt_by_confirm_key(&client, &confirm_key).await?
+        && (known_order_id != order_id || known_fingerprint.as_ref() != Some(&fingerprint))
+    {
+        return Err(Error::invalid("idempotency.key_reused"));
+    }
+    let attempt = pg::attempt_by_provider_order(&client, order_id).await?;
+    let attempt = attempt.ok_or_else(|| Error::not_found("payment.unknown_order"))?;
+    if i64::from(attempt.amount_won) != amount_won {
+        return Err(Error::invalid("payment.amount_mismatch"));
+    }
+    let order = pg::by_id(app, &client, attempt.order_id).await?;
+    let order = order.ok_or_else(|| Error::bug("an attempt without its order"))?;
+    drop(client);
+    if attempt.state != AttemptState::Ready {
+        return so_far(app, order, &attempt, &confirm_key).await;
+    }
+
+    let origin = Origin::new("visitor", "confirm", request_id);
+    let begin = Begin { payment_key, confirm_key, fingerprint };
+    begin.begin(app, &order, &attempt, &origin).await?;
+    let (task_app, task_order, payment_key) = (app.clone(), order.clone(), payment_key.to_owned());
+    let task = app.lifecycle.spawn(async move { send(&task_app, &task_order, &attempt, &payment_key, &origin).await });
+    match tokio::time::timeout(PATIENCE, task).await {
+        Ok(ended) => finished(app, order, ended.map_err(Error::bug)?).await,
+        Err(_) => Ok(Confirmed::Confirming(Box::new(Order { state: OrderState::Confirming, ..order }))),
+    }
+}
+
+/// The browser came back from Toss: the payment key itself makes the call repeatable.
+pub async fn confirm_from_redirect(app: &App, payment_key: &str, order_id: &str, amount_won: i64, request_id: &str) -> Result<Confirmed> {
+    confirm(app, payment_key, order_id, amount_won, &format!("redirect:{payment_key}"), request_id).await
+}
+
+/// The answer for an attempt that was sent before.
+async fn so_far(app: &App, order: Order, attempt: &Attempt, confirm_key: &[u8]) -> Result<Confirmed> {
+    match attempt.state {
+        AttemptState::Accepted => {
+            let client = app.pg.get().await?;
+            if pg::paid_attempt(&client, order.facts.id).await? == Some(attempt.id) {
+                Ok(Confirmed::Paid(Box::new(order)))
+            } else {
+                Err(Error::conflict("payment.refunding"))
+            }
+        }
+        AttemptState::Declined => Err(declined(attempt.failure_code.as_deref())),
+        AttemptState::Sent | AttemptState::Unknown => {
+            let running = attempt.sent_at.is_some_and(|at| app.clock.now().as_second() - at.as_second() < REQUEST_S);
+            if attempt.state == AttemptState::Sent && running {
+                let code = if attempt.confirm_key.as_deref() == Some(confirm_key) {
+                    "idempotency.in_progress"
+                } else {
+                    "payment.in_progress"
+                };
+                return Err(Error::conflict(code).retry_after(Duration::from_secs(1)));
+            }
+            Ok(Confirmed::Confirming(Box::new(Order { state: OrderState::Confirming, ..order })))
+        }
+        AttemptState::Ready => Err(Error::bug("an attempt that was not sent")),
+    }
+}
+
+struct Begin<'a> {
+    payment_key: &'a str,
+    confirm_key: Vec<u8>,
+    fingerprint: Vec<u8>,
+}
+
+impl Begin<'_> {
+    /// Moves the order to confirming; places of a lapsed hold are taken again first.
+    async fn begin(&self, app: &App, order: &Order, attempt: &Attempt, origin: &Origin) -> Result<()> {
+        let mut seat = None;
+        for _ in 0..4 {
+            let reply = self.submit(app, order, attempt.id, seat, origin).await;
+            if !matches!(reply, Reply::Begun | Reply::Unknown) {
+                settle::give_back(app, order, seat).await;
+            }
+            match reply {
+                Reply::Begun => return Ok(()),
+                Reply::Refused(Refusal::Lapsed) => match settle::take_again(app, order, attempt).await? {
+                    Some(taken) => seat = Some(taken),
+                    None => return Err(Error::gone("order.expired")),
+                },
+                Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit) => return Err(Error::gone("order.expired")),
+                Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => seat = None,
+                Reply::Refused(refusal) => return Err(refused(refusal)),
+                Reply::Already => return Err(Error::conflict("payment.already_paid")),
+                Reply::Failed(error) => return Err(error),
+                Reply::Unknown => return Err(Error::unavailable("payment.unsettled", "an unknown commit")),
+                other => return Err(Error::bug(format!("beginning an attempt was answered {other:?}"))),
+            }
+        }
+        Err(Error::unavailable("stock.busy", "the epoch kept changing"))
+    }
+
+    async fn submit(&self, app: &App, order: &Order, attempt_id: Uuid, seat: Option<Seat>, origin: &Origin) -> Reply {
+        let ask = Ask::Begin {
+            attempt_id,
+            payment_key: self.payment_key.to_owned(),
+            confirm_key: self.confirm_key.clone(),
+            confirm_fingerprint: self.fingerprint.clone(),
+            seat,
+        };
+        app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await
+    }
+}
+
+/// What the gateway said, or that it did not say.
+enum Sent {
+    Settled(Settled),
+    Declined(String),
+    Unknown,
+}
+
+async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, origin: &Origin) -> Result<Sent> {
+    match call_gateway(app, attempt, payment_key).await {
+        ConfirmOutcome::Accepted(payment) => {
+            match settle::accepted(app, order, attempt, &payment, origin).await {
+                Ok(settled) => Ok(Sent::Settled(settled)),
+                Err(error) => {
+                    // The money is captured: recovery settles it as soon as Postgres and Redis are back.
+                    tracing::error!(%error, order = order.facts.number, "a captured payment is not settled yet");
+                    Ok(Sent::Unknown)
+                }
+            }
+        }
+        ConfirmOutcome::Declined { code, message } => {
+            settle::declined(app, order, attempt, &code, &message, origin).await?;
+            Ok(Sent::Declined(code))
+        }
+        ConfirmOutcome::Unknown { why } => {
+            tracing::warn!(why, order = order.facts.number, "the outcome of a payment is unknown");
+            settle::doubted(app, order, attempt, origin).await?;
+            match super::recover::resolve(app, attempt, Some(payment_key)).await? {
+                Some(Settled::Declined) => Ok(Sent::Declined(why)),
+                Some(settled) => Ok(Sent::Settled(settled)),
+                None => Ok(Sent::Unknown),
+            }
+        }
+    }
+}
+
+/// The same idempotency key for every repeat of this attempt: Toss then answers what it answered before.
+pub async fn call_gateway(app: &App, attempt: &Attempt, payment_key: &str) -> ConfirmOutcome {
+    let idempotency_key = format!("confirm-{}-1", attempt.id);
+    app.gateway
+        .confirm(&ConfirmAsk {
+            payment_key,
+            order_id: &attempt.provider_order_id,
+            amount_won: i64::from(attempt.amount_won),
+            idempotency_key: &idempotency_key,
+        })
+        .await
+}
+
+async fn finished(app: &App, order: Order, sent: Result<Sent>) -> Result<Confirmed> {
+    match sent? {
+        Sent::Settled(Settled::Paid) => {
+            let paid = Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), ..order };
+            Ok(Confirmed::Paid(Box::new(paid)))
+        }
+        Sent::Settled(Settled::Refunding) => Err(Error::conflict("payment.refunding")),
+        Sent::Settled(Settled::Declined) => Err(declined(None)),
+        Sent::Declined(code) => Err(declined(Some(&code))),
+        Sent::Unknown => Ok(Confirmed::Confirming(Box::new(Order { state: OrderState::Confirming, ..order }))),
+    }
+}
+
+fn declined(code: Option<&str>) -> Error {
+    Error::conflict("payment.declined").with("reason", code.unwrap_or("-"))
+}
+
+fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::AlreadyPaid => Error::conflict("payment.already_paid"),
+        Refusal::InProgress => Error::conflict("payment.in_progress").retry_after(Duration::from_secs(1)),
+        Refusal::Lapsed => Error::gone("order.expired"),
+        Refusal::Closed => Error::gone("order.closed"),
+        Refusal::AttemptOver => declined(None),
+        Refusal::TooManyAttempts => Error::conflict("payment.too_many_attempts"),
+        other => Error::bug(format!("payment refused: {other:?}")),
+    }
+}

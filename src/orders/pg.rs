@@ -1,0 +1,300 @@
+//! SQL of orders outside the stock writer: reading, claiming, and what changes no stock.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::contact::Contact;
+use super::model::{AttemptState, Item, Order, OrderFacts, OrderState};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::platform::pg::Statement;
+use crate::stock::model::{HoldId, lines};
+
+macro_rules! order_by {
+    ($name:ident, $label:literal, $where:literal) => {
+        const $name: Statement = Statement::new(
+            $label,
+            concat!(
+                "select o.id, o.number, o.exhibition_id, o.slot_id, o.hold_id, o.fingerprint, o.state, o.total_won,
+                        o.person_key, o.person_places, o.person_counted, o.token_version, o.has_email, o.language,
+                        o.created_at, o.expires_at, o.paid_at,
+                        i.product_id, i.quantity, i.unit_won
+                   from orders o join order_items i on i.order_id = o.id where ",
+                $where,
+                " order by o.id, i.line"
+            ),
+        );
+    };
+}
+
+order_by!(BY_ID, "orders.by_id", "o.id = any($1::uuid[])");
+order_by!(BY_NUMBER, "orders.by_number", "o.number = $1");
+order_by!(BY_HOLD, "orders.by_hold", "o.hold_id = $1");
+
+const CONTACT: Statement =
+    Statement::new("orders.contact", "select key_id, sealed from contacts where order_id = $1 and erased_at is null");
+
+const PHONE_DIGEST: Statement =
+    Statement::new("orders.phone_digest", "select phone_digest from contacts where order_id = $1 and erased_at is null");
+
+const ATTEMPT: Statement = Statement::new(
+    "orders.attempt_by_provider_order",
+    "select id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
+            failure_code, sent_at, checks
+       from attempts where provider_order_id = $1",
+);
+
+const ATTEMPT_BY_KEY: Statement = Statement::new(
+    "orders.attempt_by_confirm_key",
+    "select provider_order_id, confirm_fingerprint from attempts where confirm_key = $1",
+);
+
+/// Claims by moving the next check ahead: 1, 2, 4 … seconds, at most about four minutes.
+const CLAIM_UNRESOLVED: Statement = Statement::new(
+    "orders.claim_unresolved_attempts",
+    "update attempts set checks = checks + 1,
+            next_check_at = admit_now() + interval '1 second' * power(2, least(checks, 8))
+      where id in (select id from attempts where state in ('sent', 'unknown') and next_check_at <= admit_now()
+                    order by next_check_at limit $1 for update skip locked)
+     returning id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
+               failure_code, sent_at, checks",
+);
+
+/// Whole minutes early is as good as late: the writer judges again under its lock.
+const LAPSED: Statement = Statement::new(
+    "orders.lapsed",
+    "select id from orders where state = 'held' and expires_at <= admit_now() order by expires_at limit $1",
+);
+
+const CLAIM_REFUNDS: Statement = Statement::new(
+    "orders.claim_refunds",
+    "update refunds r set tries = r.tries + 1,
+            next_try_at = admit_now() + interval '5 seconds' * power(2, least(r.tries, 10))
+       from attempts a
+      where a.id = r.attempt_id
+        and r.id in (select id from refunds where state = 'pending' and next_try_at <= admit_now()
+                      order by next_try_at limit $1 for update skip locked)
+     returning r.id, r.order_id, r.amount_won, r.reason, r.try, r.tries, a.payment_key, a.provider_order_id, a.amount_won",
+);
+
+const FINISH_REFUND: Statement = Statement::new(
+    "orders.finish_refund",
+    "with done as (
+         update refunds set state = 'done', done_at = admit_now() where id = $1 and state = 'pending'
+         returning attempt_id, order_id, amount_won
+     ), counted as (
+         update attempts a set refunded_won = a.refunded_won + d.amount_won from done d where a.id = d.attempt_id
+     )
+     insert into order_events (order_id, kind, actor, cause, correlation_id, at)
+     select order_id, 'refunded_automatically', 'worker', $2, $3, admit_now() from done",
+);
+
+const RETRY_REFUND: Statement = Statement::new(
+    "orders.retry_refund",
+    "update refunds set try = try + $2::int, failure_code = $3, state = $4 where id = $1 and state = 'pending'",
+);
+
+const PAID_ATTEMPT: Statement =
+    Statement::new("orders.paid_attempt", "select paid_attempt_id from orders where id = $1");
+
+const PAYMENT_METHOD: Statement = Statement::new(
+    "orders.payment_method",
+    "select a.method from orders o join attempts a on a.id = o.paid_attempt_id where o.id = $1",
+);
+
+pub const STATEMENTS: &[&Statement] = &[
+    &PAYMENT_METHOD, &PAID_ATTEMPT, &BY_ID, &BY_NUMBER, &BY_HOLD, &CONTACT, &PHONE_DIGEST, &ATTEMPT, &ATTEMPT_BY_KEY, &CLAIM_UNRESOLVED, &LAPSED,
+    &CLAIM_REFUNDS, &FINISH_REFUND, &RETRY_REFUND,
+];
+
+pub async fn by_number(app: &App, client: &impl GenericClient, number: &str) -> Result<Option<Order>> {
+    Ok(orders(app, &BY_NUMBER.query(client, &[&number]).await?)?.pop())
+}
+
+pub async fn by_hold(app: &App, client: &impl GenericClient, hold_id: &HoldId) -> Result<Option<Order>> {
+    Ok(orders(app, &BY_HOLD.query(client, &[&hold_id.as_slice()]).await?)?.pop())
+}
+
+pub async fn by_id(app: &App, client: &impl GenericClient, id: Uuid) -> Result<Option<Order>> {
+    Ok(by_ids(app, client, &[id]).await?.pop())
+}
+
+pub async fn by_ids(app: &App, client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<Order>> {
+    orders(app, &BY_ID.query(client, &[&ids]).await?)
+}
+
+/// Rows of an order and its items, with the stock lines that follow from the catalogue.
+fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
+    let catalogue = app.catalogue.current();
+    let mut out: Vec<Order> = Vec::new();
+    let mut at = HashMap::<Uuid, usize>::new();
+    for r in rows {
+        let id: Uuid = r.get(0);
+        let item = Item { product_id: r.get(17), quantity: r.get(18), unit_won: r.get(19) };
+        if let Some(index) = at.get(&id) {
+            out[*index].facts.items.push(item);
+            continue;
+        }
+        let exhibition = catalogue.by_id(r.get(2))?;
+        at.insert(id, out.len());
+        out.push(Order {
+            facts: OrderFacts {
+                id,
+                number: r.get(1),
+                exhibition_id: exhibition.id,
+                code: exhibition.code.clone(),
+                slot_id: r.get(3),
+                hold_id: fixed(r.get(4))?,
+                fingerprint: fixed(r.get(5))?,
+                total_won: r.get(7),
+                person_key: fixed(r.get(8))?,
+                person_places: r.get(9),
+                person_counted: r.get(10),
+                person_allowed: exhibition.person_limit,
+                has_email: r.get(12),
+                language: if r.get::<_, &str>(13) == "en" { "en" } else { "ko" },
+                items: vec![item],
+                lines: Vec::new(),
+            },
+            state: OrderState::parse(r.get(6)).ok_or_else(|| Error::bug("an order in an unknown state"))?,
+            token_version: r.get(11),
+            created_at: r.get(14),
+            expires_at: r.get(15),
+            paid_at: r.get(16),
+        });
+    }
+    for order in &mut out {
+        let exhibition = catalogue.by_id(order.facts.exhibition_id)?;
+        let slot_stock = order.facts.slot_id.and_then(|id| exhibition.slot(id)).map(|slot| slot.stock_id);
+        let mut parts = Vec::with_capacity(order.facts.items.len() * 2);
+        for item in &order.facts.items {
+            let product = exhibition.product(item.product_id);
+            let product = product.ok_or_else(|| Error::bug(format!("product {} is not in the catalogue", item.product_id)))?;
+            parts.push((product.stock_id, item.quantity));
+            if product.dated {
+                let stock = slot_stock.ok_or_else(|| Error::bug("a dated product without its slot"))?;
+                parts.push((stock, item.quantity));
+            }
+        }
+        order.facts.lines = lines(parts);
+    }
+    Ok(out)
+}
+
+fn fixed(bytes: &[u8]) -> Result<[u8; 16]> {
+    bytes.try_into().map_err(|_| Error::bug("a digest of another length"))
+}
+
+pub async fn contact(app: &App, client: &impl GenericClient, order_id: Uuid) -> Result<Option<Contact>> {
+    match CONTACT.query_opt(client, &[&order_id]).await? {
+        Some(row) => super::contact::open(app, order_id, row.get(0), row.get(1)).map(Some),
+        None => Ok(None),
+    }
+}
+
+pub async fn phone_digest(client: &impl GenericClient, order_id: Uuid) -> Result<Option<Vec<u8>>> {
+    Ok(PHONE_DIGEST.query_opt(client, &[&order_id]).await?.map(|row| row.get(0)))
+}
+
+pub async fn paid_attempt(client: &impl GenericClient, order_id: Uuid) -> Result<Option<Uuid>> {
+    Ok(PAID_ATTEMPT.query_opt(client, &[&order_id]).await?.and_then(|row| row.get(0)))
+}
+
+pub async fn payment_method(client: &impl GenericClient, order_id: Uuid) -> Result<Option<String>> {
+    Ok(PAYMENT_METHOD.query_opt(client, &[&order_id]).await?.and_then(|row| row.get(0)))
+}
+
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub id: Uuid,
+    pub order_id: Uuid,
+    pub provider_order_id: String,
+    pub payment_key: Option<String>,
+    pub amount_won: i32,
+    pub state: AttemptState,
+    pub confirm_key: Option<Vec<u8>>,
+    pub confirm_fingerprint: Option<Vec<u8>>,
+    pub failure_code: Option<String>,
+    pub sent_at: Option<Timestamp>,
+    pub checks: i32,
+}
+
+fn attempt(r: &Row) -> Result<Attempt> {
+    Ok(Attempt {
+        id: r.get(0),
+        order_id: r.get(1),
+        provider_order_id: r.get(3),
+        payment_key: r.get(4),
+        amount_won: r.get(5),
+        state: AttemptState::parse(r.get(6)).ok_or_else(|| Error::bug("an attempt in an unknown state"))?,
+        confirm_key: r.get(7),
+        confirm_fingerprint: r.get(8),
+        failure_code: r.get(9),
+        sent_at: r.get(10),
+        checks: r.get(11),
+    })
+}
+
+pub async fn attempt_by_provider_order(client: &impl GenericClient, order_id: &str) -> Result<Option<Attempt>> {
+    ATTEMPT.query_opt(client, &[&order_id]).await?.as_ref().map(attempt).transpose()
+}
+
+/// The attempt that a caller's key has confirmed: its provider order id and the fingerprint of what was asked.
+pub async fn attempt_by_confirm_key(client: &impl GenericClient, key: &[u8]) -> Result<Option<(String, Option<Vec<u8>>)>> {
+    Ok(ATTEMPT_BY_KEY.query_opt(client, &[&key]).await?.map(|row| (row.get(0), row.get(1))))
+}
+
+pub async fn claim_unresolved(client: &impl GenericClient, limit: i64) -> Result<Vec<Attempt>> {
+    CLAIM_UNRESOLVED.query(client, &[&limit]).await?.iter().map(attempt).collect()
+}
+
+pub async fn lapsed(client: &impl GenericClient, limit: i64) -> Result<Vec<Uuid>> {
+    Ok(LAPSED.query(client, &[&limit]).await?.iter().map(|r| r.get(0)).collect())
+}
+
+#[derive(Debug)]
+pub struct Refund {
+    pub id: Uuid,
+    pub order_id: Uuid,
+    pub amount_won: i32,
+    pub reason: String,
+    /// Part of the idempotency key: raised only after a definite refusal.
+    pub attempt_no: i32,
+    pub tries: i32,
+    pub payment_key: Option<String>,
+    pub provider_order_id: String,
+    pub captured_won: i32,
+}
+
+pub async fn claim_refunds(client: &impl GenericClient, limit: i64) -> Result<Vec<Refund>> {
+    let rows = CLAIM_REFUNDS.query(client, &[&limit]).await?;
+    Ok(rows
+        .iter()
+        .map(|r| Refund {
+            id: r.get(0),
+            order_id: r.get(1),
+            amount_won: r.get(2),
+            reason: r.get(3),
+            attempt_no: r.get(4),
+            tries: r.get(5),
+            payment_key: r.get(6),
+            provider_order_id: r.get(7),
+            captured_won: r.get(8),
+        })
+        .collect())
+}
+
+pub async fn finish_refund(client: &impl GenericClient, refund: &Refund) -> Result<()> {
+    FINISH_REFUND.execute(client, &[&refund.id, &refund.reason, &refund.provider_order_id]).await?;
+    Ok(())
+}
+
+pub async fn retry_refund(client: &impl GenericClient, id: Uuid, new_key: bool, code: &str, dead: bool) -> Result<()> {
+    let state = if dead { "failed" } else { "pending" };
+    RETRY_REFUND.execute(client, &[&id, &i32::from(new_key), &code, &state]).await?;
+    Ok(())
+}

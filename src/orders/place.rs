@@ -1,0 +1,239 @@
+//! Place an order: check everything, take the places in Redis, make the hold durable through the stock writer.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::ask::{self, Checked, OrderAsk};
+use super::contact;
+use super::model::{Order, OrderFacts, OrderState, Origin, Seat};
+use super::pg;
+use super::writer::{Ask, Entry, Hold, Refusal, Reply, SealedContact};
+use crate::app::App;
+use crate::catalogue::Exhibition;
+use crate::error::{Error, Result};
+use crate::platform::http::ClientAddress;
+use crate::platform::ids;
+use crate::platform::secrets::{Purpose, hex};
+use crate::platform::texts::Language;
+use crate::stock::model::HoldId;
+use crate::stock::{rebuild, redis};
+
+/// A rebuild between take and commit costs the order one more round; three in a row do not happen.
+const ROUNDS: usize = 4;
+const ROUND_PAUSE: Duration = Duration::from_millis(15);
+
+/// Who places the order, and how.
+pub struct Caller {
+    pub client: ClientAddress,
+    pub language: Language,
+    pub request_id: String,
+    /// The caller's own key; without one every call is an order of its own.
+    pub key: Option<String>,
+}
+
+/// Runs to its end even if the caller's connection drops: places are never left between Redis and Postgres.
+pub async fn place(app: &App, ask: OrderAsk, caller: Caller) -> Result<Order> {
+    let task_app = app.clone();
+    app.lifecycle
+        .spawn(async move { place_tracked(&task_app, &ask, &caller).await })
+        .await
+        .map_err(|error| Error::bug(format!("placing an order: {error}")))?
+}
+
+async fn place_tracked(app: &App, ask: &OrderAsk, caller: &Caller) -> Result<Order> {
+    let snapshot = app.catalogue.current();
+    let exhibition = snapshot.by_code(&ask.exhibition_code)?;
+    let checked = ask::check(ask, &exhibition, app.clock.now(), app.clock.today_in_seoul())?;
+    let digest = contact::phone_digest(app, &checked.contact.0.phone);
+    let person = contact::person_key(&digest);
+    if !caller.client.exempt
+        && let Some(wait) =
+            app.redis.rate_limit("orders", &hex(&person), app.settings.orders_per_minute, app.clock.now_ms()).await
+    {
+        return Err(Error::too_many("order.too_many", wait));
+    }
+
+    let id = ids::row_id(app.clock.now());
+    let sealed = contact::seal(app, id, &checked.contact.0, &digest)?;
+    let facts = OrderFacts {
+        id,
+        number: ids::order_number(app.clock.now()),
+        exhibition_id: exhibition.id,
+        code: exhibition.code.clone(),
+        slot_id: checked.slot_id,
+        hold_id: hold_id(app, &exhibition.code, caller.key.as_deref()),
+        fingerprint: checked.fingerprint,
+        total_won: checked.total_won,
+        person_key: person,
+        person_places: checked.person_places,
+        // Spared callers without a limit to keep count of touch no person's row.
+        person_counted: checked.person_places > 0 || !caller.client.exempt,
+        person_allowed: exhibition.person_limit,
+        has_email: checked.contact.0.email.is_some(),
+        language: caller.language.tag(),
+        items: checked.items.clone(),
+        lines: checked.lines.clone(),
+    };
+    let order = hold(app, &exhibition, facts, &checked, sealed, caller).await?;
+    if order.facts.total_won == 0 && order.state == OrderState::Held {
+        return super::settle::settle_free(app, order, &caller.request_id).await;
+    }
+    Ok(order)
+}
+
+fn hold_id(app: &App, code: &str, key: Option<&str>) -> HoldId {
+    match key {
+        Some(key) => {
+            let mac = app.secrets.mac(Purpose::HoldId, &[code.as_bytes(), key.as_bytes()]);
+            let mut id = [0u8; 16];
+            id.copy_from_slice(&mac[..16]);
+            id
+        }
+        None => ids::random_bytes(),
+    }
+}
+
+/// What one round of take and write came to.
+enum Round {
+    Placed(Box<Order>),
+    /// A rebuild came between: take again.
+    Again,
+}
+
+async fn hold(
+    app: &App,
+    exhibition: &Exhibition,
+    facts: OrderFacts,
+    checked: &Checked,
+    contact: SealedContact,
+    caller: &Caller,
+) -> Result<Order> {
+    for round in 0..ROUNDS {
+        if round > 0 {
+            tokio::time::sleep(ROUND_PAUSE).await;
+        }
+        match hold_once(app, exhibition, &facts, checked, &contact, caller).await? {
+            Round::Placed(order) => return Ok(*order),
+            Round::Again => {}
+        }
+    }
+    Err(Error::unavailable("stock.busy", "the epoch kept changing"))
+}
+
+async fn hold_once(
+    app: &App,
+    exhibition: &Exhibition,
+    facts: &OrderFacts,
+    checked: &Checked,
+    contact: &SealedContact,
+    caller: &Caller,
+) -> Result<Round> {
+    let ask = redis::Ask {
+        code: &facts.code,
+        hold_id: &facts.hold_id,
+        fingerprint: &facts.fingerprint,
+        person: &facts.person_key,
+        places: facts.person_places,
+        allowed: exhibition.person_limit.filter(|_| facts.person_places > 0),
+        open_holds_max: Some(exhibition.open_holds_max).filter(|_| !caller.client.exempt),
+        lines: &facts.lines,
+    };
+    let take = redis::take(&app.redis, &ask, app.clock.now_ms()).await?;
+    let (seat, ours) = match take {
+        redis::Take::Taken { epoch, at_ms } => (Seat { hold_id: facts.hold_id, epoch, at_ms }, true),
+        redis::Take::Repeat { epoch, at_ms } => (Seat { hold_id: facts.hold_id, epoch, at_ms }, false),
+        refused => {
+            app.metrics.take("refused");
+            return refuse_take(app, exhibition, facts, caller, refused).await;
+        }
+    };
+    app.metrics.take(if ours { "taken" } else { "repeated" });
+    let hold = Hold {
+        seat,
+        contact: contact.clone(),
+        referral_code: checked.referral_code.clone(),
+        ttl_s: exhibition.hold_ttl_s,
+    };
+    let entry = Entry {
+        facts: facts.clone(),
+        ask: Ask::Hold(Box::new(hold)),
+        origin: Origin::new("visitor", "order", &caller.request_id),
+    };
+    let reply = app.writer.submit(entry).await;
+    // What Postgres did not take must not stay taken; what somebody else took is theirs to give back.
+    let keep = matches!(reply, Reply::Held { .. } | Reply::Unknown) || !ours;
+    if !keep && let Err(error) = redis::give_back(&app.redis, &facts.code, &facts.hold_id, Some(seat.at_ms)).await {
+        tracing::warn!(%error, "a take was not given back; the audit will");
+    }
+    match reply {
+        Reply::Held { at, expires_at } => Ok(Round::Placed(Box::new(Order {
+            facts: facts.clone(),
+            state: OrderState::Held,
+            token_version: 1,
+            created_at: at,
+            expires_at,
+            paid_at: None,
+        }))),
+        Reply::Exists { order_id } => existing(app, order_id, facts).await.map(|o| Round::Placed(Box::new(o))),
+        Reply::Refused(Refusal::OtherEpoch) => Ok(Round::Again),
+        Reply::Refused(Refusal::SoldOut) => {
+            // Redis promised what Postgres does not have: it is older than the truth.
+            rebuild::request(app, facts.exhibition_id, &facts.code, "redis_ahead");
+            Err(sold_out())
+        }
+        Reply::Refused(Refusal::PersonLimit) => Err(person_limit(exhibition)),
+        Reply::Refused(Refusal::Stale) => {
+            Err(Error::unavailable("stock.busy", "the entry grew old").retry_after(Duration::from_secs(2)))
+        }
+        Reply::Failed(error) => Err(error),
+        Reply::Unknown => Err(Error::unavailable("order.unknown_outcome", "an unknown commit")),
+        other => Err(Error::bug(format!("a hold was answered {other:?}"))),
+    }
+}
+
+/// A repeat of an order that is there gets that order, whatever the stock says by now.
+async fn refuse_take(
+    app: &App,
+    exhibition: &Exhibition,
+    facts: &OrderFacts,
+    caller: &Caller,
+    take: redis::Take,
+) -> Result<Round> {
+    let error = match take {
+        redis::Take::OtherBody => return Err(Error::invalid("idempotency.key_reused")),
+        redis::Take::Unready => {
+            rebuild::request(app, exhibition.id, &exhibition.code, "unready");
+            return Err(Error::unavailable("stock.unready", "not counted yet"));
+        }
+        redis::Take::SoldOut { .. } => sold_out(),
+        redis::Take::PersonLimit => person_limit(exhibition),
+        redis::Take::OpenHolds => Error::conflict("order.open_holds").with("limit", exhibition.open_holds_max),
+        redis::Take::Taken { .. } | redis::Take::Repeat { .. } => Error::bug("a take that was not refused"),
+    };
+    if caller.key.is_some() {
+        let client = app.pg.get().await?;
+        if let Some(order) = pg::by_hold(app, &client, &facts.hold_id).await? {
+            return same_ask(order, facts).map(|o| Round::Placed(Box::new(o)));
+        }
+    }
+    Err(error)
+}
+
+async fn existing(app: &App, order_id: Uuid, facts: &OrderFacts) -> Result<Order> {
+    let client = app.pg.get().await?;
+    let order = pg::by_id(app, &client, order_id).await?;
+    same_ask(order.ok_or_else(|| Error::bug("a known hold without its order"))?, facts)
+}
+
+fn same_ask(order: Order, facts: &OrderFacts) -> Result<Order> {
+    if order.facts.fingerprint == facts.fingerprint { Ok(order) } else { Err(Error::invalid("idempotency.key_reused")) }
+}
+
+fn sold_out() -> Error {
+    Error::conflict("stock.sold_out")
+}
+
+fn person_limit(exhibition: &Exhibition) -> Error {
+    Error::conflict("stock.person_limit").with("limit", exhibition.person_limit.unwrap_or_default())
+}

@@ -1,0 +1,144 @@
+//! Recovery: an attempt whose outcome is unknown is asked about until it is known. The normal path of webhooks too:
+//! whatever they say, only Toss's answer counts.
+
+use jiff::SignedDuration;
+
+use super::model::{AttemptState, Order, Origin};
+use super::pg::{self, Attempt};
+use super::settle::{self, Settled};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::payments::{self, ConfirmOutcome, FindOutcome, Payment, Status};
+
+/// A payment that was authenticated can be confirmed for ten minutes.
+const CONFIRM_WINDOW: SignedDuration = SignedDuration::from_mins(10);
+/// After the window and this much more, a payment that Toss does not know will never be.
+const GRACE: SignedDuration = SignedDuration::from_mins(2);
+const BATCH: i64 = 50;
+
+/// One round over attempts that are due to be asked about.
+pub async fn tick(app: &App) -> Result<usize> {
+    let client = app.pg.get().await?;
+    let due = pg::claim_unresolved(&client, BATCH).await?;
+    drop(client);
+    let mut resolved = 0;
+    for attempt in &due {
+        match resolve(app, attempt, None).await {
+            Ok(Some(_)) => resolved += 1,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, order_id = attempt.provider_order_id, "an attempt stays unresolved"),
+        }
+    }
+    Ok(resolved)
+}
+
+/// Asks Toss and settles what it says. None: still not known.
+pub async fn resolve(app: &App, attempt: &Attempt, payment_key: Option<&str>) -> Result<Option<Settled>> {
+    let order = order_of(app, attempt).await?;
+    let origin = Origin::new("worker", "recovery", &attempt.provider_order_id);
+    let key = payment_key.or(attempt.payment_key.as_deref());
+    match app.gateway.find(key, &attempt.provider_order_id).await {
+        FindOutcome::Found(payment) => by_status(app, &order, attempt, &payment, &origin).await,
+        FindOutcome::NotFound if is_over(app, attempt) => {
+            settle::declined(app, &order, attempt, "NOT_FOUND_PAYMENT", "", &origin).await.map(Some)
+        }
+        FindOutcome::NotFound | FindOutcome::Unknown { .. } => Ok(None),
+    }
+}
+
+async fn order_of(app: &App, attempt: &Attempt) -> Result<Order> {
+    let client = app.pg.get().await?;
+    let order = pg::by_id(app, &client, attempt.order_id).await?;
+    order.ok_or_else(|| Error::bug("an attempt without its order"))
+}
+
+fn is_over(app: &App, attempt: &Attempt) -> bool {
+    attempt.sent_at.is_some_and(|at| app.clock.now() > at + CONFIRM_WINDOW + GRACE)
+}
+
+async fn by_status(app: &App, order: &Order, attempt: &Attempt, payment: &Payment, origin: &Origin) -> Result<Option<Settled>> {
+    if payment.total_won != i64::from(attempt.amount_won) || payment.currency != "KRW" {
+        tracing::error!(order_id = attempt.provider_order_id, total = payment.total_won, "Toss knows another amount");
+        return Ok(None);
+    }
+    match payment.status {
+        Status::Captured => settle::accepted(app, order, attempt, payment, origin).await.map(Some),
+        Status::Dead => {
+            let code = payment.failure_code.as_deref().unwrap_or("ABORTED");
+            settle::declined(app, order, attempt, code, "", origin).await.map(Some)
+        }
+        // Captured and given back in full at Toss: nothing is kept.
+        Status::Cancelled if attempt.state != AttemptState::Accepted => {
+            settle::declined(app, order, attempt, "CANCELED", "", origin).await.map(Some)
+        }
+        Status::AwaitingDeposit => {
+            settle::declined(app, order, attempt, "NOT_SUPPORTED_METHOD", "", origin).await.map(Some)
+        }
+        // We meant to confirm and do not know whether the call arrived: it may be repeated, and the visitor waits.
+        Status::Pending if attempt.sent_at.is_some() && !is_over(app, attempt) => {
+            send_again(app, order, attempt, &payment.payment_key, origin).await
+        }
+        Status::Pending | Status::Cancelled | Status::PartlyCancelled | Status::Other => Ok(None),
+    }
+}
+
+async fn send_again(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, origin: &Origin) -> Result<Option<Settled>> {
+    match super::pay::call_gateway(app, attempt, payment_key).await {
+        ConfirmOutcome::Accepted(payment) => settle::accepted(app, order, attempt, &payment, origin).await.map(Some),
+        ConfirmOutcome::Declined { code, message } => {
+            settle::declined(app, order, attempt, &code, &message, origin).await.map(Some)
+        }
+        ConfirmOutcome::Unknown { .. } => Ok(None),
+    }
+}
+
+/// Webhooks are retried for a while, then left for somebody to look at.
+const WEBHOOK_TRIES_MAX: i32 = 12;
+
+/// One round over stored webhooks.
+pub async fn webhooks(app: &App) -> Result<usize> {
+    let client = app.pg.get().await?;
+    let events = payments::pg::claim(&client, BATCH).await?;
+    drop(client);
+    for event in &events {
+        let (state, outcome) = match webhook(app, event).await {
+            Ok(Some(outcome)) => ("processed", outcome),
+            Ok(None) if event.tries < WEBHOOK_TRIES_MAX => continue,
+            Ok(None) => ("dead", "still unknown".to_owned()),
+            Err(error) if event.tries < WEBHOOK_TRIES_MAX => {
+                tracing::warn!(%error, event = event.id, "a webhook will be tried again");
+                continue;
+            }
+            Err(error) => ("dead", error.to_string()),
+        };
+        app.metrics.webhook(if state == "dead" { "dead" } else { "processed" });
+        let client = app.pg.get().await?;
+        payments::pg::finish(&client, event.id, state, &outcome).await?;
+    }
+    Ok(events.len())
+}
+
+/// The outcome in a word; None to be tried again.
+async fn webhook(app: &App, event: &payments::pg::Event) -> Result<Option<String>> {
+    let text = |key: &str| event.body.get(key).and_then(|v| v.as_str());
+    let Some(order_id) = text("order_id") else { return Ok(Some("no_order".into())) };
+    let client = app.pg.get().await?;
+    let attempt = pg::attempt_by_provider_order(&client, order_id).await?;
+    drop(client);
+    // Toss is asked only about what is ours.
+    let Some(attempt) = attempt else { return Ok(Some("unknown_order".into())) };
+    let settled = match app.gateway.find(text("payment_key"), order_id).await {
+        FindOutcome::Found(payment) => {
+            let order = order_of(app, &attempt).await?;
+            let origin = Origin::new("worker", "webhook", &attempt.provider_order_id);
+            // Nothing to do for a payment nobody has confirmed: the webhook said more than Toss does.
+            if payment.status == Status::Pending {
+                return Ok(Some("not_confirmed_by_toss".into()));
+            }
+            by_status(app, &order, &attempt, &payment, &origin).await?
+        }
+        FindOutcome::NotFound => return Ok(Some("unknown_to_toss".into())),
+        FindOutcome::Unknown { .. } => return Ok(None),
+    };
+    Ok(Some(settled.map_or_else(|| "nothing_to_do".into(), |s| format!("{s:?}").to_lowercase())))
+}

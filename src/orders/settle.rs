@@ -1,0 +1,164 @@
+//! Settle: where every outcome of an attempt ends, whoever learned it first: the confirm call, a webhook or recovery.
+
+use super::model::{Order, OrderState, Origin, Seat};
+use super::pg::{self, Attempt};
+use super::writer::{Ask, Captured, Entry, Refusal, Reply};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::payments::Payment;
+use crate::platform::secrets::{Purpose, sha256};
+use crate::stock::model::{Fingerprint, HoldId};
+use crate::stock::{rebuild, redis};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    Paid,
+    /// The money goes back: it came twice, or too late and there is no room.
+    Refunding,
+    Declined,
+}
+
+/// Money was captured for this attempt. Idempotent.
+pub async fn accepted(app: &App, order: &Order, attempt: &Attempt, payment: &Payment, origin: &Origin) -> Result<Settled> {
+    let captured = Captured {
+        payment_key: payment.payment_key.clone(),
+        method: payment.method.clone(),
+        secret: payment.secret.clone(),
+        raw: Some(payment.raw.clone()),
+    };
+    let mut seat = None;
+    let mut refund_if_full = false;
+    // Second round only for an order that had lapsed: with places taken again, or with the word that there are none.
+    for _ in 0..4 {
+        let ask = Ask::Accept {
+            attempt_id: attempt.id,
+            captured: Box::new(captured.clone()),
+            seat,
+            refund_if_full,
+            ticket_key_id: ticket_key(app)?,
+        };
+        let entry = Entry { facts: order.facts.clone(), ask, origin: origin.clone() };
+        let reply = app.writer.submit(entry).await;
+        if !matches!(reply, Reply::Paid | Reply::Unknown) {
+            give_back(app, order, seat).await;
+        }
+        match reply {
+            Reply::Paid => {
+                app.metrics.settled("paid");
+                return Ok(Settled::Paid);
+            }
+            Reply::Refunding => {
+                app.metrics.settled("refunding");
+                return Ok(Settled::Refunding);
+            }
+            Reply::Already => return already(app, order, attempt).await,
+            Reply::NeedsSeat => match take_again(app, order, attempt).await? {
+                Some(taken) => seat = Some(taken),
+                None => refund_if_full = true,
+            },
+            Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit) => {
+                seat = None;
+                refund_if_full = true;
+            }
+            Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => seat = None,
+            Reply::Failed(error) => return Err(error),
+            Reply::Unknown => return Err(Error::unavailable("payment.unsettled", "an unknown commit")),
+            other => return Err(Error::bug(format!("an accepted payment was answered {other:?}"))),
+        }
+    }
+    Err(Error::unavailable("payment.unsettled", "no room was certain"))
+}
+
+/// The attempt was accepted before: its order was paid by it, or its money is on its way back.
+async fn already(app: &App, order: &Order, attempt: &Attempt) -> Result<Settled> {
+    let client = app.pg.get().await?;
+    let paid_by = pg::paid_attempt(&client, order.facts.id).await?;
+    Ok(if paid_by == Some(attempt.id) { Settled::Paid } else { Settled::Refunding })
+}
+
+pub async fn declined(app: &App, order: &Order, attempt: &Attempt, code: &str, message: &str, origin: &Origin) -> Result<Settled> {
+    let ask = Ask::Decline { attempt_id: attempt.id, code: code.to_owned(), message: message.to_owned() };
+    match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
+        Reply::Declined | Reply::Already => {
+            app.metrics.settled("declined");
+            Ok(Settled::Declined)
+        }
+        // Money was captured meanwhile: a refusal never overrules it.
+        Reply::Refused(Refusal::AlreadyPaid) => already(app, order, attempt).await,
+        Reply::Failed(error) => Err(error),
+        Reply::Unknown => Err(Error::unavailable("payment.unsettled", "an unknown commit")),
+        other => Err(Error::bug(format!("a declined payment was answered {other:?}"))),
+    }
+}
+
+pub async fn doubted(app: &App, order: &Order, attempt: &Attempt, origin: &Origin) -> Result<()> {
+    let ask = Ask::Doubt { attempt_id: attempt.id };
+    match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
+        Reply::Failed(error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// An order that costs nothing is paid as soon as it is held.
+pub async fn settle_free(app: &App, order: Order, request_id: &str) -> Result<Order> {
+    let ask = Ask::SettleFree { ticket_key_id: ticket_key(app)? };
+    let origin = Origin::new("visitor", "free", request_id);
+    match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin }).await {
+        Reply::Paid | Reply::Already => Ok(Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), ..order }),
+        Reply::Failed(error) => Err(error),
+        Reply::Unknown => Err(Error::unavailable("order.unknown_outcome", "an unknown commit")),
+        other => Err(Error::bug(format!("a free order was answered {other:?}"))),
+    }
+}
+
+fn ticket_key(app: &App) -> Result<i16> {
+    app.keys.current_id().ok_or_else(|| Error::unavailable("server.starting", "no ticket key yet"))
+}
+
+/// The name of the take that seats a lapsed order again: its own for each attempt, the same at each repeat.
+fn reseat_id(app: &App, order: &Order, attempt: &Attempt) -> HoldId {
+    let mac = app.secrets.mac(Purpose::HoldId, &[b"seat again", order.facts.id.as_bytes(), attempt.id.as_bytes()]);
+    let mut id = [0u8; 16];
+    id.copy_from_slice(&mac[..16]);
+    id
+}
+
+fn reseat_fingerprint(attempt: &Attempt) -> Fingerprint {
+    let digest = sha256(&[b"seat again", attempt.id.as_bytes()]);
+    let mut out = [0u8; 16];
+    out.copy_from_slice(&digest[..16]);
+    out
+}
+
+/// Takes the places of a lapsed order again. None: there is no room, certainly.
+pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<Option<Seat>> {
+    let facts = &order.facts;
+    let hold_id = reseat_id(app, order, attempt);
+    let ask = redis::Ask {
+        code: &facts.code,
+        hold_id: &hold_id,
+        fingerprint: &reseat_fingerprint(attempt),
+        person: &facts.person_key,
+        places: facts.person_places,
+        allowed: facts.person_allowed.filter(|_| facts.person_places > 0),
+        // Somebody who is paying is not asked how many holds are open, but the hold is counted.
+        open_holds_max: facts.person_counted.then_some(i32::MAX),
+        lines: &facts.lines,
+    };
+    match redis::take(&app.redis, &ask, app.clock.now_ms()).await? {
+        redis::Take::Taken { epoch, at_ms } | redis::Take::Repeat { epoch, at_ms } => Ok(Some(Seat { hold_id, epoch, at_ms })),
+        redis::Take::SoldOut { .. } | redis::Take::PersonLimit => Ok(None),
+        redis::Take::Unready => {
+            rebuild::request(app, facts.exhibition_id, &facts.code, "unready");
+            Err(Error::unavailable("stock.unready", "not counted yet"))
+        }
+        other => Err(Error::bug(format!("taking again was answered {other:?}"))),
+    }
+}
+
+pub async fn give_back(app: &App, order: &Order, seat: Option<Seat>) {
+    let Some(seat) = seat else { return };
+    if let Err(error) = redis::give_back(&app.redis, &order.facts.code, &seat.hold_id, Some(seat.at_ms)).await {
+        tracing::warn!(%error, "a take was not given back; the audit will");
+    }
+}

@@ -1,0 +1,430 @@
+//! Decides a batch in memory: from locked rows and entries to replies and rows to write. Pure, so that it can be
+//! tested without a database; entries are decided one after the other and see each other's effects.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::entry::{Ask, Captured, Entry, Hold, Refusal, Reply};
+use super::rows::{AttemptChange, EventRow, PersonChange, Rows, Wake};
+use crate::orders::model::{AttemptState, OrderFacts, OrderState, Origin, Seat};
+use crate::stock::Level;
+use crate::stock::model::{HoldId, PersonKey};
+
+/// The audit gives back takes from 20 s on, so an entry half that old still commits in time. [ms]
+pub const ENTRY_AGE_MAX_MS: i64 = 10_000;
+/// Time to pay that is left at least after an attempt has begun. [s]
+const AFTER_BEGIN_S: i64 = 120;
+/// When recovery first looks at an attempt whose outcome has not come back. [s]
+const FIRST_CHECK_S: i64 = 30;
+/// Attempts per order; a visitor who needs more has another problem.
+const ATTEMPTS_MAX: i32 = 50;
+pub const NO_LIMIT: i32 = i32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+pub struct OrderRow {
+    pub state: OrderState,
+    pub expires_at: Timestamp,
+    pub paid_attempt_id: Option<Uuid>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AttemptRow {
+    pub id: Uuid,
+    pub order_id: Uuid,
+    pub n: i32,
+    pub state: AttemptState,
+    pub amount_won: i32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct PersonRow {
+    pub allowed: i32,
+    pub used: i32,
+    pub open_holds: i32,
+}
+
+/// The rows of a batch, locked and read.
+#[derive(Default)]
+pub struct Books {
+    pub now: Timestamp,
+    /// The instance's own clock, which dated the takes. [ms]
+    pub now_ms: i64,
+    pub orders: HashMap<Uuid, OrderRow>,
+    pub attempts: HashMap<Uuid, AttemptRow>,
+    pub people: HashMap<(i32, PersonKey), PersonRow>,
+    pub stock: HashMap<i32, Level>,
+    /// Those of `people` that have a row already.
+    pub stored_people: HashSet<(i32, PersonKey)>,
+    pub known_holds: HashMap<HoldId, Uuid>,
+    pub rows: Rows,
+    /// What Redis is told after the commit, per exhibition.
+    pub wakes: BTreeMap<i32, Wake>,
+}
+
+impl Books {
+    pub fn decide(&mut self, entry: &Entry) -> Reply {
+        let facts = &entry.facts;
+        match &entry.ask {
+            Ask::Hold(hold) => self.hold(entry, hold),
+            other => {
+                let Some(order) = self.orders.get(&facts.id).copied() else {
+                    return Reply::Refused(Refusal::UnknownOrder);
+                };
+                match other {
+                    Ask::Open { attempt_id } => self.open(entry, order, *attempt_id),
+                    Ask::Begin { attempt_id, .. } => self.begin(entry, order, *attempt_id),
+                    Ask::Accept { attempt_id, .. } => self.accept(entry, order, *attempt_id),
+                    Ask::Decline { attempt_id, code, message } => self.decline(entry, order, *attempt_id, code, message),
+                    Ask::Doubt { attempt_id } => self.doubt(entry, *attempt_id),
+                    Ask::SettleFree { ticket_key_id } => self.settle_free(entry, order, *ticket_key_id),
+                    Ask::Expire => self.expire(entry, order),
+                    Ask::Cancel => self.cancel(entry, order),
+                    Ask::Hold(_) => Reply::Refused(Refusal::UnknownOrder),
+                }
+            }
+        }
+    }
+
+    fn hold(&mut self, entry: &Entry, hold: &Hold) -> Reply {
+        let facts = &entry.facts;
+        if let Some(order_id) = self.known_holds.get(&facts.hold_id) {
+            return Reply::Exists { order_id: *order_id };
+        }
+        if let Some(refusal) = self.cannot_seat(facts, &hold.seat) {
+            return Reply::Refused(refusal);
+        }
+        let expires_at = self.now + SignedDuration::from_secs(i64::from(hold.ttl_s));
+        self.change_stock(facts, 1, 0);
+        self.change_person(facts, facts.person_places, 1);
+        self.known_holds.insert(facts.hold_id, facts.id);
+        self.orders.insert(facts.id, OrderRow { state: OrderState::Held, expires_at, paid_attempt_id: None });
+        self.rows.hold(facts, hold, expires_at);
+        self.event(facts, &entry.origin, "held", None, Some(OrderState::Held));
+        self.wake(facts).confirmed.push(hold.seat.hold_id);
+        Reply::Held { at: self.now, expires_at }
+    }
+
+    /// Why places taken in Redis cannot be kept in Postgres, if so.
+    fn cannot_seat(&self, facts: &OrderFacts, seat: &Seat) -> Option<Refusal> {
+        if self.now_ms - seat.at_ms > ENTRY_AGE_MAX_MS {
+            return Some(Refusal::Stale);
+        }
+        for line in &facts.lines {
+            match self.stock.get(&line.stock_id) {
+                Some(level) if level.epoch != seat.epoch => return Some(Refusal::OtherEpoch),
+                Some(level) if level.free() < line.quantity => return Some(Refusal::SoldOut),
+                Some(_) => {}
+                None => return Some(Refusal::SoldOut),
+            }
+        }
+        let used = self.people.get(&(facts.exhibition_id, facts.person_key)).map_or(0, |p| p.used);
+        match facts.person_allowed {
+            Some(allowed) if facts.person_counted && facts.person_places > 0 && used + facts.person_places > allowed => {
+                Some(Refusal::PersonLimit)
+            }
+            _ => None,
+        }
+    }
+
+    fn open(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid) -> Reply {
+        match order.state {
+            OrderState::Held | OrderState::Expired => {}
+            OrderState::Confirming | OrderState::AwaitingDeposit => return Reply::Refused(Refusal::InProgress),
+            OrderState::Paid | OrderState::PartiallyRefunded => return Reply::Refused(Refusal::AlreadyPaid),
+            OrderState::Refunded | OrderState::Cancelled => return Reply::Refused(Refusal::Closed),
+        }
+        if order.state == OrderState::Expired || order.expires_at <= self.now {
+            return Reply::Refused(Refusal::Lapsed);
+        }
+        if let Some(known) = self.attempts.get(&attempt_id) {
+            return Reply::Opened { n: known.n };
+        }
+        let n = 1 + self.attempts.values().filter(|a| a.order_id == entry.facts.id).map(|a| a.n).max().unwrap_or(0);
+        if n > ATTEMPTS_MAX {
+            return Reply::Refused(Refusal::TooManyAttempts);
+        }
+        let row = AttemptRow {
+            id: attempt_id,
+            order_id: entry.facts.id,
+            n,
+            state: AttemptState::Ready,
+            amount_won: entry.facts.total_won,
+        };
+        self.rows.attempt(&row, &entry.facts.number, self.now);
+        self.attempts.insert(attempt_id, row);
+        Reply::Opened { n }
+    }
+
+    fn begin(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid) -> Reply {
+        let Ask::Begin { payment_key, confirm_key, confirm_fingerprint, seat, .. } = &entry.ask else {
+            return Reply::Refused(Refusal::UnknownAttempt);
+        };
+        let facts = &entry.facts;
+        let Some(attempt) = self.attempts.get(&attempt_id) else { return Reply::Refused(Refusal::UnknownAttempt) };
+        match attempt.state {
+            AttemptState::Ready => {}
+            AttemptState::Sent | AttemptState::Unknown => return Reply::Refused(Refusal::InProgress),
+            AttemptState::Accepted => return Reply::Already,
+            AttemptState::Declined => return Reply::Refused(Refusal::AttemptOver),
+        }
+        match order.state {
+            OrderState::Held => {}
+            OrderState::Expired => {
+                let Some(seat) = seat else { return Reply::Refused(Refusal::Lapsed) };
+                if let Some(refusal) = self.cannot_seat(facts, seat) {
+                    return Reply::Refused(refusal);
+                }
+                self.change_stock(facts, 1, 0);
+                self.change_person(facts, facts.person_places, 1);
+                self.wake(facts).confirmed.push(seat.hold_id);
+            }
+            OrderState::Confirming | OrderState::AwaitingDeposit => return Reply::Refused(Refusal::InProgress),
+            OrderState::Paid | OrderState::PartiallyRefunded => return Reply::Refused(Refusal::AlreadyPaid),
+            OrderState::Refunded | OrderState::Cancelled => return Reply::Refused(Refusal::Closed),
+        }
+        let expires_at = order.expires_at.max(self.now + SignedDuration::from_secs(AFTER_BEGIN_S));
+        self.set_attempt(AttemptChange {
+            payment_key: Some(payment_key.clone()),
+            confirm_key: Some(confirm_key.clone()),
+            confirm_fingerprint: Some(confirm_fingerprint.clone()),
+            sent_at: Some(self.now),
+            next_check_at: Some(self.now + SignedDuration::from_secs(FIRST_CHECK_S)),
+            ..AttemptChange::to(attempt_id, AttemptState::Sent)
+        });
+        self.set_order(facts, &entry.origin, "confirming", OrderRow { state: OrderState::Confirming, expires_at, ..order });
+        Reply::Begun
+    }
+
+    fn accept(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid) -> Reply {
+        let Ask::Accept { captured, seat, refund_if_full, ticket_key_id, .. } = &entry.ask else {
+            return Reply::Refused(Refusal::UnknownAttempt);
+        };
+        let facts = &entry.facts;
+        let Some(attempt) = self.attempts.get(&attempt_id).cloned() else {
+            return Reply::Refused(Refusal::UnknownAttempt);
+        };
+        if attempt.state == AttemptState::Accepted {
+            return Reply::Already;
+        }
+        let seated_late = match order.state {
+            OrderState::Held | OrderState::Confirming | OrderState::AwaitingDeposit => false,
+            OrderState::Expired => match seat {
+                Some(seat) => match self.cannot_seat(facts, seat) {
+                    Some(refusal) => return Reply::Refused(refusal),
+                    None => true,
+                },
+                None if !refund_if_full => return Reply::NeedsSeat,
+                None => return self.refund(entry, &attempt, captured, "late_and_full"),
+            },
+            OrderState::Paid | OrderState::PartiallyRefunded => return self.refund(entry, &attempt, captured, "paid_twice"),
+            OrderState::Refunded | OrderState::Cancelled => return self.refund(entry, &attempt, captured, "order_closed"),
+        };
+        self.capture(&attempt, captured);
+        if seated_late {
+            self.change_stock(facts, 0, 1);
+            self.change_person(facts, facts.person_places, 0);
+            if let Some(seat) = seat {
+                let (person, counted) = (facts.person_key, facts.person_counted);
+                let wake = self.wake(facts);
+                wake.confirmed.push(seat.hold_id);
+                if counted {
+                    wake.freed.people.push((person, 0, -1));
+                }
+            }
+        } else {
+            self.change_stock(facts, -1, 1);
+            self.change_person(facts, 0, -1);
+            self.free_person_in_redis(facts, 0);
+        }
+        self.pay(entry, order, Some(attempt_id), *ticket_key_id);
+        Reply::Paid
+    }
+
+    fn settle_free(&mut self, entry: &Entry, order: OrderRow, ticket_key_id: i16) -> Reply {
+        let facts = &entry.facts;
+        if facts.total_won != 0 {
+            return Reply::Refused(Refusal::NotFree);
+        }
+        match order.state {
+            OrderState::Held => {}
+            OrderState::Paid => return Reply::Already,
+            _ => return Reply::Refused(Refusal::Closed),
+        }
+        self.change_stock(facts, -1, 1);
+        self.change_person(facts, 0, -1);
+        self.free_person_in_redis(facts, 0);
+        self.pay(entry, order, None, ticket_key_id);
+        Reply::Paid
+    }
+
+    fn pay(&mut self, entry: &Entry, order: OrderRow, attempt_id: Option<Uuid>, ticket_key_id: i16) {
+        let facts = &entry.facts;
+        self.rows.tickets(facts, ticket_key_id, self.now);
+        if facts.has_email {
+            self.rows.outbox("order_paid", facts.id);
+        }
+        let row = OrderRow { state: OrderState::Paid, paid_attempt_id: attempt_id, ..order };
+        self.set_order(facts, &entry.origin, "paid", row);
+    }
+
+    /// Money that must not be kept: recorded as captured, and a refund is owed.
+    fn refund(&mut self, entry: &Entry, attempt: &AttemptRow, captured: &Captured, reason: &'static str) -> Reply {
+        self.capture(attempt, captured);
+        self.rows.refund(attempt, reason, self.now);
+        if entry.facts.has_email {
+            self.rows.outbox("money_returned", entry.facts.id);
+        }
+        self.event(&entry.facts, &entry.origin, reason, None, None);
+        Reply::Refunding
+    }
+
+    fn capture(&mut self, attempt: &AttemptRow, captured: &Captured) {
+        self.set_attempt(AttemptChange {
+            payment_key: Some(captured.payment_key.clone()),
+            method: captured.method.clone(),
+            secret: captured.secret.clone(),
+            raw: captured.raw.clone(),
+            ended_at: Some(self.now),
+            ..AttemptChange::to(attempt.id, AttemptState::Accepted)
+        });
+    }
+
+    fn decline(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid, code: &str, message: &str) -> Reply {
+        let Some(attempt) = self.attempts.get(&attempt_id) else { return Reply::Refused(Refusal::UnknownAttempt) };
+        match attempt.state {
+            AttemptState::Accepted => return Reply::Refused(Refusal::AlreadyPaid),
+            AttemptState::Declined => return Reply::Already,
+            AttemptState::Ready | AttemptState::Sent | AttemptState::Unknown => {}
+        }
+        let was_in_flight = attempt.state != AttemptState::Ready;
+        self.set_attempt(AttemptChange {
+            failure_code: Some(code.to_owned()),
+            failure_message: Some(message.to_owned()),
+            ended_at: Some(self.now),
+            ..AttemptChange::to(attempt_id, AttemptState::Declined)
+        });
+        if was_in_flight && order.state == OrderState::Confirming {
+            self.set_order(&entry.facts, &entry.origin, "declined", OrderRow { state: OrderState::Held, ..order });
+        }
+        Reply::Declined
+    }
+
+    fn doubt(&mut self, entry: &Entry, attempt_id: Uuid) -> Reply {
+        let Some(attempt) = self.attempts.get(&attempt_id) else { return Reply::Refused(Refusal::UnknownAttempt) };
+        if attempt.state != AttemptState::Sent {
+            return Reply::Already;
+        }
+        self.set_attempt(AttemptChange {
+            next_check_at: Some(self.now + SignedDuration::from_secs(1)),
+            ..AttemptChange::to(attempt_id, AttemptState::Unknown)
+        });
+        self.event(&entry.facts, &entry.origin, "outcome_unknown", None, None);
+        Reply::Doubted
+    }
+
+    fn expire(&mut self, entry: &Entry, order: OrderRow) -> Reply {
+        if order.state != OrderState::Held || order.expires_at > self.now {
+            return Reply::Already;
+        }
+        self.release(entry, order, OrderState::Expired, "expired")
+    }
+
+    fn cancel(&mut self, entry: &Entry, order: OrderRow) -> Reply {
+        match order.state {
+            OrderState::Held | OrderState::AwaitingDeposit => self.release(entry, order, OrderState::Cancelled, "cancelled"),
+            OrderState::Confirming => Reply::Refused(Refusal::InProgress),
+            OrderState::Cancelled => Reply::Already,
+            OrderState::Expired => Reply::Refused(Refusal::Lapsed),
+            OrderState::Paid | OrderState::PartiallyRefunded => Reply::Refused(Refusal::AlreadyPaid),
+            OrderState::Refunded => Reply::Refused(Refusal::Closed),
+        }
+    }
+
+    fn release(&mut self, entry: &Entry, order: OrderRow, to: OrderState, kind: &'static str) -> Reply {
+        let facts = &entry.facts;
+        self.change_stock(facts, -1, 0);
+        self.change_person(facts, -facts.person_places, -1);
+        self.free_person_in_redis(facts, -facts.person_places);
+        self.set_order(facts, &entry.origin, kind, OrderRow { state: to, ..order });
+        Reply::Released
+    }
+
+    /// Adds the order's places to held and sold with the given signs, and notes what became free for Redis. A take
+    /// has already lowered Redis, so only what becomes free again is told.
+    fn change_stock(&mut self, facts: &OrderFacts, held: i32, sold: i32) {
+        for line in &facts.lines {
+            let Some(level) = self.stock.get_mut(&line.stock_id) else { continue };
+            let before = level.free();
+            level.held += held * line.quantity;
+            level.sold += sold * line.quantity;
+            let freed = level.free() - before;
+            let epoch = level.epoch;
+            let change = self.rows.stock.entry(line.stock_id).or_insert((0, 0));
+            change.0 += held * line.quantity;
+            change.1 += sold * line.quantity;
+            let wake = self.wakes.entry(facts.exhibition_id).or_insert_with(|| Wake::new(&facts.code));
+            wake.freed.epoch = epoch;
+            if freed > 0 {
+                wake.freed.stocks.push((line.stock_id, freed));
+            }
+        }
+    }
+
+    fn change_person(&mut self, facts: &OrderFacts, places: i32, open_holds: i32) {
+        if !facts.person_counted {
+            return;
+        }
+        let key = (facts.exhibition_id, facts.person_key);
+        let allowed = facts.person_allowed.unwrap_or(NO_LIMIT);
+        let person = self.people.entry(key).or_insert(PersonRow { allowed, used: 0, open_holds: 0 });
+        person.used += places;
+        person.open_holds += open_holds;
+        // A limit lowered below what a person already has stays true for what they have.
+        person.allowed = allowed.max(person.used);
+        let stored = self.stored_people.contains(&key);
+        let change = self.rows.people.entry(key).or_insert(PersonChange { stored, ..PersonChange::default() });
+        change.allowed = person.allowed;
+        change.used += places;
+        change.open_holds += open_holds;
+    }
+
+    fn free_person_in_redis(&mut self, facts: &OrderFacts, places: i32) {
+        if facts.person_counted {
+            let person = facts.person_key;
+            self.wake(facts).freed.people.push((person, places, -1));
+        }
+    }
+
+    fn wake(&mut self, facts: &OrderFacts) -> &mut Wake {
+        self.wakes.entry(facts.exhibition_id).or_insert_with(|| Wake::new(&facts.code))
+    }
+
+    fn set_attempt(&mut self, change: AttemptChange) {
+        if let Some(attempt) = self.attempts.get_mut(&change.id) {
+            attempt.state = change.state;
+        }
+        self.rows.change_attempt(change);
+    }
+
+    fn set_order(&mut self, facts: &OrderFacts, origin: &Origin, kind: &'static str, row: OrderRow) {
+        let before = self.orders.insert(facts.id, row).map(|o| o.state);
+        debug_assert!(before.is_some_and(|from| from.may_become(row.state)), "{before:?} -> {:?}", row.state);
+        self.rows.order_changes.insert(facts.id, row);
+        self.event(facts, origin, kind, before, Some(row.state));
+    }
+
+    fn event(&mut self, facts: &OrderFacts, origin: &Origin, kind: &'static str, from: Option<OrderState>, to: Option<OrderState>) {
+        self.rows.events.push(EventRow {
+            order_id: facts.id,
+            kind,
+            from: from.map(OrderState::as_str),
+            to: to.map(OrderState::as_str),
+            actor: origin.actor,
+            cause: origin.cause.clone(),
+            correlation_id: origin.correlation_id.clone(),
+        });
+    }
+}
+

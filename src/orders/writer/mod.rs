@@ -1,0 +1,255 @@
+//! The stock writer: the one path by which stock and the state of orders change in Postgres.
+//!
+//! It takes whatever has queued while the last commit was in flight, at most a batch, in turn from every exhibition
+//! that has something waiting, so that a flood on one costs another at most its share. It locks in one total order,
+//! decides each entry in memory, writes all rows in one flight and one commit, and answers an entry only after that
+//! commit. One bad entry never fails its neighbours: when the database refuses a batch, its entries are tried one by
+//! one. Redis is told afterwards, as best it can; the audit repairs the rest.
+
+mod decide;
+mod entry;
+mod pg;
+mod queue;
+mod rows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+pub use decide::ENTRY_AGE_MAX_MS;
+pub use entry::{Ask, Captured, Entry, Hold, Refusal, Reply, SealedContact};
+pub use pg::STATEMENTS;
+
+use self::decide::Books;
+use self::entry::Job;
+use self::pg::{Connection, Failure};
+use self::queue::Queue;
+use crate::app::App;
+use crate::error::Error;
+use crate::stock::redis::{self, Release};
+
+/// How long a new connection is tried before the entries that wait are refused. [attempts, 100 ms apart]
+const CONNECT_TRIES: u32 = 5;
+/// How long an unknown COMMIT is asked about before the audit is left to decide. [attempts, 100 ms apart]
+const DOUBT_TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub struct Writer {
+    queue: Arc<Queue>,
+}
+
+impl Writer {
+    pub fn new(queue_max: usize) -> Writer {
+        Writer { queue: Arc::new(Queue::new(queue_max)) }
+    }
+
+    /// Queues an entry and waits for its commit. A full queue is refused at once: certainly not written.
+    pub async fn submit(&self, entry: Entry) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        if !self.queue.push(Job { entry, reply }) {
+            return Reply::Failed(Error::unavailable("stock.busy", "the stock writer's queue is full"));
+        }
+        // The writer answers every job; a dropped sender means that it panicked mid-batch.
+        answer.await.unwrap_or(Reply::Unknown)
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Writes batches until told to stop, which happens after everybody who could still submit has ended.
+    pub async fn run(app: App, stop: CancellationToken) {
+        let mut connection = None;
+        loop {
+            let jobs = app.writer.queue.take(app.settings.writer_batch);
+            if !jobs.is_empty() {
+                write(&app, &mut connection, jobs).await;
+                continue;
+            }
+            tokio::select! {
+                () = app.writer.queue.filled() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Writes a batch; whatever happens, every job is answered.
+async fn write(app: &App, connection: &mut Option<Connection>, jobs: Vec<Job>) {
+    let started = std::time::Instant::now();
+    let size = jobs.len();
+    let outcome = match try_batch(app, connection, &jobs, true).await {
+        Ok(replies) => replies,
+        Err(Failure::RolledBack(error)) if size > 1 && is_about_data(&error) => {
+            tracing::warn!(%error, size, "a batch was refused; its entries are tried one by one");
+            for job in jobs {
+                let one = vec![job];
+                let replies = match try_batch(app, connection, &one, true).await {
+                    Ok(replies) => replies,
+                    Err(failure) => refused(app, failure, &one).await,
+                };
+                answer(one, replies);
+            }
+            app.metrics.batch(size, started.elapsed());
+            return;
+        }
+        Err(failure) => refused(app, failure, &jobs).await,
+    };
+    answer(jobs, outcome);
+    app.metrics.batch(size, started.elapsed());
+}
+
+fn answer(jobs: Vec<Job>, replies: Vec<Reply>) {
+    for (job, reply) in jobs.into_iter().zip(replies) {
+        // A caller that has gone away left a tracked task behind to read this.
+        let _ = job.reply.send(reply);
+    }
+}
+
+/// Replies for a batch that was not written, or of which nobody knows.
+async fn refused(app: &App, failure: Failure, jobs: &[Job]) -> Vec<Reply> {
+    let reply = match failure {
+        Failure::RolledBack(error) if is_about_data(&error) => Reply::Failed(data_error(&error)),
+        Failure::RolledBack(error) => Reply::Failed(Error::unavailable("server.database_away", error)),
+        Failure::Lost(error) => Reply::Failed(error),
+        Failure::InDoubt(_) => {
+            app.metrics.unknown_commit("unresolved");
+            Reply::Unknown
+        }
+    };
+    jobs.iter().map(|_| reply.clone()).collect()
+}
+
+/// A value that the database refuses, or a rule that it keeps: trying again gives the same answer.
+fn is_about_data(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| matches!(&db.code().code()[..2], "22" | "23"))
+}
+
+fn data_error(error: &tokio_postgres::Error) -> Error {
+    match crate::platform::pg::constraint_of(error) {
+        Some("attempt_confirm_key_once") => Error::invalid("idempotency.key_reused"),
+        Some("attempt_payment_key_once") => Error::conflict("payment.key_reused"),
+        Some("person_within_limit") => Error::conflict("stock.person_limit"),
+        _ => Error::bug(format!("stock writer: {:?}", error.as_db_error())),
+    }
+}
+
+fn is_worth_a_second_try(error: &tokio_postgres::Error) -> bool {
+    // A deadlock's victim, a lock that came too late, a serialisation failure.
+    error.as_db_error().is_some_and(|db| matches!(db.code().code(), "40P01" | "55P03" | "40001"))
+}
+
+async fn try_batch(app: &App, connection: &mut Option<Connection>, jobs: &[Job], again: bool) -> Result<Vec<Reply>, Failure> {
+    let mut current = match connection.take() {
+        Some(open) => open,
+        None => connect(app).await?,
+    };
+    let mut result = commit_once(app, &current, jobs).await;
+    if again {
+        match &result {
+            Err(Failure::RolledBack(error)) if is_worth_a_second_try(error) => {
+                result = commit_once(app, &current, jobs).await;
+            }
+            // The pooled connection had died while idle: nothing was sent.
+            Err(Failure::Lost(_)) => {
+                current = connect(app).await?;
+                result = commit_once(app, &current, jobs).await;
+            }
+            _ => {}
+        }
+    }
+    match result {
+        Ok((replies, books)) => {
+            *connection = Some(current);
+            tell_redis(app, books);
+            Ok(replies)
+        }
+        Err(Failure::RolledBack(error)) => {
+            *connection = Some(current);
+            Err(Failure::RolledBack(error))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// One transaction. An unknown COMMIT is looked up here, while the decided replies are at hand.
+async fn commit_once(app: &App, connection: &Connection, jobs: &[Job]) -> Result<(Vec<Reply>, Books), Failure> {
+    let entries: Vec<&Entry> = jobs.iter().map(|job| &job.entry).collect();
+    let (mut books, transaction_id) = connection.read(&entries, app.clock.now_ms()).await?;
+    let replies: Vec<Reply> = entries.iter().map(|entry| books.decide(entry)).collect();
+    if books.rows.is_empty() {
+        connection.abandon().await?;
+        return Ok((replies, books));
+    }
+    match connection.write(&books, transaction_id).await {
+        Ok(()) => Ok((replies, books)),
+        Err(Failure::InDoubt(id)) => match ask_about(app, &id).await {
+            Some(true) => {
+                app.metrics.unknown_commit("committed");
+                Ok((replies, books))
+            }
+            Some(false) => {
+                app.metrics.unknown_commit("rolled_back");
+                Err(Failure::Lost(Error::unavailable("server.database_away", "the commit was lost with its connection")))
+            }
+            None => Err(Failure::InDoubt(id)),
+        },
+        Err(other) => Err(other),
+    }
+}
+
+async fn connect(app: &App) -> Result<Connection, Failure> {
+    let mut last = Error::unavailable("server.database_away", "not tried");
+    for attempt in 0..CONNECT_TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        match Connection::open(&app.settings.database.database_url).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last = error,
+        }
+    }
+    Err(Failure::Lost(Error::unavailable("server.database_away", last)))
+}
+
+async fn ask_about(app: &App, transaction_id: &str) -> Option<bool> {
+    for _ in 0..DOUBT_TRIES {
+        match pg::committed(&app.settings.database.database_url, transaction_id).await {
+            Ok(Some(committed)) => return Some(committed),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "cannot ask about an unknown commit yet"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    None
+}
+
+/// Confirms takes and applies what became free, once, without making anybody wait.
+fn tell_redis(app: &App, books: Books) {
+    if books.wakes.is_empty() {
+        return;
+    }
+    let task_app = app.clone();
+    app.lifecycle.spawn(async move {
+        for (exhibition_id, wake) in books.wakes {
+            if !wake.confirmed.is_empty()
+                && let Err(error) = redis::confirm(&task_app.redis, &wake.code, &wake.confirmed).await
+            {
+                tracing::warn!(%error, takes = wake.confirmed.len(), "takes not confirmed; the audit will");
+            }
+            if wake.freed.stocks.is_empty() && wake.freed.people.is_empty() {
+                continue;
+            }
+            match redis::release(&task_app.redis, &wake.code, &wake.freed).await {
+                // A rebuild under another epoch has counted, or will count, this commit.
+                Ok(Release::Released | Release::OtherEpoch(_)) => {}
+                Ok(Release::Unready) => {
+                    crate::stock::rebuild::request(&task_app, exhibition_id, &wake.code, "unready");
+                }
+                Err(error) => tracing::warn!(%error, "freed places not given to Redis; the audit will"),
+            }
+        }
+    });
+}

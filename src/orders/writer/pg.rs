@@ -1,0 +1,522 @@
+//! The two flights of a batch: lock and read everything, then write everything and commit. Statements of one flight
+//! are sent without waiting for each other's answers, so a batch costs two round trips.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement as Prepared};
+use uuid::Uuid;
+
+use super::decide::{AttemptRow, Books, OrderRow, PersonRow};
+use super::entry::{Ask, Entry};
+use super::rows::Rows;
+use crate::error::{Error, Result};
+use crate::orders::model::{AttemptState, OrderState};
+use crate::platform::pg::{self, SessionLimits, Statement};
+use crate::stock::Level;
+
+const LIMITS: SessionLimits = SessionLimits { statement_ms: 5_000, lock_ms: 2_000 };
+
+macro_rules! statements {
+    ($($name:ident = $label:literal, $sql:literal;)*) => {
+        $(const $name: Statement = Statement::new($label, $sql);)*
+        pub const STATEMENTS: &[&Statement] = &[$(&$name),*];
+
+        #[allow(non_snake_case)]
+        struct PreparedAll { $($name: Prepared),* }
+
+        impl PreparedAll {
+            async fn new(client: &Client) -> Result<PreparedAll, tokio_postgres::Error> {
+                Ok(PreparedAll { $($name: client.prepare($name.sql).await?),* })
+            }
+        }
+    };
+}
+
+statements! {
+    // The transaction's id tells after a lost connection whether it committed.
+    NOW = "writer.now", "select pg_current_xact_id()::text, admit_now()";
+
+    LOCK_ORDERS = "writer.lock_orders",
+        "select id, state, expires_at, paid_attempt_id from orders where id = any($1::uuid[]) order by id for update";
+
+    ATTEMPTS = "writer.attempts",
+        "select id, order_id, n, state, amount_won from attempts where order_id = any($1::uuid[])";
+
+    LOCK_PEOPLE = "writer.lock_people",
+        "select c.exhibition_id, c.person_key, c.allowed, c.used, c.open_holds
+           from person_counters c
+           join unnest($1::int[], $2::bytea[]) as k (exhibition_id, person_key) using (exhibition_id, person_key)
+          order by c.exhibition_id, c.person_key for update of c";
+
+    LOCK_STOCK = "writer.lock_stock",
+        "select id, total, offered, held, sold, epoch from stock where id = any($1::int[]) order by id for update";
+
+    // After the stock lock: a writer of the same hold locks the same stock, so it is either visible or not begun.
+    KNOWN_HOLDS = "writer.known_holds", "select hold_id, id from orders where hold_id = any($1::bytea[])";
+
+    INSERT_ORDERS = "writer.insert_orders",
+        "insert into orders (id, number, exhibition_id, slot_id, hold_id, fingerprint, state, total_won, person_key,
+                             person_places, person_counted, has_email, language, referral_code, created_at, expires_at)
+         select n.id, n.number, n.exhibition_id, n.slot_id, n.hold_id, n.fingerprint, 'held', n.total_won, n.person_key,
+                n.person_places, n.person_counted, n.has_email, n.language, n.referral_code, $15::timestamptz, n.expires_at
+           from unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::bytea[], $6::bytea[], $7::int[], $8::bytea[],
+                       $9::int[], $10::bool[], $11::bool[], $12::text[], $13::text[], $14::timestamptz[])
+             as n (id, number, exhibition_id, slot_id, hold_id, fingerprint, total_won, person_key,
+                   person_places, person_counted, has_email, language, referral_code, expires_at)";
+
+    INSERT_CONTACTS = "writer.insert_contacts",
+        "insert into contacts (order_id, phone_digest, key_id, sealed)
+         select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[])";
+
+    INSERT_ITEMS = "writer.insert_items",
+        "insert into order_items (order_id, line, product_id, quantity, unit_won)
+         select * from unnest($1::uuid[], $2::smallint[], $3::int[], $4::int[], $5::int[])";
+
+    INSERT_EVENTS = "writer.insert_events",
+        "insert into order_events (order_id, kind, from_state, to_state, actor, cause, correlation_id, at)
+         select n.order_id, n.kind, n.from_state, n.to_state, n.actor, n.cause, n.correlation_id, $8::timestamptz
+           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+             as n (order_id, kind, from_state, to_state, actor, cause, correlation_id)";
+
+    UPSERT_PEOPLE = "writer.upsert_people",
+        "insert into person_counters as c (exhibition_id, person_key, allowed, used, open_holds)
+         select * from unnest($1::int[], $2::bytea[], $3::int[], $4::int[], $5::int[])
+         on conflict on constraint person_counters_key do update
+            set allowed = excluded.allowed, used = c.used + excluded.used, open_holds = c.open_holds + excluded.open_holds";
+
+    UPDATE_PEOPLE = "writer.update_people",
+        "update person_counters c
+            set allowed = d.allowed, used = c.used + d.used, open_holds = c.open_holds + d.open_holds
+           from unnest($1::int[], $2::bytea[], $3::int[], $4::int[], $5::int[])
+             as d (exhibition_id, person_key, allowed, used, open_holds)
+          where c.exhibition_id = d.exhibition_id and c.person_key = d.person_key";
+
+    UPDATE_STOCK = "writer.update_stock",
+        "update stock s set held = s.held + d.held, sold = s.sold + d.sold
+           from unnest($1::int[], $2::int[], $3::int[]) as d (id, held, sold) where s.id = d.id";
+
+    INSERT_ATTEMPTS = "writer.insert_attempts",
+        "insert into attempts (id, order_id, n, provider, provider_order_id, amount_won, state, created_at)
+         select n.id, n.order_id, n.n, 'toss', n.provider_order_id, n.amount_won, 'ready', $6::timestamptz
+           from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::int[])
+             as n (id, order_id, n, provider_order_id, amount_won)";
+
+    UPDATE_ATTEMPTS = "writer.update_attempts",
+        "update attempts a
+            set state = d.state, payment_key = coalesce(d.payment_key, a.payment_key),
+                method = coalesce(d.method, a.method), confirm_key = coalesce(d.confirm_key, a.confirm_key),
+                confirm_fingerprint = coalesce(d.confirm_fingerprint, a.confirm_fingerprint),
+                failure_code = coalesce(d.failure_code, a.failure_code),
+                failure_message = coalesce(d.failure_message, a.failure_message), secret = coalesce(d.secret, a.secret),
+                raw = coalesce(d.raw, a.raw), sent_at = coalesce(d.sent_at, a.sent_at),
+                ended_at = coalesce(d.ended_at, a.ended_at), next_check_at = coalesce(d.next_check_at, a.next_check_at)
+           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::text[], $8::text[],
+                       $9::text[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])
+             as d (id, state, payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message,
+                   secret, raw, sent_at, ended_at, next_check_at)
+          where a.id = d.id";
+
+    UPDATE_ORDERS = "writer.update_orders",
+        "update orders o
+            set state = d.state, expires_at = d.expires_at, paid_attempt_id = d.paid_attempt_id,
+                paid_at = case when d.state = 'paid' then $5::timestamptz else o.paid_at end,
+                closed_at = case when d.state in ('expired', 'cancelled', 'refunded') then $5::timestamptz end
+           from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[]) as d (id, state, expires_at, paid_attempt_id)
+          where o.id = d.id";
+
+    INSERT_TICKETS = "writer.insert_tickets",
+        "insert into tickets (id, order_id, exhibition_id, product_id, slot_id, ticket_no, of_total, key_id, issued_at)
+         select n.id, n.order_id, n.exhibition_id, n.product_id, n.slot_id, n.ticket_no, n.of_total, n.key_id, $9::timestamptz
+           from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::smallint[], $7::smallint[], $8::smallint[])
+             as n (id, order_id, exhibition_id, product_id, slot_id, ticket_no, of_total, key_id)";
+
+    INSERT_OUTBOX = "writer.insert_outbox",
+        "insert into outbox (kind, order_id, next_try_at, created_at)
+         select n.kind, n.order_id, $3::timestamptz, $3::timestamptz from unnest($1::text[], $2::uuid[]) as n (kind, order_id)
+         on conflict on constraint outbox_once do nothing";
+
+    INSERT_REFUNDS = "writer.insert_refunds",
+        "insert into refunds (id, attempt_id, order_id, amount_won, reason, next_try_at, created_at)
+         select n.id, n.attempt_id, n.order_id, n.amount_won, n.reason, $6::timestamptz, $6::timestamptz
+           from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[])
+             as n (id, attempt_id, order_id, amount_won, reason)
+         on conflict on constraint refund_automatic_once do nothing";
+}
+
+/// The writer's own connection with its statements prepared.
+pub struct Connection {
+    client: Client,
+    prepared: PreparedAll,
+}
+
+/// Why a batch was not written, told apart by what may be done about it.
+pub enum Failure {
+    /// Certainly not committed; the connection is as good as before.
+    RolledBack(tokio_postgres::Error),
+    /// Certainly not committed, since COMMIT was never sent; the connection is gone.
+    Lost(Error),
+    /// The connection died with COMMIT on its way: only the transaction's id can tell.
+    InDoubt(String),
+}
+
+type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
+type Call<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a>>;
+
+impl Connection {
+    pub async fn open(url: &str) -> Result<Connection> {
+        let client = pg::connect(url, LIMITS, "admit stock writer").await?;
+        let prepared = PreparedAll::new(&client).await?;
+        Ok(Connection { client, prepared })
+    }
+
+    fn call<'a>(&'a self, statement: &'a Prepared, params: Params<'a>) -> Call<'a> {
+        Box::pin(async move { self.client.query(statement, &params).await })
+    }
+
+    fn text<'a>(&'a self, sql: &'static str) -> Call<'a> {
+        Box::pin(async move { self.client.batch_execute(sql).await.map(|()| Vec::new()) })
+    }
+
+    async fn fail(&self, error: tokio_postgres::Error) -> Failure {
+        if self.client.is_closed() || error.as_db_error().is_none() {
+            return Failure::Lost(error.into());
+        }
+        match self.client.batch_execute("rollback").await {
+            Ok(()) => Failure::RolledBack(error),
+            Err(_) => Failure::Lost(error.into()),
+        }
+    }
+
+    /// First flight: begins, and locks and reads in the one order everybody uses (orders by id, persons by key,
+    /// stock by id). Returns the transaction's id beside the books.
+    pub async fn read(&self, entries: &[&Entry], now_ms: i64) -> Result<(Books, String), Failure> {
+        let wants = Wants::of(entries);
+        let p = &self.prepared;
+        let mut flight: Vec<Call<'_>> = vec![self.text("begin"), self.call(&p.NOW, vec![])];
+        let mut order = Vec::new();
+        if !wants.orders.is_empty() {
+            flight.push(self.call(&p.LOCK_ORDERS, vec![&wants.orders]));
+            flight.push(self.call(&p.ATTEMPTS, vec![&wants.orders]));
+            order.extend([Read::Orders, Read::Attempts]);
+        }
+        if !wants.people.0.is_empty() {
+            flight.push(self.call(&p.LOCK_PEOPLE, vec![&wants.people.0, &wants.people.1]));
+            order.push(Read::People);
+        }
+        if !wants.stock.is_empty() {
+            flight.push(self.call(&p.LOCK_STOCK, vec![&wants.stock]));
+            order.push(Read::Stock);
+        }
+        if !wants.hold_ids.is_empty() {
+            flight.push(self.call(&p.KNOWN_HOLDS, vec![&wants.hold_ids]));
+            order.push(Read::KnownHolds);
+        }
+        let mut answers = Vec::with_capacity(flight.len());
+        for answer in join_all(flight).await {
+            match answer {
+                Ok(rows) => answers.push(rows),
+                Err(error) => return Err(self.fail(error).await),
+            }
+        }
+        let mut books = Books { now_ms, ..Books::default() };
+        let mut answers = answers.into_iter().skip(1);
+        let head = answers.next().and_then(|rows| rows.into_iter().next());
+        let Some(head) = head else { return Err(Failure::Lost(Error::bug("writer.now answered nothing"))) };
+        books.now = head.get(1);
+        for (kind, rows) in order.into_iter().zip(answers) {
+            fill(&mut books, kind, &rows);
+        }
+        Ok((books, head.get(0)))
+    }
+
+    /// Ends a transaction that wrote nothing.
+    pub async fn abandon(&self) -> Result<(), Failure> {
+        self.client.batch_execute("rollback").await.map_err(|e| Failure::Lost(e.into()))
+    }
+
+    /// Second flight: every row and COMMIT. When a statement is refused, COMMIT rolls back.
+    pub async fn write(&self, books: &Books, transaction_id: String) -> Result<(), Failure> {
+        let columns = Columns::of(&books.rows);
+        let mut flight = self.writes(books, &columns);
+        flight.push(self.text("commit"));
+        let answers = join_all(flight).await;
+        let mut refused = None;
+        let mut lost = false;
+        for answer in answers {
+            match answer {
+                Ok(_) => {}
+                Err(error) if error.as_db_error().is_some() => {
+                    // The first one is the cause, the others only follow from it.
+                    refused.get_or_insert(error);
+                }
+                Err(_) => lost = true,
+            }
+        }
+        match refused {
+            Some(error) if !lost && !self.client.is_closed() => Err(Failure::RolledBack(error)),
+            Some(error) => Err(Failure::Lost(error.into())),
+            None if lost => Err(Failure::InDoubt(transaction_id)),
+            None => Ok(()),
+        }
+    }
+
+    fn writes<'a>(&'a self, books: &'a Books, c: &'a Columns<'a>) -> Vec<Call<'a>> {
+        let p = &self.prepared;
+        let rows = &books.rows;
+        let mut flight: Vec<Call<'a>> = Vec::with_capacity(12);
+        let h = &rows.holds;
+        if !h.ids.is_empty() {
+            flight.push(self.call(&p.INSERT_ORDERS, vec![
+                &h.ids, &h.numbers, &h.exhibition_ids, &h.slot_ids, &h.hold_ids, &h.fingerprints, &h.totals,
+                &h.person_keys, &h.person_places, &h.person_counted, &h.has_email, &h.languages, &h.referral_codes,
+                &h.expires_at, &books.now,
+            ]));
+            flight.push(self.call(&p.INSERT_CONTACTS, vec![&h.ids, &h.phone_digests, &h.key_ids, &h.sealed]));
+            let i = &rows.items;
+            flight.push(self.call(&p.INSERT_ITEMS, vec![&i.order_ids, &i.lines, &i.product_ids, &i.quantities, &i.units]));
+        }
+        if !c.orders.0.is_empty() {
+            flight.push(self.call(&p.UPDATE_ORDERS, vec![&c.orders.0, &c.orders.1, &c.orders.2, &c.orders.3, &books.now]));
+        }
+        if !rows.attempts.is_empty() {
+            let a = &c.new_attempts;
+            flight.push(self.call(&p.INSERT_ATTEMPTS, vec![&a.0, &a.1, &a.2, &a.3, &a.4, &books.now]));
+        }
+        if !rows.attempt_changes.is_empty() {
+            let a = &c.attempts;
+            flight.push(self.call(&p.UPDATE_ATTEMPTS, vec![
+                &a.ids, &a.states, &a.payment_keys, &a.methods, &a.confirm_keys, &a.confirm_fingerprints,
+                &a.failure_codes, &a.failure_messages, &a.secrets, &a.raws, &a.sent_at, &a.ended_at, &a.next_check_at,
+            ]));
+        }
+        let t = &rows.tickets;
+        if !t.ids.is_empty() {
+            flight.push(self.call(&p.INSERT_TICKETS, vec![
+                &t.ids, &t.order_ids, &t.exhibition_ids, &t.product_ids, &t.slot_ids, &t.numbers, &t.of_totals,
+                &t.key_ids, &books.now,
+            ]));
+        }
+        if !rows.events.is_empty() {
+            let e = &c.events;
+            flight.push(self.call(&p.INSERT_EVENTS, vec![&e.0, &e.1, &e.2, &e.3, &e.4, &e.5, &e.6, &books.now]));
+        }
+        if !rows.outbox.is_empty() {
+            flight.push(self.call(&p.INSERT_OUTBOX, vec![&c.outbox.0, &c.outbox.1, &books.now]));
+        }
+        if !rows.refunds.is_empty() {
+            let r = &c.refunds;
+            flight.push(self.call(&p.INSERT_REFUNDS, vec![&r.0, &r.1, &r.2, &r.3, &r.4, &books.now]));
+        }
+        for (statement, people) in [(&p.UPSERT_PEOPLE, &c.new_people), (&p.UPDATE_PEOPLE, &c.people)] {
+            if !people.0.is_empty() {
+                flight.push(self.call(statement, vec![&people.0, &people.1, &people.2, &people.3, &people.4]));
+            }
+        }
+        if !c.stock.0.is_empty() {
+            flight.push(self.call(&p.UPDATE_STOCK, vec![&c.stock.0, &c.stock.1, &c.stock.2]));
+        }
+        flight
+    }
+}
+
+enum Read {
+    Orders,
+    Attempts,
+    People,
+    Stock,
+    KnownHolds,
+}
+
+/// Everything a batch must lock, sorted and without repeats.
+#[derive(Default)]
+struct Wants {
+    orders: Vec<Uuid>,
+    people: (Vec<i32>, Vec<Vec<u8>>),
+    stock: Vec<i32>,
+    hold_ids: Vec<Vec<u8>>,
+}
+
+impl Wants {
+    fn of(entries: &[&Entry]) -> Wants {
+        let (mut orders, mut people, mut stock) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut hold_ids = Vec::new();
+        for entry in entries {
+            let facts = &entry.facts;
+            if matches!(entry.ask, Ask::Hold(_)) {
+                hold_ids.push(facts.hold_id.to_vec());
+            } else {
+                orders.insert(facts.id);
+            }
+            if entry.ask.touches_stock() {
+                stock.extend(facts.lines.iter().map(|l| l.stock_id));
+                if facts.person_counted {
+                    people.insert((facts.exhibition_id, facts.person_key.to_vec()));
+                }
+            }
+        }
+        Wants {
+            orders: orders.into_iter().collect(),
+            people: people.into_iter().unzip(),
+            stock: stock.into_iter().collect(),
+            hold_ids,
+        }
+    }
+}
+
+fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
+    for r in rows {
+        match kind {
+            Read::Orders => {
+                if let Some(state) = OrderState::parse(r.get(1)) {
+                    books.orders.insert(r.get(0), OrderRow { state, expires_at: r.get(2), paid_attempt_id: r.get(3) });
+                }
+            }
+            Read::Attempts => {
+                if let Some(state) = AttemptState::parse(r.get(3)) {
+                    let row = AttemptRow { id: r.get(0), order_id: r.get(1), n: r.get(2), state, amount_won: r.get(4) };
+                    books.attempts.insert(row.id, row);
+                }
+            }
+            Read::People => {
+                if let Ok(key) = r.get::<_, &[u8]>(1).try_into() {
+                    let person = PersonRow { allowed: r.get(2), used: r.get(3), open_holds: r.get(4) };
+                    books.people.insert((r.get(0), key), person);
+                    books.stored_people.insert((r.get(0), key));
+                }
+            }
+            Read::Stock => {
+                let level = Level { total: r.get(1), offered: r.get(2), held: r.get(3), sold: r.get(4), epoch: r.get(5) };
+                books.stock.insert(r.get(0), level);
+            }
+            Read::KnownHolds => {
+                if let Ok(hold_id) = r.get::<_, &[u8]>(0).try_into() {
+                    books.known_holds.insert(hold_id, r.get(1));
+                }
+            }
+        }
+    }
+}
+
+type PeopleColumns = (Vec<i32>, Vec<Vec<u8>>, Vec<i32>, Vec<i32>, Vec<i32>);
+type EventColumns<'a> =
+    (Vec<Uuid>, Vec<&'a str>, Vec<Option<&'a str>>, Vec<Option<&'a str>>, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>);
+
+#[derive(Default)]
+struct AttemptColumns<'a> {
+    ids: Vec<Uuid>,
+    states: Vec<&'a str>,
+    payment_keys: Vec<Option<&'a str>>,
+    methods: Vec<Option<&'a str>>,
+    confirm_keys: Vec<Option<&'a [u8]>>,
+    confirm_fingerprints: Vec<Option<&'a [u8]>>,
+    failure_codes: Vec<Option<&'a str>>,
+    failure_messages: Vec<Option<&'a str>>,
+    secrets: Vec<Option<&'a str>>,
+    raws: Vec<Option<&'a serde_json::Value>>,
+    sent_at: Vec<Option<Timestamp>>,
+    ended_at: Vec<Option<Timestamp>>,
+    next_check_at: Vec<Option<Timestamp>>,
+}
+
+/// The rows that are kept as structs, turned into columns.
+#[derive(Default)]
+struct Columns<'a> {
+    orders: (Vec<Uuid>, Vec<&'a str>, Vec<Timestamp>, Vec<Option<Uuid>>),
+    new_attempts: (Vec<Uuid>, Vec<Uuid>, Vec<i32>, Vec<&'a str>, Vec<i32>),
+    attempts: AttemptColumns<'a>,
+    events: EventColumns<'a>,
+    outbox: (Vec<&'a str>, Vec<Uuid>),
+    refunds: (Vec<Uuid>, Vec<Uuid>, Vec<Uuid>, Vec<i32>, Vec<&'a str>),
+    new_people: PeopleColumns,
+    people: PeopleColumns,
+    stock: (Vec<i32>, Vec<i32>, Vec<i32>),
+}
+
+impl<'a> Columns<'a> {
+    fn of(rows: &'a Rows) -> Columns<'a> {
+        let mut c = Columns::default();
+        for (id, row) in &rows.order_changes {
+            c.orders.0.push(*id);
+            c.orders.1.push(row.state.as_str());
+            c.orders.2.push(row.expires_at);
+            c.orders.3.push(row.paid_attempt_id);
+        }
+        for a in &rows.attempts {
+            c.new_attempts.0.push(a.id);
+            c.new_attempts.1.push(a.order_id);
+            c.new_attempts.2.push(a.n);
+            c.new_attempts.3.push(&a.provider_order_id);
+            c.new_attempts.4.push(a.amount_won);
+        }
+        for a in rows.attempt_changes.values() {
+            c.attempts.push(a);
+        }
+        for e in &rows.events {
+            c.events.0.push(e.order_id);
+            c.events.1.push(e.kind);
+            c.events.2.push(e.from);
+            c.events.3.push(e.to);
+            c.events.4.push(e.actor);
+            c.events.5.push(&e.cause);
+            c.events.6.push(&e.correlation_id);
+        }
+        for (kind, order_id) in &rows.outbox {
+            c.outbox.0.push(kind);
+            c.outbox.1.push(*order_id);
+        }
+        for r in &rows.refunds {
+            c.refunds.0.push(r.id);
+            c.refunds.1.push(r.attempt_id);
+            c.refunds.2.push(r.order_id);
+            c.refunds.3.push(r.amount_won);
+            c.refunds.4.push(r.reason);
+        }
+        for ((exhibition_id, person), change) in &rows.people {
+            let people = if change.stored { &mut c.people } else { &mut c.new_people };
+            people.0.push(*exhibition_id);
+            people.1.push(person.to_vec());
+            people.2.push(change.allowed);
+            people.3.push(change.used);
+            people.4.push(change.open_holds);
+        }
+        for (stock_id, (held, sold)) in rows.stock.iter().filter(|(_, change)| **change != (0, 0)) {
+            c.stock.0.push(*stock_id);
+            c.stock.1.push(*held);
+            c.stock.2.push(*sold);
+        }
+        c
+    }
+}
+
+impl<'a> AttemptColumns<'a> {
+    fn push(&mut self, a: &'a super::rows::AttemptChange) {
+        self.ids.push(a.id);
+        self.states.push(a.state.as_str());
+        self.payment_keys.push(a.payment_key.as_deref());
+        self.methods.push(a.method.as_deref());
+        self.confirm_keys.push(a.confirm_key.as_deref());
+        self.confirm_fingerprints.push(a.confirm_fingerprint.as_deref());
+        self.failure_codes.push(a.failure_code.as_deref());
+        self.failure_messages.push(a.failure_message.as_deref());
+        self.secrets.push(a.secret.as_deref());
+        self.raws.push(a.raw.as_ref());
+        self.sent_at.push(a.sent_at);
+        self.ended_at.push(a.ended_at);
+        self.next_check_at.push(a.next_check_at);
+    }
+}
+
+/// Whether a transaction committed, asked on a new connection. None while it is still running.
+pub async fn committed(url: &str, transaction_id: &str) -> Result<Option<bool>> {
+    let client = pg::connect(url, pg::ORDINARY, "admit stock writer").await?;
+    let row = client.query_one("select pg_xact_status($1::text::xid8)", &[&transaction_id]).await?;
+    Ok(match row.get::<_, Option<&str>>(0) {
+        Some("committed") => Some(true),
+        Some("aborted") => Some(false),
+        _ => None,
+    })
+}

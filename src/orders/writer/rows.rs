@@ -1,0 +1,252 @@
+//! The rows a batch writes, as columns ready for one `unnest` statement per table.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::decide::{AttemptRow, OrderRow};
+use super::entry::Hold;
+use crate::orders::model::{AttemptState, OrderFacts};
+use crate::platform::ids::row_id;
+use crate::stock::model::{HoldId, PersonKey};
+use crate::stock::redis::Freed;
+
+/// What Redis is told of one exhibition after a commit.
+#[derive(Clone, Debug, Default)]
+pub struct Wake {
+    pub code: String,
+    pub confirmed: Vec<HoldId>,
+    pub freed: Freed,
+}
+
+impl Wake {
+    pub fn new(code: &str) -> Wake {
+        Wake { code: code.to_owned(), ..Wake::default() }
+    }
+}
+
+#[derive(Default)]
+pub struct HoldColumns {
+    pub ids: Vec<Uuid>,
+    pub numbers: Vec<String>,
+    pub exhibition_ids: Vec<i32>,
+    pub slot_ids: Vec<Option<i32>>,
+    pub hold_ids: Vec<Vec<u8>>,
+    pub fingerprints: Vec<Vec<u8>>,
+    pub totals: Vec<i32>,
+    pub person_keys: Vec<Vec<u8>>,
+    pub person_places: Vec<i32>,
+    pub person_counted: Vec<bool>,
+    pub has_email: Vec<bool>,
+    pub languages: Vec<&'static str>,
+    pub referral_codes: Vec<Option<String>>,
+    pub expires_at: Vec<Timestamp>,
+    pub phone_digests: Vec<Vec<u8>>,
+    pub key_ids: Vec<String>,
+    pub sealed: Vec<Vec<u8>>,
+}
+
+#[derive(Default)]
+pub struct ItemColumns {
+    pub order_ids: Vec<Uuid>,
+    pub lines: Vec<i16>,
+    pub product_ids: Vec<i32>,
+    pub quantities: Vec<i32>,
+    pub units: Vec<i32>,
+}
+
+#[derive(Default)]
+pub struct TicketColumns {
+    pub ids: Vec<Uuid>,
+    pub order_ids: Vec<Uuid>,
+    pub exhibition_ids: Vec<i32>,
+    pub product_ids: Vec<i32>,
+    pub slot_ids: Vec<Option<i32>>,
+    pub numbers: Vec<i16>,
+    pub of_totals: Vec<i16>,
+    pub key_ids: Vec<i16>,
+}
+
+pub struct NewAttempt {
+    pub id: Uuid,
+    pub order_id: Uuid,
+    pub n: i32,
+    pub provider_order_id: String,
+    pub amount_won: i32,
+    pub created_at: Timestamp,
+}
+
+/// A change of an attempt; what is None stays as it is.
+pub struct AttemptChange {
+    pub id: Uuid,
+    pub state: AttemptState,
+    pub payment_key: Option<String>,
+    pub method: Option<String>,
+    pub confirm_key: Option<Vec<u8>>,
+    pub confirm_fingerprint: Option<Vec<u8>>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub secret: Option<String>,
+    pub raw: Option<serde_json::Value>,
+    pub sent_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub next_check_at: Option<Timestamp>,
+}
+
+impl AttemptChange {
+    /// Lays a later change over this one.
+    fn merge(&mut self, later: AttemptChange) {
+        macro_rules! lay { ($($field:ident),*) => { $(if later.$field.is_some() { self.$field = later.$field; })* } }
+        self.state = later.state;
+        lay!(payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message, secret, raw, sent_at, ended_at, next_check_at);
+    }
+
+    pub fn to(id: Uuid, state: AttemptState) -> AttemptChange {
+        AttemptChange {
+            id,
+            state,
+            payment_key: None,
+            method: None,
+            confirm_key: None,
+            confirm_fingerprint: None,
+            failure_code: None,
+            failure_message: None,
+            secret: None,
+            raw: None,
+            sent_at: None,
+            ended_at: None,
+            next_check_at: None,
+        }
+    }
+}
+
+pub struct EventRow {
+    pub order_id: Uuid,
+    pub kind: &'static str,
+    pub from: Option<&'static str>,
+    pub to: Option<&'static str>,
+    pub actor: &'static str,
+    pub cause: String,
+    pub correlation_id: String,
+}
+
+pub struct RefundRow {
+    pub id: Uuid,
+    pub attempt_id: Uuid,
+    pub order_id: Uuid,
+    pub amount_won: i32,
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PersonChange {
+    /// False: the person's first row.
+    pub stored: bool,
+    pub allowed: i32,
+    pub used: i32,
+    pub open_holds: i32,
+}
+
+#[derive(Default)]
+pub struct Rows {
+    pub holds: HoldColumns,
+    pub items: ItemColumns,
+    pub tickets: TicketColumns,
+    pub attempts: Vec<NewAttempt>,
+    /// All changes of an attempt in this batch, the later over the earlier.
+    pub attempt_changes: BTreeMap<Uuid, AttemptChange>,
+    /// The last word on each order.
+    pub order_changes: HashMap<Uuid, OrderRow>,
+    pub events: Vec<EventRow>,
+    pub refunds: Vec<RefundRow>,
+    pub outbox: Vec<(&'static str, Uuid)>,
+    /// Stock id -> change of held, change of sold.
+    pub stock: BTreeMap<i32, (i32, i32)>,
+    pub people: BTreeMap<(i32, PersonKey), PersonChange>,
+}
+
+impl Rows {
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.attempts.is_empty() && self.attempt_changes.is_empty()
+    }
+
+    pub fn hold(&mut self, facts: &OrderFacts, hold: &Hold, expires_at: Timestamp) {
+        let h = &mut self.holds;
+        h.ids.push(facts.id);
+        h.numbers.push(facts.number.clone());
+        h.exhibition_ids.push(facts.exhibition_id);
+        h.slot_ids.push(facts.slot_id);
+        h.hold_ids.push(facts.hold_id.to_vec());
+        h.fingerprints.push(facts.fingerprint.to_vec());
+        h.totals.push(facts.total_won);
+        h.person_keys.push(facts.person_key.to_vec());
+        h.person_places.push(facts.person_places);
+        h.person_counted.push(facts.person_counted);
+        h.has_email.push(facts.has_email);
+        h.languages.push(facts.language);
+        h.referral_codes.push(hold.referral_code.clone());
+        h.expires_at.push(expires_at);
+        h.phone_digests.push(hold.contact.phone_digest.clone());
+        h.key_ids.push(hold.contact.key_id.clone());
+        h.sealed.push(hold.contact.sealed.clone());
+        for (line, item) in (1i16..).zip(&facts.items) {
+            self.items.order_ids.push(facts.id);
+            self.items.lines.push(line);
+            self.items.product_ids.push(item.product_id);
+            self.items.quantities.push(item.quantity);
+            self.items.units.push(item.unit_won);
+        }
+    }
+
+    pub fn attempt(&mut self, row: &AttemptRow, order_number: &str, now: Timestamp) {
+        self.attempts.push(NewAttempt {
+            id: row.id,
+            order_id: row.order_id,
+            n: row.n,
+            provider_order_id: format!("{order_number}-{}", row.n),
+            amount_won: row.amount_won,
+            created_at: now,
+        });
+    }
+
+    /// One ticket per place.
+    pub fn tickets(&mut self, facts: &OrderFacts, key_id: i16, now: Timestamp) {
+        let of_total: i32 = facts.items.iter().map(|i| i.quantity).sum();
+        let places = facts.items.iter().flat_map(|item| (0..item.quantity).map(move |_| item.product_id));
+        for (number, product_id) in (1i16..).zip(places) {
+            let t = &mut self.tickets;
+            t.ids.push(row_id(now));
+            t.order_ids.push(facts.id);
+            t.exhibition_ids.push(facts.exhibition_id);
+            t.product_ids.push(product_id);
+            t.slot_ids.push(facts.slot_id);
+            t.numbers.push(number);
+            t.of_totals.push(of_total as i16);
+            t.key_ids.push(key_id);
+        }
+    }
+
+    pub fn change_attempt(&mut self, change: AttemptChange) {
+        match self.attempt_changes.entry(change.id) {
+            std::collections::btree_map::Entry::Occupied(mut known) => known.get_mut().merge(change),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(change);
+            }
+        }
+    }
+
+    pub fn outbox(&mut self, kind: &'static str, order_id: Uuid) {
+        self.outbox.push((kind, order_id));
+    }
+
+    pub fn refund(&mut self, attempt: &AttemptRow, reason: &'static str, now: Timestamp) {
+        self.refunds.push(RefundRow {
+            id: row_id(now),
+            attempt_id: attempt.id,
+            order_id: attempt.order_id,
+            amount_won: attempt.amount_won,
+            reason,
+        });
+    }
+}

@@ -1,0 +1,217 @@
+//! Extractors. What is refused here is refused with a code, before any handler runs.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::platform::texts::Language;
+
+/// Largest body of any call. [bytes]
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A JSON body: 415 for another content type, 413 when too long, 400 when it is not JSON, 422 when it is not ours.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &App) -> Result<Json<T>> {
+        if !is_json(request.headers()) {
+            return Err(Error::unsupported_media_type("request.content_type"));
+        }
+        let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX)
+            .await
+            .map_err(|_| Error::too_large("request.too_large").with("limit", "64 KB"))?;
+        parse_json(&body).map(Json)
+    }
+}
+
+pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let text = std::str::from_utf8(body).map_err(|_| Error::malformed("request.malformed_json").because("invalid UTF-8"))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        match inner.classify() {
+            serde_json::error::Category::Data => {
+                let missing = inner.to_string();
+                let field = missing
+                    .strip_prefix("missing field `")
+                    .and_then(|rest| rest.split('`').next())
+                    .map_or(path.clone(), |name| if path == "." { name.to_owned() } else { format!("{path}.{name}") });
+                let code = if missing.starts_with("missing field") { "required" } else { "malformed" };
+                Error::field(field, code)
+            }
+            _ => Error::malformed("request.malformed_json").because(inner),
+        }
+    })?;
+    deserializer.end().map_err(|e| Error::malformed("request.malformed_json").because(e))?;
+    Ok(value)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Path segments; what does not parse names nothing we have.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Path<T>> {
+        axum::extract::Path::from_request_parts(parts, app)
+            .await
+            .map(|axum::extract::Path(value)| Path(value))
+            .map_err(|rejection| Error::not_found("request.not_found").because(rejection))
+    }
+}
+
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Query<T>> {
+        axum::extract::Query::from_request_parts(parts, app)
+            .await
+            .map(|axum::extract::Query(value)| Query(value))
+            .map_err(|rejection| Error::malformed("request.malformed_query").because(rejection))
+    }
+}
+
+/// A caller's `Idempotency-Key`: 1 to 255 visible ASCII characters.
+pub struct IdempotencyKey(pub String);
+
+impl IdempotencyKey {
+    fn read(headers: &HeaderMap) -> Result<Option<IdempotencyKey>> {
+        let mut values = headers.get_all("idempotency-key").iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let text = value.to_str().unwrap_or_default().trim();
+        let shaped = (1..=255).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b));
+        if !shaped || values.next().is_some() {
+            return Err(Error::malformed("idempotency.malformed_key").with("limit", 255));
+        }
+        Ok(Some(IdempotencyKey(text.to_owned())))
+    }
+}
+
+impl FromRequestParts<App> for IdempotencyKey {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<IdempotencyKey> {
+        IdempotencyKey::read(&parts.headers)?.ok_or_else(|| Error::malformed("idempotency.key_required"))
+    }
+}
+
+impl axum::extract::OptionalFromRequestParts<App> for IdempotencyKey {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Option<IdempotencyKey>> {
+        IdempotencyKey::read(&parts.headers)
+    }
+}
+
+/// The credential after `Authorization: Bearer`.
+pub struct BearerToken(pub String);
+
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|t| !t.is_empty() && t.len() <= 4096)
+}
+
+impl axum::extract::OptionalFromRequestParts<App> for BearerToken {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Option<BearerToken>> {
+        Ok(bearer(&parts.headers).map(|token| BearerToken(token.to_owned())))
+    }
+}
+
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';')).find_map(|pair| {
+        let (n, v) = pair.trim().split_once('=')?;
+        (n == name).then_some(v)
+    })
+}
+
+/// Where the call came from: the peer, or what a trusted proxy says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress {
+    pub address: IpAddr,
+    /// Spared from rate limits and open-hold limits by `ADMIT_RATE_LIMIT_EXEMPT`.
+    pub exempt: bool,
+}
+
+impl FromRequestParts<App> for ClientAddress {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<ClientAddress> {
+        let peer = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|info| info.0.ip())
+            .ok_or_else(|| Error::bug("no peer address"))?;
+        let trusted = app.settings.trusted_proxies.iter().any(|n| n.contains(peer));
+        let address = if trusted {
+            // The last hop is the one our own proxy wrote.
+            parts
+                .headers
+                .get("x-forwarded-for")
+                .and_then(|v| v.to_str().ok())
+                .and_then(|v| v.rsplit(',').next())
+                .and_then(|v| v.trim().parse().ok())
+                .unwrap_or(peer)
+        } else {
+            peer
+        };
+        let exempt = app.settings.rate_limit_exempt.iter().any(|n| n.contains(address));
+        Ok(ClientAddress { address, exempt })
+    }
+}
+
+pub struct RequestLanguage(pub Language);
+
+pub fn language_of(headers: &HeaderMap) -> Language {
+    Language::accepted(headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()))
+}
+
+impl FromRequestParts<App> for RequestLanguage {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> std::result::Result<Self, Self::Rejection> {
+        Ok(RequestLanguage(language_of(&parts.headers)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize, Debug)]
+    struct Ask {
+        #[expect(dead_code)]
+        quantity: u32,
+    }
+
+    #[test]
+    fn bodies_are_told_apart() {
+        let code = |body: &[u8]| parse_json::<Ask>(body).unwrap_err();
+        assert_eq!(code(b"{").code, "request.malformed_json");
+        assert_eq!(code(b"\xff\xfe").code, "request.malformed_json");
+        assert_eq!(code(b"{\"quantity\":1} x").code, "request.malformed_json");
+        assert_eq!(code(b"{}").fields[0], crate::error::FieldError { field: "quantity".into(), code: "required" });
+        assert_eq!(code(b"{\"quantity\":1.5}").fields[0].code, "malformed");
+        assert_eq!(code(b"{\"quantity\":-1}").fields[0].field, "quantity");
+    }
+}

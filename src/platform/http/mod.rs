@@ -1,0 +1,12 @@
+//! HTTP manners: extractors that refuse with a problem document, one outer layer that names, times, logs and renders.
+
+pub mod assets;
+mod codes;
+mod docs;
+pub mod extract;
+pub mod health;
+pub mod observe;
+pub mod openapi;
+pub mod problem;
+
+pub use extract::{BearerToken, ClientAddress, IdempotencyKey, Json, Path, Query, RequestLanguage};

@@ -1,0 +1,58 @@
+//! Identifiers: time-ordered row ids, order numbers that cannot be walked, random secrets.
+
+use jiff::Timestamp;
+use rand::Rng;
+use uuid::{NoContext, Uuid};
+
+use super::clock::seoul;
+
+/// A time-ordered id, so that new rows land at the end of their index.
+pub fn row_id(now: Timestamp) -> Uuid {
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, now.as_second().max(0) as u64, now.subsec_nanosecond().max(0) as u32))
+}
+
+/// Crockford's base 32: no I, L, O, U, so that a number can be read over the phone.
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// `ORD20250725-` and 10 random characters: 50 bits, which cannot be walked.
+pub fn order_number(now: Timestamp) -> String {
+    let day = now.to_zoned(seoul()).date();
+    let mut number = format!("ORD{:04}{:02}{:02}-", day.year(), day.month(), day.day());
+    let mut bits: u64 = rand::rng().random();
+    for _ in 0..10 {
+        number.push(CROCKFORD[(bits & 31) as usize] as char);
+        bits >>= 5;
+    }
+    number
+}
+
+/// True for what `order_number` can produce; everything else is not worth a query.
+pub fn is_order_number(text: &str) -> bool {
+    text.len() == 22
+        && text.starts_with("ORD")
+        && text.as_bytes()[3..11].iter().all(u8::is_ascii_digit)
+        && text.as_bytes()[11] == b'-'
+        && text.as_bytes()[12..].iter().all(|b| CROCKFORD.contains(b))
+}
+
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0u8; N];
+    rand::rng().fill(&mut bytes[..]);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_numbers_carry_the_day_in_seoul_and_are_recognised() {
+        let late_evening_utc: Timestamp = "2025-07-24T20:00:00Z".parse().unwrap();
+        let number = order_number(late_evening_utc);
+        assert!(number.starts_with("ORD20250725-"), "{number}");
+        assert!(is_order_number(&number));
+        assert!(!is_order_number("ORD20250725-ILOUILOUIL"));
+        assert!(!is_order_number("ORD2025072é-0123456789"));
+        assert_ne!(number, order_number(late_evening_utc));
+    }
+}

@@ -1,0 +1,13 @@
+//! What every web service needs and nothing about tickets: the clock, ids, secrets, Postgres, Redis, HTTP manners,
+//! texts, and an orderly end.
+
+pub mod clock;
+pub mod http;
+pub mod ids;
+pub mod invariants;
+pub mod lifecycle;
+pub mod net;
+pub mod pg;
+pub mod redis;
+pub mod secrets;
+pub mod texts;

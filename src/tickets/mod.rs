@@ -1,0 +1,118 @@
+//! Tickets: one person, one QR.
+//!
+//! Owns the signed codes, the keys that sign them and their pictures. Promises that a code can be checked without a
+//! network, that it says nothing about the person, and that a ticket which is re-issued, refunded or cancelled shows
+//! no code. Refuses to issue tickets or to admit anybody: orders issue, the entrance admits.
+
+pub mod api;
+pub mod code;
+pub mod keys;
+pub mod link;
+pub mod pg;
+pub mod picture;
+
+use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::catalogue::Exhibition;
+use crate::error::{Error, Result};
+use code::{Claims, Kind};
+
+/// A ticket as its owner sees it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TicketView {
+    pub id: Uuid,
+    /// Number of this ticket within its order, from 1.
+    pub ticket_no: i16,
+    /// Tickets of the order.
+    pub of: i16,
+    pub product_id: i32,
+    pub product_name: String,
+    pub product_name_en: String,
+    /// Day of the visit in Asia/Seoul; null: any day of the exhibition.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub slot_date: Option<Date>,
+    #[schema(value_type = Option<String>)]
+    pub start_time: Option<Time>,
+    #[schema(value_type = Option<String>)]
+    pub end_time: Option<Time>,
+    /// valid, cancelled, refunded or blocked.
+    pub state: String,
+    /// When it was let in (UTC).
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub used_at: Option<Timestamp>,
+    /// Raised by every re-issue; older codes are void.
+    pub version: i16,
+    /// What the QR says; null unless the ticket is valid.
+    pub qr_code: Option<String>,
+    /// Picture of the QR under a link that opens for 24 hours without a token; null unless the ticket is valid.
+    pub qr_svg_url: Option<String>,
+    pub qr_png_url: Option<String>,
+}
+
+/// The tickets of an order by their number; none before it is paid.
+pub async fn of_order(
+    app: &App,
+    client: &impl GenericClient,
+    order_id: Uuid,
+    exhibition: &Exhibition,
+) -> Result<Vec<TicketView>> {
+    let rows = pg::of_order(client, order_id).await?;
+    rows.into_iter().map(|row| view(app, row, exhibition)).collect()
+}
+
+fn view(app: &App, row: pg::TicketRow, exhibition: &Exhibition) -> Result<TicketView> {
+    let now = app.clock.now();
+    let valid = row.state == "valid";
+    let qr_code = valid.then(|| {
+        let days = (row.slot_date.unwrap_or(exhibition.starts_on), row.slot_date.unwrap_or(exhibition.ends_on));
+        sign(app, row.id, row.version, row.key_id, row.exhibition_id, days, now)
+    });
+    let link = |format: &str| {
+        let query = link::query(&app.secrets, row.id, row.version, now.as_second());
+        valid.then(|| format!("{}/api/tickets/{}/qr.{format}?{query}", app.settings.base_url, row.id))
+    };
+    Ok(TicketView {
+        qr_svg_url: link("svg"),
+        qr_png_url: link("png"),
+        qr_code: qr_code.transpose()?,
+        id: row.id,
+        ticket_no: row.ticket_no,
+        of: row.of_total,
+        product_id: row.product_id,
+        product_name: row.product_name_ko,
+        product_name_en: row.product_name_en,
+        slot_date: row.slot_date,
+        start_time: row.start_time,
+        end_time: row.end_time,
+        state: row.state,
+        used_at: row.used_at,
+        version: row.version,
+    })
+}
+
+fn sign(
+    app: &App,
+    id: Uuid,
+    version: i16,
+    key_id: i16,
+    exhibition_id: i32,
+    (valid_from, valid_until): (Date, Date),
+    now: Timestamp,
+) -> Result<String> {
+    let claims = Claims {
+        key_id: u8::try_from(key_id).map_err(Error::bug)?,
+        kind: Kind::Single,
+        ticket_id: id,
+        version: u16::try_from(version).map_err(Error::bug)?,
+        exhibition_id: u32::try_from(exhibition_id).map_err(Error::bug)?,
+        valid_from,
+        valid_until,
+    };
+    app.keys.sign(claims, now)
+}

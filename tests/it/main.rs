@@ -1,0 +1,7 @@
+//! One binary for all integration tests: real Postgres, real Redis, the simulator over real HTTP.
+#![allow(clippy::disallowed_methods, reason = "tests may spawn and read the time")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod journeys;

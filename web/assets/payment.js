@@ -1,0 +1,79 @@
+// Opens the provider's window for a new attempt, shows the time that is left, gives the places back on request.
+(function () {
+  "use strict";
+  var pay = document.getElementById("pay"), cancel = document.getElementById("cancel");
+  var clock = document.getElementById("clock"), problem = document.getElementById("problem");
+  if (!pay) return;
+  var text = pay.textContent, order = pay.dataset.order;
+  // Seconds since this page was sent, by a clock that nobody turns.
+  var leftAtStart = Number(clock.dataset.until) - Number(clock.dataset.now), started = performance.now();
+
+  function tell(words) {
+    problem.textContent = words || "";
+    problem.hidden = !words;
+  }
+
+  function busy(is) {
+    pay.disabled = cancel.disabled = is;
+    pay.textContent = is ? pay.dataset.busy : text;
+  }
+
+  function tick() {
+    var left = Math.max(0, Math.ceil((leftAtStart - (performance.now() - started)) / 1000));
+    clock.textContent = Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0");
+    clock.classList.toggle("soon", left <= 60);
+    if (left > 0) return void setTimeout(tick, 500);
+    pay.hidden = cancel.hidden = true;
+    document.getElementById("again").hidden = false;
+    tell(pay.dataset.lapsed);
+  }
+
+  function call(path, body, key) {
+    var headers = { "Content-Type": "application/json", "Accept-Language": document.documentElement.lang };
+    if (key) headers["Idempotency-Key"] = key;
+    return fetch(path, { method: "POST", headers: headers, body: JSON.stringify(body) }).then(function (reply) {
+      return reply.json().then(function (said) {
+        if (!reply.ok) throw { detail: said.detail };
+        return said;
+      });
+    });
+  }
+
+  pay.addEventListener("click", function () {
+    tell();
+    if (typeof TossPayments !== "function") return tell(pay.dataset.missing);
+    busy(true);
+    var key = Array.from(crypto.getRandomValues(new Uint8Array(16)), function (b) { return b.toString(16).padStart(2, "0"); }).join("");
+    call("/api/payments/initialize", { order_number: order, amount: Number(pay.dataset.amount) }, key).then(function (attempt) {
+      return TossPayments(attempt.client_key).payment({ customerKey: attempt.customer_key }).requestPayment({
+        method: "CARD",
+        amount: { currency: "KRW", value: attempt.amount },
+        orderId: attempt.order_id,
+        orderName: attempt.order_name,
+        successUrl: attempt.success_url,
+        failUrl: attempt.fail_url,
+        windowTarget: "self"
+      });
+    }).catch(function (error) {
+      busy(false);
+      var closed = error && (error.code === "USER_CANCEL" || error.code === "PAY_PROCESS_CANCELED");
+      tell(closed ? pay.dataset.cancelled : (error && error.detail) || pay.dataset.failed);
+    });
+  });
+
+  cancel.addEventListener("click", function () {
+    if (!window.confirm(cancel.dataset.sure)) return;
+    tell();
+    busy(true);
+    call("/api/orders/" + encodeURIComponent(order) + "/cancel", {}).then(function () {
+      location.assign(cancel.dataset.back);
+    }).catch(function (error) {
+      busy(false);
+      tell((error && error.detail) || pay.dataset.failed);
+    });
+  });
+
+  // Coming back from the provider's window revives the page as it was left; time has passed since.
+  window.addEventListener("pageshow", function (event) { if (event.persisted) location.reload(); });
+  tick();
+})();
