@@ -117,7 +117,7 @@ start_programs() {
     serve_start 0
     serve_start 1
     work_start
-    nginx_start nginx "$SERVICE_DIR/nginx" "$HTTP_PORT" "$HTTP_PORT" "${SERVE_PORTS[@]}"
+    nginx_start nginx "$SERVICE_DIR/nginx" "$HTTP_PORT" "${SERVE_PORTS[@]}"
     wait_for nginx 60 answers_200 "http://127.0.0.1:$HTTP_PORT/readyz"
 }
 

@@ -35,10 +35,12 @@ select s.id as stock_id, s.sold, coalesce(t.places, 0) as should_be
 select exhibition_id, count(distinct epoch) from stock group by exhibition_id having count(distinct epoch) > 1;
 
 -- invariant: every order has its items, its contact and its first event
-select o.id, o.number from orders o
- where not exists (select from order_items i where i.order_id = o.id)
-    or not exists (select from contacts c where c.order_id = o.id)
-    or not exists (select from order_events e where e.order_id = o.id and e.to_state = 'held');
+with items as (select distinct order_id from order_items),
+     born as (select distinct order_id from order_events where kind = 'held' and from_state is null)
+select o.id, o.number
+  from orders o left join items i on i.order_id = o.id left join contacts c on c.order_id = o.id
+  left join born b on b.order_id = o.id
+ where i.order_id is null or c.order_id is null or b.order_id is null;
 
 -- invariant: order rows point at what exists
 select o.id from orders o left join exhibitions e on e.id = o.exhibition_id left join slots s on s.id = o.slot_id
@@ -69,20 +71,21 @@ select a.id, a.refunded_won, coalesce(sum(r.amount_won) filter (where r.state = 
  group by a.id having a.refunded_won <> coalesce(sum(r.amount_won) filter (where r.state = 'done'), 0);
 
 -- invariant: paid orders have one valid ticket per place, others none
-select o.id, o.number, o.state, t.valid, i.places
-  from orders o
-  cross join lateral (select coalesce(sum(quantity), 0) as places from order_items where order_id = o.id) i
-  cross join lateral (select count(*) filter (where state in ('valid', 'blocked')) as valid from tickets where order_id = o.id) t
- where t.valid <> case when o.state = 'paid' then i.places else 0 end and o.state <> 'partially_refunded';
+with places as (select order_id, sum(quantity) as places from order_items group by order_id),
+     valid as (select order_id, count(*) as valid from tickets where state in ('valid', 'blocked') group by order_id)
+select o.id, o.number, o.state, coalesce(v.valid, 0) as valid, p.places
+  from orders o left join places p on p.order_id = o.id left join valid v on v.order_id = o.id
+ where coalesce(v.valid, 0) <> case when o.state = 'paid' then p.places else 0 end and o.state <> 'partially_refunded';
 
 -- invariant: a paid order names the attempt that paid it
 select o.id, o.number from orders o left join attempts a on a.id = o.paid_attempt_id
  where o.state = 'paid' and o.total_won > 0 and (a.id is null or a.state <> 'accepted' or a.order_id <> o.id);
 
 -- invariant: an order that is confirming has exactly one attempt in flight
-select o.id, o.number, o.state from orders o
- where (o.state = 'confirming') <> exists (select from attempts a where a.order_id = o.id and a.state in ('sent', 'unknown'))
-   and o.state in ('held', 'confirming');
+with in_flight as (select order_id, count(*) as attempts from attempts where state in ('sent', 'unknown') group by order_id)
+select o.id, o.number, o.state
+  from orders o full join in_flight f on f.order_id = o.id
+ where o.id is null or (o.state = 'confirming' and coalesce(f.attempts, 0) <> 1) or (o.state = 'held' and f.attempts > 0);
 
 -- invariant: a ticket is admitted at most once
 select ticket_id, count(*) from scans where allowed group by ticket_id having count(*) > 1
@@ -104,9 +107,11 @@ select coalesce(u.exhibition_id, c.exhibition_id) as exhibition_id, c.allowed, c
     or c.used > c.allowed;
 
 -- invariant: every change of state has its event
-select o.id, o.number, o.state from orders o
- where o.state <> (select e.to_state from order_events e
-                    where e.order_id = o.id and e.to_state is not null order by e.id desc limit 1);
+with last as (
+    select distinct on (order_id) order_id, to_state from order_events where to_state is not null order by order_id, id desc
+)
+select o.id, o.number, o.state, l.to_state
+  from orders o left join last l on l.order_id = o.id where l.to_state is distinct from o.state;
 
 -- invariant: no personal data in the history
 select id from order_events where cause ~ '[0-9]{8,}' or actor ~ '@';

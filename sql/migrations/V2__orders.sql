@@ -9,6 +9,8 @@ create table orders (
     slot_id          int,
     -- HMAC(exhibition, idempotency key): the take, the order and the repeat share it.
     hold_id          bytea not null,
+    -- When the take was made in Redis [ms]: tells this take from a later one under the same hold id.
+    taken_at_ms      bigint not null,
     fingerprint      bytea not null,
     state            text not null,
     total_won        int not null,
@@ -79,6 +81,9 @@ create table attempts (
     ended_at             timestamptz,
     next_check_at        timestamptz,
     checks               int not null default 0,
+    -- The take that seated a lapsed order again for this attempt.
+    seat_id              bytea,
+    seat_at_ms           bigint,
     constraint attempt_n_once unique (order_id, n),
     constraint attempt_provider_order_once unique (provider_order_id),
     constraint attempt_payment_key_once unique (payment_key),
@@ -87,6 +92,7 @@ create table attempts (
     constraint attempt_amount check (amount_won > 0 and refunded_won between 0 and amount_won)
 ) with (fillfactor = 70);
 create unique index attempt_one_in_flight on attempts (order_id) where state in ('sent', 'unknown');
+create unique index attempt_seat_once on attempts (seat_id) where seat_id is not null;
 create index attempt_unresolved on attempts (next_check_at) where state in ('sent', 'unknown');
 
 create table refunds (

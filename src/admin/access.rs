@@ -88,9 +88,8 @@ pub fn read(key: &[u8], token: &str, now: Timestamp) -> Result<StaffUser> {
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     // The library reads the system's clock; ours is the injected one, below.
     rules.validate_exp = false;
-    let claims = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(key), &rules)
-        .map_err(|e| invalid(&e))?
-        .claims;
+    let claims =
+        jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(key), &rules).map_err(|e| invalid(&e))?.claims;
     if claims.exp.saturating_add(LEEWAY_S) <= now.as_second() {
         return Err(Error::unauthenticated("auth.expired_token"));
     }
@@ -160,8 +159,13 @@ mod tests {
         assert_eq!(code(&issue(&[8; 32], &staff(), at(0)).unwrap(), 0), "auth.invalid_token");
         assert_eq!(code(&signed(Algorithm::HS512, &good_claims()), 0), "auth.invalid_token");
         for (field, value) in [
-            ("aud", json!("visitors")), ("iss", json!("other")), ("sub", json!("x")), ("role", json!("king")),
-            ("exp", json!("soon")), ("exh", json!(["*"])), ("aud", json!(null)),
+            ("aud", json!("visitors")),
+            ("iss", json!("other")),
+            ("sub", json!("x")),
+            ("role", json!("king")),
+            ("exp", json!("soon")),
+            ("exh", json!(["*"])),
+            ("aud", json!(null)),
         ] {
             let mut claims = good_claims();
             claims[field] = value;

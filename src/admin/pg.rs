@@ -61,10 +61,8 @@ const JOIN: Statement = Statement::new(
      on conflict do nothing",
 );
 
-const SET_PASSWORD: Statement = Statement::new(
-    "admin.set_password",
-    "update admin_users set password_hash = $2 where username = $1 returning id",
-);
+const SET_PASSWORD: Statement =
+    Statement::new("admin.set_password", "update admin_users set password_hash = $2 where username = $1 returning id");
 
 const DISABLE: Statement = Statement::new(
     "admin.disable_user",
@@ -98,14 +96,26 @@ const END_ALL: Statement = Statement::new(
     "update refresh_tokens set revoked_at = admit_now() where user_id = $1 and revoked_at is null",
 );
 
-const SWEEP: Statement = Statement::new(
-    "admin.sweep_refresh_tokens",
-    "delete from refresh_tokens where user_id = $1 and expires_at <= $2",
-);
+const SWEEP: Statement =
+    Statement::new("admin.sweep_refresh_tokens", "delete from refresh_tokens where user_id = $1 and expires_at <= $2");
 
 pub const STATEMENTS: &[&Statement] = &[
-    &BY_NAME, &LOCK, &LIST, &KNOWN_CODES, &CREATE, &ENSURE, &LEAVE, &JOIN, &SET_PASSWORD, &DISABLE, &ADD_TOKEN,
-    &FIND_TOKEN, &SPEND_TOKEN, &END_FAMILY, &END_ALL, &SWEEP,
+    &BY_NAME,
+    &LOCK,
+    &LIST,
+    &KNOWN_CODES,
+    &CREATE,
+    &ENSURE,
+    &LEAVE,
+    &JOIN,
+    &SET_PASSWORD,
+    &DISABLE,
+    &ADD_TOKEN,
+    &FIND_TOKEN,
+    &SPEND_TOKEN,
+    &END_FAMILY,
+    &END_ALL,
+    &SWEEP,
 ];
 
 pub struct UserRow {

@@ -62,7 +62,7 @@ pub async fn renew(app: &App, token: &str) -> Result<(UserRow, String)> {
     if user.disabled || (found.spent && !found.revoked) {
         pg::end_family(&transaction, found.family_id, now).await?;
         transaction.commit().await?;
-        tracing::warn!(user = user.id, disabled = user.disabled, "refresh token used again; its family has ended");
+        tracing::warn!(user.id = user.id, user.disabled = user.disabled, "refresh token refused; its family has ended");
         return Err(invalid());
     }
     if !found.revoked && found.expires_at <= now {

@@ -138,28 +138,24 @@ fn row_read(row: &Row) -> Result<Read> {
         }),
         None => None,
     };
-    let ticket = match row.get::<_, Option<Uuid>>(2) {
-        Some(id) => Some(TicketRow {
-            id,
-            exhibition_id: row.get(3),
-            ticket_no: row.get(4),
-            of_total: row.get(5),
-            version: row.get(6),
-            state: row.get(7),
-            used: row.get::<_, Option<Timestamp>>(8).map(|at| FirstScan {
-                at,
-                gate: row.get::<_, Option<String>>(9).unwrap_or_default(),
-            }),
-            order_id: row.get(10),
-            order_number: row.get(11),
-            order_state: row.get(12),
-            contact: row.get::<_, Option<String>>(13).zip(row.get::<_, Option<Vec<u8>>>(14)),
-            product_ko: row.get(15),
-            product_en: row.get(16),
-            visit: visit(row),
-        }),
-        None => None,
-    };
+    let ticket = row.get::<_, Option<Uuid>>(2).map(|id| TicketRow {
+        id,
+        exhibition_id: row.get(3),
+        ticket_no: row.get(4),
+        of_total: row.get(5),
+        version: row.get(6),
+        state: row.get(7),
+        used: row
+            .get::<_, Option<Timestamp>>(8)
+            .map(|at| FirstScan { at, gate: row.get::<_, Option<String>>(9).unwrap_or_default() }),
+        order_id: row.get(10),
+        order_number: row.get(11),
+        order_state: row.get(12),
+        contact: row.get::<_, Option<String>>(13).zip(row.get::<_, Option<Vec<u8>>>(14)),
+        product_ko: row.get(15),
+        product_en: row.get(16),
+        visit: visit(row),
+    });
     Ok(Read { answered, ticket })
 }
 
@@ -202,8 +198,7 @@ pub async fn write(client: &impl GenericClient, scans: &[NewScan<'_>]) -> Result
     }
     let reasons: Vec<&str> = scans.iter().map(|s| s.reason.as_str()).collect();
     let replies: Vec<&Value> = scans.iter().map(|s| &s.reply).collect();
-    let admitting: Vec<Uuid> =
-        scans.iter().filter(|s| s.reason == Reason::Ok).filter_map(|s| s.ticket_id).collect();
+    let admitting: Vec<Uuid> = scans.iter().filter(|s| s.reason == Reason::Ok).filter_map(|s| s.ticket_id).collect();
     let (ids, tickets, versions) = (column!(id), column!(ticket_id), column!(version));
     let (exhibitions, gates, nonces) = (column!(exhibition_id), column!(gate), column!(nonce));
     let (staff, at) = (column!(staff_id), column!(scanned_at));

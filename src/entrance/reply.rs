@@ -128,8 +128,13 @@ mod tests {
     #[test]
     fn names_are_masked() {
         let table = [
-            ("홍길동", "홍*동"), ("남궁민수", "남**수"), ("김철", "김*"), ("이", "*"), ("John Smith", "J**n S***h"),
-            ("  Jo  A ", "J* *"), ("", ""),
+            ("홍길동", "홍*동"),
+            ("남궁민수", "남**수"),
+            ("김철", "김*"),
+            ("이", "*"),
+            ("John Smith", "J**n S***h"),
+            ("  Jo  A ", "J* *"),
+            ("", ""),
         ];
         for (name, shown) in table {
             assert_eq!(masked(name), shown);

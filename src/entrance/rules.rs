@@ -59,9 +59,16 @@ pub struct Presented<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
     /// Any day from the first to the last of the exhibition.
-    Undated { from: Date, until: Date },
+    Undated {
+        from: Date,
+        until: Date,
+    },
     Day(Date),
-    Slot { date: Date, start: Time, end: Time },
+    Slot {
+        date: Date,
+        start: Time,
+        end: Time,
+    },
 }
 
 impl Visit {
@@ -78,10 +85,18 @@ impl Visit {
             Visit::Day(date) if today != date => Reason::WrongDate,
             // A slot soon after midnight opens on the day before.
             Visit::Slot { date, start, .. } if now < Visit::opens(date, start) => {
-                if today == date { Reason::TooEarly } else { Reason::WrongDate }
+                if today == date {
+                    Reason::TooEarly
+                } else {
+                    Reason::WrongDate
+                }
             }
             Visit::Slot { date, end, .. } if now > date.to_datetime(end) => {
-                if today == date { Reason::TooLate } else { Reason::WrongDate }
+                if today == date {
+                    Reason::TooLate
+                } else {
+                    Reason::WrongDate
+                }
             }
             Visit::Undated { .. } | Visit::Day(_) | Visit::Slot { .. } => Reason::Ok,
         }
@@ -169,7 +184,10 @@ mod tests {
             (Presented { ticket_state: "something new", ..worst.clone() }, Reason::Blocked),
             (Presented { version: 2, ticket_state: "blocked", ..worst.clone() }, Reason::Reissued),
             (Presented { code_version: 2, ..worst.clone() }, Reason::Unknown),
-            (Presented { at_home: false, version: 2, ticket_state: "blocked", ..worst.clone() }, Reason::WrongExhibition),
+            (
+                Presented { at_home: false, version: 2, ticket_state: "blocked", ..worst.clone() },
+                Reason::WrongExhibition,
+            ),
         ];
         for (presented, reason) in table {
             assert_eq!(judge(presented, &noon()), *reason, "{presented:?}");

@@ -142,6 +142,10 @@ impl About<'_> {
                 "mail.ticket",
                 &[("no", ticket.ticket_no.to_string()), ("of", ticket.of.to_string())],
             );
+            let title = match ticket.slot_date {
+                Some(day) => format!("{title} · {}", words::date(self.language, day)),
+                None => title,
+            };
             letter.tickets.push(Picture {
                 cid: format!("{}@admit", ticket.id),
                 file: format!("{}-{}.png", self.order.facts.number, ticket.ticket_no),

@@ -21,6 +21,8 @@ use crate::error::Result;
 
 /// Rows of one round; more only keeps others waiting behind a slow mail server.
 const BATCH: i64 = 20;
+/// Rows that need no mail end many at a time.
+const SILENT_BATCH: i64 = 1000;
 /// After this a round begins no further mail. With the longest mail on top it stays below the lease.
 const ROUND_MAX: Duration = Duration::from_secs(60);
 /// Longest talk with a mail server about one mail.
@@ -32,21 +34,18 @@ const TRIES_MAX: i32 = 12;
 const BACKOFF_FIRST_S: i64 = 15;
 const BACKOFF_MAX_S: i64 = 3600;
 
-/// One round: tells what is due and returns how many rows it took on. A full round means that there is more.
+/// One round: tells what is due and returns how many rows it took on; 0 means that nothing is left to do now.
 pub async fn deliver(app: &App) -> Result<usize> {
     let started = Instant::now();
-    let claimed = {
+    let (silent, due) = {
         let client = app.pg.get().await?;
-        let claimed = pg::claim(&client, BATCH, LEASE_S).await?;
-        let silent: Vec<&Claimed> = claimed.iter().filter(|row| !has_channel(app, row)).collect();
-        if !silent.is_empty() {
-            pg::finish(&client, &silent, "done", "no_channel").await?;
-            silent.iter().for_each(|_| app.metrics.delivery("mail", "no_channel"));
-        }
-        claimed
+        let silent = pg::silence(&client, SILENT_BATCH, !app.notifier.sends()).await?;
+        (silent, pg::claim(&client, BATCH, LEASE_S).await?)
     };
+    for _ in 0..silent {
+        app.metrics.delivery("mail", "no_channel");
+    }
     let stopping = app.lifecycle.stopping();
-    let due: Vec<&Claimed> = claimed.iter().filter(|row| has_channel(app, row)).collect();
     for (at, row) in due.iter().enumerate() {
         if started.elapsed() > ROUND_MAX || stopping.is_cancelled() {
             pg::hand_back(&app.pg.get().await?, &due[at..]).await?;
@@ -54,11 +53,7 @@ pub async fn deliver(app: &App) -> Result<usize> {
         }
         tell(app, row).await?;
     }
-    Ok(claimed.len())
-}
-
-fn has_channel(app: &App, row: &Claimed) -> bool {
-    row.has_email && app.notifier.sends()
+    Ok(due.len() + usize::try_from(silent).unwrap_or(usize::MAX))
 }
 
 /// What became of one row.
@@ -84,9 +79,9 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
     };
     let client = app.pg.get().await?;
     match told {
-        Told::Sent => pg::finish(&client, &[row], "done", "sent").await?,
-        Told::NoChannel => pg::finish(&client, &[row], "done", "no_channel").await?,
-        Told::Not(class) if row.tries >= TRIES_MAX => pg::finish(&client, &[row], "dead", class).await?,
+        Told::Sent => pg::finish(&client, row, "done", "sent").await?,
+        Told::NoChannel => pg::finish(&client, row, "done", "no_channel").await?,
+        Told::Not(class) if row.tries >= TRIES_MAX => pg::finish(&client, row, "dead", class).await?,
         Told::Not(class) => pg::retry_later(&client, row, backoff_s(row.tries), class).await?,
     }
     let outcome = match told {

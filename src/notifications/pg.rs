@@ -6,22 +6,28 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::platform::pg::Statement;
 
+/// Ends rows whose order has no address to write to ($2: nobody is written to); most rows of a busy day are these.
+const SILENCE: Statement = Statement::new(
+    "notifications.silence",
+    "update outbox set tries = tries + 1, state = 'done', outcome = 'no_channel', done_at = admit_now()
+      where id in (select b.id from outbox b join orders o on o.id = b.order_id
+                    where b.state = 'pending' and b.next_try_at <= admit_now() and ($2 or not o.has_email)
+                    order by b.next_try_at limit $1 for update of b skip locked)",
+);
+
 /// Takes due rows and moves their next try ahead, which is the lease.
 const CLAIM: Statement = Statement::new(
     "notifications.claim",
     "update outbox b set tries = b.tries + 1, next_try_at = admit_now() + make_interval(secs => $2)
-       from orders o
-      where o.id = b.order_id
-        and b.id in (select id from outbox where state = 'pending' and next_try_at <= admit_now()
+      where b.id in (select id from outbox where state = 'pending' and next_try_at <= admit_now()
                       order by next_try_at limit $1 for update skip locked)
-     returning b.id, b.kind, b.order_id, b.tries, o.has_email",
+     returning b.id, b.kind, b.order_id, b.tries",
 );
 
 const FINISH: Statement = Statement::new(
     "notifications.finish",
-    "update outbox b set state = $3, outcome = $4, done_at = admit_now()
-       from unnest($1::bigint[], $2::int[]) as t (id, tries)
-      where b.id = t.id and b.tries = t.tries and b.state = 'pending'",
+    "update outbox set state = $3, outcome = $4, done_at = admit_now()
+      where id = $1 and tries = $2 and state = 'pending'",
 );
 
 const RETRY_LATER: Statement = Statement::new(
@@ -43,7 +49,7 @@ const RETURNED: Statement = Statement::new(
     "select coalesce(sum(amount_won), 0)::int8 from refunds where order_id = $1 and state <> 'failed'",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
+pub const STATEMENTS: &[&Statement] = &[&SILENCE, &CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
 
 #[derive(Debug)]
 pub struct Claimed {
@@ -51,24 +57,22 @@ pub struct Claimed {
     pub kind: String,
     pub order_id: Uuid,
     pub tries: i32,
-    pub has_email: bool,
+}
+
+pub async fn silence(client: &impl GenericClient, limit: i64, everybody: bool) -> Result<u64> {
+    SILENCE.execute(client, &[&limit, &everybody]).await
 }
 
 pub async fn claim(client: &impl GenericClient, limit: i64, lease_s: i32) -> Result<Vec<Claimed>> {
     let rows = CLAIM.query(client, &[&limit, &f64::from(lease_s)]).await?;
     Ok(rows
         .iter()
-        .map(|r| Claimed { id: r.get(0), kind: r.get(1), order_id: r.get(2), tries: r.get(3), has_email: r.get(4) })
+        .map(|r| Claimed { id: r.get(0), kind: r.get(1), order_id: r.get(2), tries: r.get(3) })
         .collect())
 }
 
-fn fenced(rows: &[&Claimed]) -> (Vec<i64>, Vec<i32>) {
-    rows.iter().map(|row| (row.id, row.tries)).unzip()
-}
-
-pub async fn finish(client: &impl GenericClient, rows: &[&Claimed], state: &str, outcome: &str) -> Result<()> {
-    let (ids, tries) = fenced(rows);
-    FINISH.execute(client, &[&ids, &tries, &state, &outcome]).await?;
+pub async fn finish(client: &impl GenericClient, row: &Claimed, state: &str, outcome: &str) -> Result<()> {
+    FINISH.execute(client, &[&row.id, &row.tries, &state, &outcome]).await?;
     Ok(())
 }
 
@@ -78,8 +82,8 @@ pub async fn retry_later(client: &impl GenericClient, row: &Claimed, after_s: i3
 }
 
 /// Rows that were claimed and not begun: theirs was no try.
-pub async fn hand_back(client: &impl GenericClient, rows: &[&Claimed]) -> Result<()> {
-    let (ids, tries) = fenced(rows);
+pub async fn hand_back(client: &impl GenericClient, rows: &[Claimed]) -> Result<()> {
+    let (ids, tries): (Vec<i64>, Vec<i32>) = rows.iter().map(|row| (row.id, row.tries)).unzip();
     HAND_BACK.execute(client, &[&ids, &tries]).await?;
     Ok(())
 }

@@ -137,20 +137,23 @@ struct Begin<'a> {
 impl Begin<'_> {
     /// Moves the order to confirming; places of a lapsed hold are taken again first.
     async fn begin(&self, app: &App, order: &Order, attempt: &Attempt, origin: &Origin) -> Result<()> {
-        let mut seat = None;
-        for _ in 0..4 {
-            let reply = self.submit(app, order, attempt.id, seat, origin).await;
+        let mut taken: Option<settle::Taken> = None;
+        let mut was_full = false;
+        for _ in 0..5 {
+            let reply = self.submit(app, order, attempt.id, taken.map(|t| t.seat), origin).await;
             if !matches!(reply, Reply::Begun | Reply::Unknown) {
-                settle::give_back(app, order, seat).await;
+                settle::give_back(app, order, attempt, taken).await;
             }
             match reply {
                 Reply::Begun => return Ok(()),
                 Reply::Refused(Refusal::Lapsed) => match settle::take_again(app, order, attempt).await? {
-                    Some(taken) => seat = Some(taken),
-                    None => return Err(Error::gone("order.expired")),
+                    Some(again) => taken = Some(again),
+                    None if was_full => return Err(Error::gone("order.expired")),
+                    // Another call may have seated the order with the last places: look once more.
+                    None => (taken, was_full) = (None, true),
                 },
                 Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit) => return Err(Error::gone("order.expired")),
-                Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => seat = None,
+                Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => taken = None,
                 Reply::Refused(refusal) => return Err(refused(refusal)),
                 Reply::Already => return Err(Error::conflict("payment.already_paid")),
                 Reply::Failed(error) => return Err(error),

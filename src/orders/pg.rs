@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::contact::Contact;
-use super::model::{AttemptState, Item, Order, OrderFacts, OrderState};
+use super::model::{AttemptState, Item, Order, OrderFacts, OrderState, Seat};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
@@ -101,13 +101,18 @@ const RETRY_REFUND: Statement = Statement::new(
 const PAID_ATTEMPT: Statement =
     Statement::new("orders.paid_attempt", "select paid_attempt_id from orders where id = $1");
 
+const SEAT_IS_USED: Statement = Statement::new(
+    "orders.seat_is_used",
+    "select exists (select from attempts where id = $1 and seat_id = $2 and seat_at_ms = $3)",
+);
+
 const PAYMENT_METHOD: Statement = Statement::new(
     "orders.payment_method",
     "select a.method from orders o join attempts a on a.id = o.paid_attempt_id where o.id = $1",
 );
 
 pub const STATEMENTS: &[&Statement] = &[
-    &PAYMENT_METHOD, &PAID_ATTEMPT, &BY_ID, &BY_NUMBER, &BY_HOLD, &CONTACT, &PHONE_DIGEST, &ATTEMPT, &ATTEMPT_BY_KEY, &CLAIM_UNRESOLVED, &LAPSED,
+    &SEAT_IS_USED, &PAYMENT_METHOD, &PAID_ATTEMPT, &BY_ID, &BY_NUMBER, &BY_HOLD, &CONTACT, &PHONE_DIGEST, &ATTEMPT, &ATTEMPT_BY_KEY, &CLAIM_UNRESOLVED, &LAPSED,
     &CLAIM_REFUNDS, &FINISH_REFUND, &RETRY_REFUND,
 ];
 
@@ -202,6 +207,12 @@ pub async fn phone_digest(client: &impl GenericClient, order_id: Uuid) -> Result
 
 pub async fn paid_attempt(client: &impl GenericClient, order_id: Uuid) -> Result<Option<Uuid>> {
     Ok(PAID_ATTEMPT.query_opt(client, &[&order_id]).await?.and_then(|row| row.get(0)))
+}
+
+/// Whether the attempt was seated by this very take.
+pub async fn seat_is_used(client: &impl GenericClient, attempt_id: Uuid, seat: &Seat) -> Result<bool> {
+    let row = SEAT_IS_USED.query_one(client, &[&attempt_id, &seat.hold_id.as_slice(), &seat.at_ms]).await?;
+    Ok(row.get(0))
 }
 
 pub async fn payment_method(client: &impl GenericClient, order_id: Uuid) -> Result<Option<String>> {

@@ -162,7 +162,12 @@ async fn hold_once(
     };
     let reply = app.writer.submit(entry).await;
     // What Postgres did not take must not stay taken; what somebody else took is theirs to give back.
-    let keep = matches!(reply, Reply::Held { .. } | Reply::Unknown) || !ours;
+    let keep = match &reply {
+        Reply::Held { .. } | Reply::Unknown => true,
+        // A repeat that was quicker made the order of this very take; a take after that is one too many.
+        Reply::Exists { taken_at_ms, .. } => *taken_at_ms == seat.at_ms,
+        _ => false,
+    } || !ours;
     if !keep && let Err(error) = redis::give_back(&app.redis, &facts.code, &facts.hold_id, Some(seat.at_ms)).await {
         tracing::warn!(%error, "a take was not given back; the audit will");
     }
@@ -175,7 +180,7 @@ async fn hold_once(
             expires_at,
             paid_at: None,
         }))),
-        Reply::Exists { order_id } => existing(app, order_id, facts).await.map(|o| Round::Placed(Box::new(o))),
+        Reply::Exists { order_id, .. } => existing(app, order_id, facts).await.map(|o| Round::Placed(Box::new(o))),
         Reply::Refused(Refusal::OtherEpoch) => Ok(Round::Again),
         Reply::Refused(Refusal::SoldOut) => {
             // Redis promised what Postgres does not have: it is older than the truth.

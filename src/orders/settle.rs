@@ -26,21 +26,21 @@ pub async fn accepted(app: &App, order: &Order, attempt: &Attempt, payment: &Pay
         secret: payment.secret.clone(),
         raw: Some(payment.raw.clone()),
     };
-    let mut seat = None;
+    let mut taken: Option<Taken> = None;
     let mut refund_if_full = false;
     // Second round only for an order that had lapsed: with places taken again, or with the word that there are none.
     for _ in 0..4 {
         let ask = Ask::Accept {
             attempt_id: attempt.id,
             captured: Box::new(captured.clone()),
-            seat,
+            seat: taken.map(|t| t.seat),
             refund_if_full,
             ticket_key_id: ticket_key(app)?,
         };
         let entry = Entry { facts: order.facts.clone(), ask, origin: origin.clone() };
         let reply = app.writer.submit(entry).await;
         if !matches!(reply, Reply::Paid | Reply::Unknown) {
-            give_back(app, order, seat).await;
+            give_back(app, order, attempt, taken).await;
         }
         match reply {
             Reply::Paid => {
@@ -53,14 +53,14 @@ pub async fn accepted(app: &App, order: &Order, attempt: &Attempt, payment: &Pay
             }
             Reply::Already => return already(app, order, attempt).await,
             Reply::NeedsSeat => match take_again(app, order, attempt).await? {
-                Some(taken) => seat = Some(taken),
+                Some(again) => taken = Some(again),
                 None => refund_if_full = true,
             },
             Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit) => {
-                seat = None;
+                taken = None;
                 refund_if_full = true;
             }
-            Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => seat = None,
+            Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => taken = None,
             Reply::Failed(error) => return Err(error),
             Reply::Unknown => return Err(Error::unavailable("payment.unsettled", "an unknown commit")),
             other => return Err(Error::bug(format!("an accepted payment was answered {other:?}"))),
@@ -130,8 +130,16 @@ fn reseat_fingerprint(attempt: &Attempt) -> Fingerprint {
     out
 }
 
-/// Takes the places of a lapsed order again. None: there is no room, certainly.
-pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<Option<Seat>> {
+/// Places of a lapsed order, taken again.
+#[derive(Clone, Copy)]
+pub struct Taken {
+    pub seat: Seat,
+    /// False: another call for the same attempt took them, and gives them back if it must.
+    ours: bool,
+}
+
+/// Takes the places of a lapsed order again. None: there is no room, unless another call has just seated it.
+pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<Option<Taken>> {
     let facts = &order.facts;
     let hold_id = reseat_id(app, order, attempt);
     let ask = redis::Ask {
@@ -146,7 +154,8 @@ pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<O
         lines: &facts.lines,
     };
     match redis::take(&app.redis, &ask, app.clock.now_ms()).await? {
-        redis::Take::Taken { epoch, at_ms } | redis::Take::Repeat { epoch, at_ms } => Ok(Some(Seat { hold_id, epoch, at_ms })),
+        redis::Take::Taken { epoch, at_ms } => Ok(Some(Taken { seat: Seat { hold_id, epoch, at_ms }, ours: true })),
+        redis::Take::Repeat { epoch, at_ms } => Ok(Some(Taken { seat: Seat { hold_id, epoch, at_ms }, ours: false })),
         redis::Take::SoldOut { .. } | redis::Take::PersonLimit => Ok(None),
         redis::Take::Unready => {
             rebuild::request(app, facts.exhibition_id, &facts.code, "unready");
@@ -156,8 +165,16 @@ pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<O
     }
 }
 
-pub async fn give_back(app: &App, order: &Order, seat: Option<Seat>) {
-    let Some(seat) = seat else { return };
+/// Gives places back that were taken again for nothing, unless another call has used this very take.
+pub async fn give_back(app: &App, order: &Order, attempt: &Attempt, taken: Option<Taken>) {
+    let Some(Taken { seat, ours: true }) = taken else { return };
+    let used = async {
+        let client = app.pg.get().await?;
+        pg::seat_is_used(&client, attempt.id, &seat).await
+    };
+    if !matches!(used.await, Ok(false)) {
+        return;
+    }
     if let Err(error) = redis::give_back(&app.redis, &order.facts.code, &seat.hold_id, Some(seat.at_ms)).await {
         tracing::warn!(%error, "a take was not given back; the audit will");
     }

@@ -25,7 +25,12 @@ const LEVELS: Statement = Statement::new(
 );
 
 const KNOWN_HOLDS: Statement =
-    Statement::new("stock.known_holds", "select hold_id from orders where hold_id = any($1)");
+    // Takes of new orders, and takes that seated a lapsed order again.
+    Statement::new(
+        "stock.known_holds",
+        "select hold_id from orders where hold_id = any($1)
+         union all select seat_id from attempts where seat_id = any($1)",
+    );
 
 const PEOPLE: Statement = Statement::new(
     "stock.people",

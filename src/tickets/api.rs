@@ -33,7 +33,7 @@ async fn allowed(app: &App, ticket_id: &str, link: &Link, headers: &HeaderMap) -
     let client = app.pg.get().await?;
     let ticket = pg::to_show(&client, id).await?;
     drop(client);
-    // A wrong proof and a ticket that is not there get one answer, so that ids cannot be tried out.
+    // Ids are random: saying that one exists helps nobody to find others.
     let ticket = ticket.ok_or_else(unknown)?;
     let now = app.clock.now();
     let verdict = link.judge(&app.secrets, id, ticket.version, now.as_second());
@@ -47,7 +47,7 @@ async fn allowed(app: &App, ticket_id: &str, link: &Link, headers: &HeaderMap) -
         match verdict {
             _ if brought => "private, no-store",
             Verdict::Expired => return Err(Error::gone("ticket.link_expired")),
-            _ => return Err(unknown()),
+            Verdict::Absent | Verdict::Forged | Verdict::Opens => return Err(Error::forbidden("ticket.wrong_proof")),
         }
     };
     if ticket.state != "valid" {
@@ -74,7 +74,7 @@ fn shown(body: impl Into<Body>, content_type: &'static str, cache: &'static str)
         ("s" = Option<String>, Query, description = "its signature")),
     responses((status = 200, content_type = "image/svg+xml", body = String),
         (status = 401, description = "ticket.proof_required"),
-        (status = 404, description = "ticket.unknown: no such ticket, or not the caller's"),
+        (status = 403, description = "ticket.wrong_proof"), (status = 404, description = "ticket.unknown"),
         (status = 410, description = "ticket.void, ticket.link_expired")))]
 async fn qr_svg(
     AppState(app): AppState<App>,
@@ -92,7 +92,7 @@ async fn qr_svg(
         ("s" = Option<String>, Query, description = "its signature")),
     responses((status = 200, content_type = "image/png", body = Vec<u8>),
         (status = 401, description = "ticket.proof_required"),
-        (status = 404, description = "ticket.unknown: no such ticket, or not the caller's"),
+        (status = 403, description = "ticket.wrong_proof"), (status = 404, description = "ticket.unknown"),
         (status = 410, description = "ticket.void, ticket.link_expired")))]
 async fn qr_png(
     AppState(app): AppState<App>,

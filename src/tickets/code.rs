@@ -136,8 +136,8 @@ mod tests {
     use super::*;
 
     fn claims() -> impl Strategy<Value = Claims> {
-        (any::<u8>(), any::<bool>(), any::<[u8; 16]>(), any::<u16>(), any::<u32>(), any::<u16>(), any::<u16>()).prop_map(
-            |(key_id, single, id, version, exhibition_id, from, until)| Claims {
+        (any::<u8>(), any::<bool>(), any::<[u8; 16]>(), any::<u16>(), any::<u32>(), any::<u16>(), any::<u16>())
+            .prop_map(|(key_id, single, id, version, exhibition_id, from, until)| Claims {
                 key_id,
                 kind: if single { Kind::Single } else { Kind::Group },
                 ticket_id: Uuid::from_bytes(id),
@@ -145,8 +145,7 @@ mod tests {
                 exhibition_id,
                 valid_from: day_of(from).unwrap(),
                 valid_until: day_of(until).unwrap(),
-            },
-        )
+            })
     }
 
     proptest! {

@@ -37,10 +37,8 @@ const ADD_KEY: Statement = Statement::new(
      on conflict (id) do nothing",
 );
 
-const RETIRE_KEY: Statement = Statement::new(
-    "tickets.retire_key",
-    "update signing_keys set retired_at = least(retired_at, $2) where id = $1",
-);
+const RETIRE_KEY: Statement =
+    Statement::new("tickets.retire_key", "update signing_keys set retired_at = least(retired_at, $2) where id = $1");
 
 pub const STATEMENTS: &[&Statement] = &[&OF_ORDER, &TO_SHOW, &KEYS, &ADD_KEY, &RETIRE_KEY];
 

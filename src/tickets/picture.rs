@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 const QUIET_ZONE: usize = 4;
 /// Pixels of one module: 57 modules are 456 pixels wide, sharp on a phone and small in a mail.
 const MODULE_PX: usize = 8;
+// The PNG has one bit per pixel and writes a module as one byte.
+const _: () = assert!(MODULE_PX == 8);
 
 /// Medium error correction survives a crack across the screen; higher would need more, smaller modules.
 fn encode(code: &str) -> Result<QrCode> {
@@ -52,7 +54,7 @@ pub fn png(code: &str) -> Result<Vec<u8>> {
     let qr = encode(code)?;
     let side_px = (qr.width() + 2 * QUIET_ZONE) * MODULE_PX;
     let row_bytes = side_px.div_ceil(8);
-    // One bit per pixel, 1 is white. A module is 8 pixels: one byte of a row.
+    // 1 is white.
     let mut pixels = vec![0xff_u8; row_bytes * side_px];
     for (x, y, length) in runs(&qr) {
         for line in 0..MODULE_PX {

@@ -4,4 +4,13 @@
 
 mod support;
 
+mod admin;
+mod entrance;
+mod expiry;
+mod idempotency;
 mod journeys;
+mod payments;
+mod races;
+mod tickets;
+mod notifications;
+mod pages;

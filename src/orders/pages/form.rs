@@ -123,9 +123,9 @@ impl OrderForm {
             key: given.key.clone(),
             refused: given.refused.as_ref().map(|r| r.detail.clone()),
             days: e.slots.iter().filter(|s| has_dated && s.date >= today).map(day).collect(),
-            slot_error: error("visit_date").or_else(|| error("slot_id")),
+            slot_error: error("visit_date").or_else(|| error("slot_id")).map(|text| better(language, text, "page.order.when_needed")),
             lines: e.products.iter().filter(|p| p.active).map(|p| line(e, p, now, language, given)).collect(),
-            items_error: error("items"),
+            items_error: error("items").map(|text| better(language, text, "page.order.tickets_needed")),
             name: input("customer_name", &given.name),
             phone: input("customer_phone", &given.phone),
             email: input("customer_email", &given.email),
@@ -162,6 +162,11 @@ fn field_text(language: Language, code: &'static str) -> &'static str {
     // Every code has words; see the test beside the list of codes.
     let key: &'static str = FIELD_KEYS.iter().find(|key| key.strip_prefix("field.") == Some(code)).unwrap_or(&"field.malformed");
     words::text(language, key)
+}
+
+/// Where "required" alone would be curt: what is missing, in its own words.
+fn better(language: Language, text: &'static str, key: &'static str) -> &'static str {
+    if text == words::text(language, "field.required") { words::text(language, key) } else { text }
 }
 
 /// Codes that the fields of this form can be refused with.
@@ -222,7 +227,8 @@ pub fn same_site(headers: &HeaderMap, base_url: &str) -> Result<()> {
     if own { Ok(()) } else { Err(Error::forbidden("request.cross_site")) }
 }
 
-async fn read(request: Request) -> Result<Filled> {
+/// The fields of a form that a browser has sent.
+pub async fn pairs(request: Request) -> Result<Vec<(String, String)>> {
     let malformed = || Error::malformed("request.malformed_form");
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
@@ -235,12 +241,17 @@ async fn read(request: Request) -> Result<Filled> {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Error::unsupported_media_type("request.content_type"),
             _ => malformed(),
         })?;
+    // What was not UTF-8 has become this mark.
+    if pairs.iter().any(|(_, value)| value.contains('\u{fffd}')) {
+        return Err(malformed());
+    }
+    Ok(pairs)
+}
+
+async fn read(request: Request) -> Result<Filled> {
+    let malformed = || Error::malformed("request.malformed_form");
     let mut given = Filled::default();
-    for (name, value) in pairs {
-        // What was not UTF-8 has become this mark.
-        if value.contains('\u{fffd}') {
-            return Err(malformed());
-        }
+    for (name, value) in pairs(request).await? {
         let number = || value.trim().parse::<i64>().map_err(|_| malformed());
         match name.as_str() {
             "key" => given.key = value,

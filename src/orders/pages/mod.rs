@@ -6,6 +6,7 @@ mod browse;
 mod complete;
 mod form;
 mod frame;
+mod lookup;
 mod payment;
 pub mod words;
 
@@ -23,6 +24,7 @@ use crate::platform::ids;
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/", get(browse::home))
+        .route("/orders", get(lookup::form).post(lookup::look_up))
         .route("/{code}", get(browse::exhibition))
         .route("/{code}/order", post(form::order))
         .route("/{code}/payment/{order_number}", get(payment::payment))

@@ -78,3 +78,40 @@ mod tests {
         assert_eq!(moment(Language::Ko, late), "2026년 12월 3일 (목) 00:05");
     }
 }
+
+#[cfg(test)]
+mod keys {
+    use std::path::Path;
+
+    use crate::platform::texts;
+
+    fn files(folder: &Path, out: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs" || e == "html" || e == "txt") {
+                out.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    /// Wherever a text of these families is named, it exists in both languages.
+    #[test]
+    fn every_text_that_is_named_exists() {
+        let mut all = Vec::new();
+        files(Path::new("src"), &mut all);
+        files(Path::new("web/templates"), &mut all);
+        for prefix in ["page.", "mail.", "docs."] {
+            let quoted = format!("\"{prefix}");
+            for rest in all.iter().flat_map(|text| text.split(quoted.as_str()).skip(1)) {
+                let key = format!("{prefix}{}", rest.split('"').next().unwrap());
+                let whole = key.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'.' | b'_'));
+                // Beginnings of names that are put together, and files, are no texts.
+                if whole && !key.ends_with('.') && !key.ends_with(".html") {
+                    assert!(texts::knows(&key), "{key}");
+                }
+            }
+        }
+    }
+}

@@ -57,7 +57,8 @@ pub struct Books {
     pub stock: HashMap<i32, Level>,
     /// Those of `people` that have a row already.
     pub stored_people: HashSet<(i32, PersonKey)>,
-    pub known_holds: HashMap<HoldId, Uuid>,
+    /// Hold id -> its order and the instant of the take that made it.
+    pub known_holds: HashMap<HoldId, (Uuid, i64)>,
     pub rows: Rows,
     /// What Redis is told after the commit, per exhibition.
     pub wakes: BTreeMap<i32, Wake>,
@@ -89,8 +90,8 @@ impl Books {
 
     fn hold(&mut self, entry: &Entry, hold: &Hold) -> Reply {
         let facts = &entry.facts;
-        if let Some(order_id) = self.known_holds.get(&facts.hold_id) {
-            return Reply::Exists { order_id: *order_id };
+        if let Some((order_id, taken_at_ms)) = self.known_holds.get(&facts.hold_id) {
+            return Reply::Exists { order_id: *order_id, taken_at_ms: *taken_at_ms };
         }
         if let Some(refusal) = self.cannot_seat(facts, &hold.seat) {
             return Reply::Refused(refusal);
@@ -98,7 +99,7 @@ impl Books {
         let expires_at = self.now + SignedDuration::from_secs(i64::from(hold.ttl_s));
         self.change_stock(facts, 1, 0);
         self.change_person(facts, facts.person_places, 1);
-        self.known_holds.insert(facts.hold_id, facts.id);
+        self.known_holds.insert(facts.hold_id, (facts.id, hold.seat.at_ms));
         self.orders.insert(facts.id, OrderRow { state: OrderState::Held, expires_at, paid_attempt_id: None });
         self.rows.hold(facts, hold, expires_at);
         self.event(facts, &entry.origin, "held", None, Some(OrderState::Held));
@@ -152,7 +153,7 @@ impl Books {
             state: AttemptState::Ready,
             amount_won: entry.facts.total_won,
         };
-        self.rows.attempt(&row, &entry.facts.number, self.now);
+        self.rows.attempt(&row, &entry.facts.number);
         self.attempts.insert(attempt_id, row);
         Reply::Opened { n }
     }
@@ -191,6 +192,7 @@ impl Books {
             confirm_fingerprint: Some(confirm_fingerprint.clone()),
             sent_at: Some(self.now),
             next_check_at: Some(self.now + SignedDuration::from_secs(FIRST_CHECK_S)),
+            seat: (*seat).filter(|_| order.state == OrderState::Expired),
             ..AttemptChange::to(attempt_id, AttemptState::Sent)
         });
         self.set_order(facts, &entry.origin, "confirming", OrderRow { state: OrderState::Confirming, expires_at, ..order });
@@ -221,7 +223,7 @@ impl Books {
             OrderState::Paid | OrderState::PartiallyRefunded => return self.refund(entry, &attempt, captured, "paid_twice"),
             OrderState::Refunded | OrderState::Cancelled => return self.refund(entry, &attempt, captured, "order_closed"),
         };
-        self.capture(&attempt, captured);
+        self.capture(&attempt, captured, seat.filter(|_| seated_late));
         if seated_late {
             self.change_stock(facts, 0, 1);
             self.change_person(facts, facts.person_places, 0);
@@ -271,7 +273,7 @@ impl Books {
 
     /// Money that must not be kept: recorded as captured, and a refund is owed.
     fn refund(&mut self, entry: &Entry, attempt: &AttemptRow, captured: &Captured, reason: &'static str) -> Reply {
-        self.capture(attempt, captured);
+        self.capture(attempt, captured, None);
         self.rows.refund(attempt, reason, self.now);
         if entry.facts.has_email {
             self.rows.outbox("money_returned", entry.facts.id);
@@ -280,12 +282,13 @@ impl Books {
         Reply::Refunding
     }
 
-    fn capture(&mut self, attempt: &AttemptRow, captured: &Captured) {
+    fn capture(&mut self, attempt: &AttemptRow, captured: &Captured, seat: Option<Seat>) {
         self.set_attempt(AttemptChange {
             payment_key: Some(captured.payment_key.clone()),
             method: captured.method.clone(),
             secret: captured.secret.clone(),
             raw: captured.raw.clone(),
+            seat,
             ended_at: Some(self.now),
             ..AttemptChange::to(attempt.id, AttemptState::Accepted)
         });

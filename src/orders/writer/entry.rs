@@ -103,8 +103,8 @@ pub enum Refusal {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Held { at: Timestamp, expires_at: Timestamp },
-    /// The hold is an order already, or becomes one in this very commit.
-    Exists { order_id: Uuid },
+    /// The hold is an order already, or becomes one in this very commit, by the take of that instant.
+    Exists { order_id: Uuid, taken_at_ms: i64 },
     Opened { n: i32 },
     Begun,
     Paid,

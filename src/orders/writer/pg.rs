@@ -56,17 +56,17 @@ statements! {
         "select id, total, offered, held, sold, epoch from stock where id = any($1::int[]) order by id for update";
 
     // After the stock lock: a writer of the same hold locks the same stock, so it is either visible or not begun.
-    KNOWN_HOLDS = "writer.known_holds", "select hold_id, id from orders where hold_id = any($1::bytea[])";
+    KNOWN_HOLDS = "writer.known_holds", "select hold_id, id, taken_at_ms from orders where hold_id = any($1::bytea[])";
 
     INSERT_ORDERS = "writer.insert_orders",
         "insert into orders (id, number, exhibition_id, slot_id, hold_id, fingerprint, state, total_won, person_key,
-                             person_places, person_counted, has_email, language, referral_code, created_at, expires_at)
+                             person_places, person_counted, has_email, language, referral_code, created_at, expires_at, taken_at_ms)
          select n.id, n.number, n.exhibition_id, n.slot_id, n.hold_id, n.fingerprint, 'held', n.total_won, n.person_key,
-                n.person_places, n.person_counted, n.has_email, n.language, n.referral_code, $15::timestamptz, n.expires_at
+                n.person_places, n.person_counted, n.has_email, n.language, n.referral_code, $15::timestamptz, n.expires_at, n.taken_at_ms
            from unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::bytea[], $6::bytea[], $7::int[], $8::bytea[],
-                       $9::int[], $10::bool[], $11::bool[], $12::text[], $13::text[], $14::timestamptz[])
+                       $9::int[], $10::bool[], $11::bool[], $12::text[], $13::text[], $14::timestamptz[], $16::bigint[])
              as n (id, number, exhibition_id, slot_id, hold_id, fingerprint, total_won, person_key,
-                   person_places, person_counted, has_email, language, referral_code, expires_at)";
+                   person_places, person_counted, has_email, language, referral_code, expires_at, taken_at_ms)";
 
     INSERT_CONTACTS = "writer.insert_contacts",
         "insert into contacts (order_id, phone_digest, key_id, sealed)
@@ -113,11 +113,12 @@ statements! {
                 failure_code = coalesce(d.failure_code, a.failure_code),
                 failure_message = coalesce(d.failure_message, a.failure_message), secret = coalesce(d.secret, a.secret),
                 raw = coalesce(d.raw, a.raw), sent_at = coalesce(d.sent_at, a.sent_at),
-                ended_at = coalesce(d.ended_at, a.ended_at), next_check_at = coalesce(d.next_check_at, a.next_check_at)
+                ended_at = coalesce(d.ended_at, a.ended_at), next_check_at = coalesce(d.next_check_at, a.next_check_at),
+                seat_id = coalesce(d.seat_id, a.seat_id), seat_at_ms = coalesce(d.seat_at_ms, a.seat_at_ms)
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::text[], $8::text[],
-                       $9::text[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])
+                       $9::text[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::bytea[], $15::bigint[])
              as d (id, state, payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message,
-                   secret, raw, sent_at, ended_at, next_check_at)
+                   secret, raw, sent_at, ended_at, next_check_at, seat_id, seat_at_ms)
           where a.id = d.id";
 
     UPDATE_ORDERS = "writer.update_orders",
@@ -273,7 +274,7 @@ impl Connection {
             flight.push(self.call(&p.INSERT_ORDERS, vec![
                 &h.ids, &h.numbers, &h.exhibition_ids, &h.slot_ids, &h.hold_ids, &h.fingerprints, &h.totals,
                 &h.person_keys, &h.person_places, &h.person_counted, &h.has_email, &h.languages, &h.referral_codes,
-                &h.expires_at, &books.now,
+                &h.expires_at, &books.now, &h.taken_at_ms,
             ]));
             flight.push(self.call(&p.INSERT_CONTACTS, vec![&h.ids, &h.phone_digests, &h.key_ids, &h.sealed]));
             let i = &rows.items;
@@ -291,6 +292,7 @@ impl Connection {
             flight.push(self.call(&p.UPDATE_ATTEMPTS, vec![
                 &a.ids, &a.states, &a.payment_keys, &a.methods, &a.confirm_keys, &a.confirm_fingerprints,
                 &a.failure_codes, &a.failure_messages, &a.secrets, &a.raws, &a.sent_at, &a.ended_at, &a.next_check_at,
+                &a.seat_ids, &a.seat_at_ms,
             ]));
         }
         let t = &rows.tickets;
@@ -394,7 +396,7 @@ fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
             }
             Read::KnownHolds => {
                 if let Ok(hold_id) = r.get::<_, &[u8]>(0).try_into() {
-                    books.known_holds.insert(hold_id, r.get(1));
+                    books.known_holds.insert(hold_id, (r.get(1), r.get(2)));
                 }
             }
         }
@@ -420,6 +422,8 @@ struct AttemptColumns<'a> {
     sent_at: Vec<Option<Timestamp>>,
     ended_at: Vec<Option<Timestamp>>,
     next_check_at: Vec<Option<Timestamp>>,
+    seat_ids: Vec<Option<&'a [u8]>>,
+    seat_at_ms: Vec<Option<i64>>,
 }
 
 /// The rows that are kept as structs, turned into columns.
@@ -507,6 +511,8 @@ impl<'a> AttemptColumns<'a> {
         self.sent_at.push(a.sent_at);
         self.ended_at.push(a.ended_at);
         self.next_check_at.push(a.next_check_at);
+        self.seat_ids.push(a.seat.as_ref().map(|s| s.hold_id.as_slice()));
+        self.seat_at_ms.push(a.seat.map(|s| s.at_ms));
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::decide::{AttemptRow, OrderRow};
 use super::entry::Hold;
-use crate::orders::model::{AttemptState, OrderFacts};
+use crate::orders::model::{AttemptState, OrderFacts, Seat};
 use crate::platform::ids::row_id;
 use crate::stock::model::{HoldId, PersonKey};
 use crate::stock::redis::Freed;
@@ -33,6 +33,7 @@ pub struct HoldColumns {
     pub exhibition_ids: Vec<i32>,
     pub slot_ids: Vec<Option<i32>>,
     pub hold_ids: Vec<Vec<u8>>,
+    pub taken_at_ms: Vec<i64>,
     pub fingerprints: Vec<Vec<u8>>,
     pub totals: Vec<i32>,
     pub person_keys: Vec<Vec<u8>>,
@@ -74,7 +75,6 @@ pub struct NewAttempt {
     pub n: i32,
     pub provider_order_id: String,
     pub amount_won: i32,
-    pub created_at: Timestamp,
 }
 
 /// A change of an attempt; what is None stays as it is.
@@ -92,6 +92,7 @@ pub struct AttemptChange {
     pub sent_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub next_check_at: Option<Timestamp>,
+    pub seat: Option<Seat>,
 }
 
 impl AttemptChange {
@@ -99,7 +100,7 @@ impl AttemptChange {
     fn merge(&mut self, later: AttemptChange) {
         macro_rules! lay { ($($field:ident),*) => { $(if later.$field.is_some() { self.$field = later.$field; })* } }
         self.state = later.state;
-        lay!(payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message, secret, raw, sent_at, ended_at, next_check_at);
+        lay!(payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message, secret, raw, sent_at, ended_at, next_check_at, seat);
     }
 
     pub fn to(id: Uuid, state: AttemptState) -> AttemptChange {
@@ -117,6 +118,7 @@ impl AttemptChange {
             sent_at: None,
             ended_at: None,
             next_check_at: None,
+            seat: None,
         }
     }
 }
@@ -178,6 +180,7 @@ impl Rows {
         h.exhibition_ids.push(facts.exhibition_id);
         h.slot_ids.push(facts.slot_id);
         h.hold_ids.push(facts.hold_id.to_vec());
+        h.taken_at_ms.push(hold.seat.at_ms);
         h.fingerprints.push(facts.fingerprint.to_vec());
         h.totals.push(facts.total_won);
         h.person_keys.push(facts.person_key.to_vec());
@@ -199,14 +202,13 @@ impl Rows {
         }
     }
 
-    pub fn attempt(&mut self, row: &AttemptRow, order_number: &str, now: Timestamp) {
+    pub fn attempt(&mut self, row: &AttemptRow, order_number: &str) {
         self.attempts.push(NewAttempt {
             id: row.id,
             order_id: row.order_id,
             n: row.n,
             provider_order_id: format!("{order_number}-{}", row.n),
             amount_won: row.amount_won,
-            created_at: now,
         });
     }
 

@@ -10,6 +10,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("catalogue.unknown_exhibition", 404),
     ("entrance.busy", 503),
     ("entrance.nonce_reused", 422),
+    ("idempotency.in_progress", 409),
     ("idempotency.key_required", 400),
     ("idempotency.key_reused", 422),
     ("idempotency.malformed_key", 400),
@@ -59,6 +60,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("ticket.proof_required", 401),
     ("ticket.unknown", 404),
     ("ticket.void", 410),
+    ("ticket.wrong_proof", 403),
     ("user.exists", 409),
     ("user.unknown", 404),
 ];

@@ -81,7 +81,7 @@ fn call(document: &Value, path: &str, method: &str, operation: &Value) -> Call {
         anchor: format!("{method}{}", path.replace(['/', '{', '}'], "-")),
         method: method.to_uppercase(),
         path: path.to_owned(),
-        summary: text(&operation["summary"]),
+        summary: marked(&text(&operation["summary"])),
         description: paragraphs(&operation["description"]),
         security: schemes.filter_map(Value::as_object).flat_map(|one| one.keys().cloned()).collect(),
         params: operation["parameters"].as_array().into_iter().flatten().map(|one| parameter(document, one)).collect(),
@@ -89,7 +89,7 @@ fn call(document: &Value, path: &str, method: &str, operation: &Value) -> Call {
         replies: replies
             .map(|(status, reply)| Reply {
                 status: status.clone(),
-                about: text(&reply["description"]),
+                about: marked(&text(&reply["description"])),
                 fields: content(document, reply),
             })
             .collect(),
@@ -101,7 +101,7 @@ fn parameter(document: &Value, parameter: &Value) -> Field {
         name: text(&parameter["name"]),
         kind: format!("{}, {}", text(&parameter["in"]), kind(document, &parameter["schema"])),
         required: parameter["required"].as_bool().unwrap_or(false),
-        about: text(&parameter["description"]),
+        about: marked(&text(&parameter["description"])),
         depth: 0,
     }
 }
@@ -140,7 +140,7 @@ fn properties(document: &Value, schema: &Value, depth: usize, out: &mut Vec<Fiel
             name: name.clone(),
             kind: kind(document, property),
             required: required(name),
-            about: text(&property["description"]),
+            about: marked(&text(&property["description"])),
             depth,
         });
         if depth + 1 < DEPTH_MAX {
@@ -176,12 +176,25 @@ fn kind(document: &Value, schema: &Value) -> String {
     }
 }
 
+/// Descriptions are written with `code` between backticks.
+fn marked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for (at, part) in text.split('`').enumerate() {
+        let escaped = part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+        match at % 2 {
+            0 => out.push_str(&escaped),
+            _ => out.extend(["<code>", &escaped, "</code>"]),
+        }
+    }
+    out
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
 fn paragraphs(value: &Value) -> Vec<String> {
-    value.as_str().unwrap_or_default().split("\n\n").filter(|p| !p.trim().is_empty()).map(str::to_owned).collect()
+    value.as_str().unwrap_or_default().split("\n\n").filter(|p| !p.trim().is_empty()).map(marked).collect()
 }
 
 #[derive(Template)]
@@ -229,3 +242,33 @@ pub fn problems(language: Language) -> Result<String> {
     .map_err(Error::bug)
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_cannot_carry_markup() {
+        assert_eq!(marked("a <b> & `x<y>` \"c\""), "a &lt;b&gt; &amp; <code>x&lt;y&gt;</code> &quot;c&quot;");
+    }
+
+    #[test]
+    fn the_whole_api_is_on_the_page() {
+        let document = crate::platform::http::openapi::document();
+        let page = api(document).unwrap();
+        let parsed: Value = serde_json::from_str(document).unwrap();
+        assert_eq!(parsed["openapi"], "3.1.0");
+        for path in parsed["paths"].as_object().unwrap().keys() {
+            assert!(page.contains(path.as_str()), "{path}");
+        }
+        assert!(!page.contains("<script") && !page.contains("style="));
+    }
+
+    #[test]
+    fn every_code_is_on_the_problems_page() {
+        let page = problems(Language::Ko).unwrap();
+        for (code, status) in STATUSES {
+            assert!(page.contains(&format!("id=\"{code}\"")), "{code} {status}");
+        }
+    }
+}
