@@ -5,12 +5,18 @@
 mod support;
 
 mod admin;
+mod api;
+mod bad_input;
+mod contracts;
 mod entrance;
 mod expiry;
+mod faults;
 mod idempotency;
 mod journeys;
+mod model;
+mod notifications;
+mod pages;
 mod payments;
 mod races;
 mod tickets;
-mod notifications;
-mod pages;
+mod torture;

@@ -99,7 +99,7 @@ impl TestApp {
                 .unwrap();
             (slot_id, slot_stock_id, date) = (Some(row.get(0)), Some(slot_stock), Some(row.get(1)));
         }
-        self.refresh().await;
+        // Counted before any catalogue looks, which would ask for a rebuild in the background.
         admit::stock::rebuild::rebuild(self.app(), exhibition_id, kind.code, "test").await.unwrap();
         self.refresh().await;
         Given {

@@ -80,6 +80,13 @@ pub mod tempdir {
     }
 }
 
+impl Instance {
+    /// The stock writer's task, to be ended as a kill would end it. The instance goes on answering.
+    pub fn writer_tasks(&self) -> impl Iterator<Item = &tokio::task::JoinHandle<()>> {
+        self.tasks.iter().take(1)
+    }
+}
+
 impl TestApp {
     pub async fn start() -> TestApp {
         TestApp::start_with(Options::default()).await

@@ -17,6 +17,8 @@ pub struct Proxy {
 struct State {
     target: String,
     refuse: AtomicBool,
+    /// Refuse everything from the moment the trap springs.
+    cut_when_sprung: AtomicBool,
     /// Cut the connection when a client sends this, after (true) or instead of (false) passing it on.
     trap: std::sync::Mutex<Option<(Vec<u8>, bool)>>,
     sprung: AtomicBool,
@@ -30,6 +32,7 @@ impl Proxy {
         let state = Arc::new(State {
             target: target.to_owned(),
             refuse: AtomicBool::new(false),
+            cut_when_sprung: AtomicBool::new(false),
             trap: std::sync::Mutex::new(None),
             sprung: AtomicBool::new(false),
             cut: std::sync::Mutex::new(CancellationToken::new()),
@@ -60,7 +63,13 @@ impl Proxy {
         *cut = CancellationToken::new();
     }
 
+    /// The connection that springs the trap is the last for a while.
+    pub fn cut_when_sprung(&self) {
+        self.state.cut_when_sprung.store(true, Ordering::SeqCst);
+    }
+
     pub fn mend(&self) {
+        self.state.cut_when_sprung.store(false, Ordering::SeqCst);
         self.state.refuse.store(false, Ordering::SeqCst);
     }
 
@@ -106,6 +115,9 @@ async fn pass(client: TcpStream, state: Arc<State>) {
                 Some((_, pass_on)) => {
                     // From here on the client hears nothing any more.
                     gone_here.cancel();
+                    if state.cut_when_sprung.load(Ordering::SeqCst) {
+                        state.refuse.store(true, Ordering::SeqCst);
+                    }
                     if pass_on {
                         let _ = to_server.write_all(&buffer[..n]).await;
                         // The server may finish what it was told: its connection stays open a little longer.
