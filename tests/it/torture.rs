@@ -131,7 +131,17 @@ async fn settle_everything(app: &TestApp) {
             app.tick(worker).await;
         }
     }
-    panic!("something stays open for an hour");
+    let what: Option<String> = app
+        .db
+        .one(
+            "select string_agg(line, e'\n') from (
+                 select format('attempt %s %s checks %s sent %s', provider_order_id, state, checks, sent_at) from attempts
+                  where state in ('sent', 'unknown')
+                 union all select format('refund %s %s try %s', reason, failure_code, tries) from refunds where state = 'pending'
+                 union all select format('webhook %s tries %s', body, tries) from inbox where state = 'received') as open (line)",
+        )
+        .await;
+    panic!("open after an hour:\n{}", what.unwrap_or_default());
 }
 
 #[tokio::test]

@@ -227,8 +227,9 @@ impl TestApp {
         self.http.get(url).send().await.unwrap().json().await.unwrap()
     }
 
-    /// Moves both clocks: the instances' and Postgres's.
+    /// Moves all clocks: the instances', Postgres's and Toss's.
     pub async fn advance(&self, by: Duration) {
+        self.simulate("clock", serde_json::json!({ "advance_s": by.as_secs() })).await;
         let offset = self.clock.fetch_add(by.as_millis() as i64, Ordering::Relaxed) + by.as_millis() as i64;
         self.db
             .execute(&format!(
