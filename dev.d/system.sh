@@ -50,6 +50,8 @@ admit_environment() {
         PAYMENTS_PROVIDER=toss "TOSS_CLIENT_KEY=$DEMO_CLIENT_KEY" "TOSS_SECRET_KEY=$DEMO_SECRET_KEY"
         "TOSS_API_URL=$(simulator_url)" "TOSS_SDK_URL=$(simulator_url)/v2/standard"
         "ADMIT_RATE_LIMIT_EXEMPT=127.0.0.0/8,::1/128" ADMIT_TRUSTED_PROXIES=127.0.0.1/32
+        # Two instances share this machine's cores.
+        "ADMIT_THREADS=$((($(nproc) + 1) / 2))"
         "ADMIT_MAIL=file://$RUN_DIR/mail" "ADMIT_MAIL_FROM=Admit <admit@localhost>"
     )
 }

@@ -1,5 +1,5 @@
 -- The invariants of Admit. Each query returns one row per violation and nothing when all is well. Run in one
--- repeatable-read snapshot after every test, after every load run, and by the audit worker.
+-- repeatable-read snapshot after every test, after every load run, and by `admit doctor --sweep`.
 
 -- invariant: stock rows are never oversold
 select id, total, held, sold from stock where held < 0 or sold < 0 or held + sold > total;

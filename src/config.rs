@@ -104,6 +104,10 @@ pub struct Settings {
     /// Entries written in one commit. More raises throughput a little and the wait of the first a lot. [entries]
     #[arg(long, env = "ADMIT_WRITER_BATCH", default_value_t = 128)]
     pub writer_batch: usize,
+    /// Threads that answer requests; 0: one per core. Where several instances share a machine, give each its share:
+    /// threads that take turns on a core cost more than they do. [threads]
+    #[arg(long, env = "ADMIT_THREADS", default_value_t = 0)]
+    pub threads: usize,
     /// How long a stopping process may finish what it has begun. [seconds]
     #[arg(long, env = "ADMIT_SHUTDOWN_S", default_value_t = 20)]
     pub shutdown_s: u64,
@@ -111,9 +115,7 @@ pub struct Settings {
 
 /// `NAME_FILE` may hold the path of a file with the value, as container platforms hand out secrets.
 pub fn secret_files_into_env() -> Result<(), String> {
-    for name in
-        ["DATABASE_URL", "REDIS_URL", "ADMIT_SECRET", "ADMIT_DATA_KEYS", "TOSS_SECRET_KEY", "ADMIT_MAIL"]
-    {
+    for name in ["DATABASE_URL", "REDIS_URL", "ADMIT_SECRET", "ADMIT_DATA_KEYS", "TOSS_SECRET_KEY", "ADMIT_MAIL"] {
         let file = format!("{name}_FILE");
         if let Some(path) = std::env::var_os(&file) {
             if std::env::var_os(name).is_some() {
@@ -145,9 +147,7 @@ impl DatabaseSettings {
         if self.database_url.is_empty() {
             return Err("DATABASE_URL is missing: set it to postgres://user:password@host:5432/admit".into());
         }
-        self.database_url
-            .parse::<tokio_postgres::Config>()
-            .map_err(|e| format!("DATABASE_URL is malformed: {e}"))?;
+        self.database_url.parse::<tokio_postgres::Config>().map_err(|e| format!("DATABASE_URL is malformed: {e}"))?;
         Ok(self)
     }
 }

@@ -50,7 +50,6 @@ impl Kind {
     pub fn title(self) -> &'static str {
         self.status().canonical_reason().unwrap_or("Error")
     }
-
 }
 
 /// One field of the request that was refused, with its own code.
@@ -169,10 +168,14 @@ impl From<tokio_postgres::Error> for Error {
                 Error::bug(format!("postgres {}: {}", db.code().code(), db.message()))
             }
             Some(db) => Error::unavailable("server.database_away", format!("{}: {}", db.code().code(), db.message())),
-            None if error.is_closed() || std::error::Error::source(&error).is_some_and(|s| s.is::<std::io::Error>()) => {
+            None if error.is_closed()
+                || std::error::Error::source(&error).is_some_and(|s| s.is::<std::io::Error>()) =>
+            {
                 Error::unavailable("server.database_away", error)
             }
-            None => Error::bug(format!("postgres: {error}: {:?}", std::error::Error::source(&error).map(|s| s.to_string()))),
+            None => {
+                Error::bug(format!("postgres: {error}: {:?}", std::error::Error::source(&error).map(|s| s.to_string())))
+            }
         }
     }
 }

@@ -35,19 +35,13 @@ pub struct Choice {
 impl Choice {
     /// Places left for it, as far as the catalogue knows.
     pub fn places(&self) -> i64 {
-        let slot = self
-            .slot
-            .as_ref()
-            .map_or(i64::MAX, |slot| slot.available_quantity);
+        let slot = self.slot.as_ref().map_or(i64::MAX, |slot| slot.available_quantity);
         self.product.available_quantity.min(slot)
     }
 
     pub fn name(&self) -> String {
         match &self.slot {
-            Some(slot) => format!(
-                "{} product {} on {} (slot {})",
-                self.code, self.product.id, slot.date, slot.id
-            ),
+            Some(slot) => format!("{} product {} on {} (slot {})", self.code, self.product.id, slot.date, slot.id),
             None => format!("{} product {} (undated)", self.code, self.product.id),
         }
     }
@@ -58,9 +52,7 @@ pub async fn products(site: &Client, code: &str) -> Result<Vec<Product>, Failure
     struct Page {
         products: Vec<Product>,
     }
-    read::<Page>(site, &format!("/api/exhibitions/{code}/products"))
-        .await
-        .map(|page| page.products)
+    read::<Page>(site, &format!("/api/exhibitions/{code}/products")).await.map(|page| page.products)
 }
 
 pub async fn slots(site: &Client, code: &str) -> Result<Vec<Slot>, Failure> {
@@ -68,9 +60,7 @@ pub async fn slots(site: &Client, code: &str) -> Result<Vec<Slot>, Failure> {
     struct Page {
         slots: Vec<Slot>,
     }
-    read::<Page>(site, &format!("/api/exhibitions/{code}"))
-        .await
-        .map(|page| page.slots)
+    read::<Page>(site, &format!("/api/exhibitions/{code}")).await.map(|page| page.slots)
 }
 
 async fn read<T: serde::de::DeserializeOwned>(site: &Client, path: &str) -> Result<T, Failure> {
@@ -89,35 +79,16 @@ pub async fn hot(site: &Client, code: &str, wanted: Option<&str>) -> Result<Choi
     let product = match wanted {
         Some(id) => products.into_iter().find(|product| same(&product.id, id)),
         None => {
-            let first = products
-                .iter()
-                .find(|product| same(&product.id, "1") && !product.dated)
-                .cloned();
-            first.or_else(|| {
-                products
-                    .into_iter()
-                    .max_by_key(|product| (!product.dated, product.available_quantity))
-            })
+            let first = products.iter().find(|product| same(&product.id, "1") && !product.dated).cloned();
+            first.or_else(|| products.into_iter().max_by_key(|product| (!product.dated, product.available_quantity)))
         }
     };
     let product = product.ok_or_else(|| format!("{code} has no such product on sale"))?;
-    let slot = if product.dated {
-        roomiest(slots(site, code).await?)
-    } else {
-        None
-    };
+    let slot = if product.dated { roomiest(slots(site, code).await?) } else { None };
     if product.dated && slot.is_none() {
-        return Err(format!(
-            "{code} product {} is dated, and no slot has places",
-            product.id
-        ));
+        return Err(format!("{code} product {} is dated, and no slot has places", product.id));
     }
-    Ok(Choice {
-        code: code.to_owned(),
-        product,
-        slot,
-        quantity: 1,
-    })
+    Ok(Choice { code: code.to_owned(), product, slot, quantity: 1 })
 }
 
 fn on_sale(mut products: Vec<Product>) -> Vec<Product> {
@@ -126,9 +97,7 @@ fn on_sale(mut products: Vec<Product>) -> Vec<Product> {
 }
 
 fn roomiest(slots: Vec<Slot>) -> Option<Slot> {
-    let open = slots
-        .into_iter()
-        .filter(|slot| slot.state == "on_sale" && slot.available_quantity > 0);
+    let open = slots.into_iter().filter(|slot| slot.state == "on_sale" && slot.available_quantity > 0);
     open.max_by_key(|slot| slot.available_quantity)
 }
 
@@ -151,20 +120,13 @@ pub async fn scarce(site: &Client, code: &str, wish: &Wish<'_>) -> Result<Choice
     let mut slots = slots(site, code).await?;
     slots.retain(|slot| match wish.slot {
         Some(id) => same(&slot.id, id),
-        None => {
-            slot.state == "on_sale" && slot.available_quantity >= wish.places.unwrap_or(1).max(1)
-        }
+        None => slot.state == "on_sale" && slot.available_quantity >= wish.places.unwrap_or(1).max(1),
     });
     let slot = slots
         .into_iter()
         .min_by_key(|slot| slot.available_quantity)
         .ok_or_else(|| format!("{code} has no slot with the places asked for"))?;
-    Ok(Choice {
-        code: code.to_owned(),
-        product,
-        slot: Some(slot),
-        quantity: 1,
-    })
+    Ok(Choice { code: code.to_owned(), product, slot: Some(slot), quantity: 1 })
 }
 
 /// Ids are compared as text, so that numbers and strings both serve.

@@ -168,10 +168,7 @@ mod tests {
     fn options_stand_before_or_after_the_scenario_and_are_bounded() {
         let read = |line: &str| Cli::try_parse_from(line.split(' '));
         let cli = read("loadtest --demo x.json holds --rate 8000 --seconds 30").unwrap();
-        assert_eq!(
-            (cli.common.rate, cli.common.seconds),
-            (Some(8_000), Some(30))
-        );
+        assert_eq!((cli.common.rate, cli.common.seconds), (Some(8_000), Some(30)));
         assert!(read("loadtest holds --seconds 601").is_err());
         assert!(read("loadtest holds --rate 0").is_err());
         assert!(read("loadtest last-places --buyers 100001").is_err());

@@ -39,11 +39,7 @@ impl Context {
     /// `writes`: the stores are opened now and swept at the end.
     pub async fn open(options: Common, writes: bool) -> Result<Context, Failure> {
         let demo = Demo::read(&options.demo)?;
-        let stores = if writes {
-            Some(Stores::open(&demo, &options.redis_prefix).await?)
-        } else {
-            None
-        };
+        let stores = if writes { Some(Stores::open(&demo, &options.redis_prefix).await?) } else { None };
         let memory_before = memory::read(&demo).await;
         Ok(Context {
             options,
@@ -69,24 +65,11 @@ impl Context {
             ));
         }
         let timeout = Duration::from_millis(self.options.timeout_ms);
-        Shop::new(
-            &self.demo,
-            connections_max,
-            timeout,
-            Arc::clone(&self.ledger),
-        )
-        .map(Arc::new)
+        Shop::new(&self.demo, connections_max, timeout, Arc::clone(&self.ledger)).map(Arc::new)
     }
 
     /// One open loop over one window, with its CPU table.
-    pub async fn open_phase<F, V>(
-        &self,
-        name: &str,
-        shop: &Shop,
-        window: Window,
-        rate: f64,
-        visit: F,
-    ) -> Phase
+    pub async fn open_phase<F, V>(&self, name: &str, shop: &Shop, window: Window, rate: f64, visit: F) -> Phase
     where
         F: Fn() -> V,
         V: Future<Output = Outcome> + Send + 'static,
@@ -96,38 +79,20 @@ impl Context {
             window.length.as_secs_f64(),
             window.warmup.as_secs_f64()
         );
-        let (mut phase, cpu) = tokio::join!(
-            self.quiet_phase(name, shop, window, rate, visit),
-            cpu::over(window)
-        );
+        let (mut phase, cpu) = tokio::join!(self.quiet_phase(name, shop, window, rate, visit), cpu::over(window));
         phase.cpu = cpu;
         phase
     }
 
     /// The same without a CPU table, for a loop that shares the window of another.
-    pub async fn quiet_phase<F, V>(
-        &self,
-        name: &str,
-        shop: &Shop,
-        window: Window,
-        rate: f64,
-        visit: F,
-    ) -> Phase
+    pub async fn quiet_phase<F, V>(&self, name: &str, shop: &Shop, window: Window, rate: f64, visit: F) -> Phase
     where
         F: Fn() -> V,
         V: Future<Output = Outcome> + Send + 'static,
     {
         let schedule = window.schedule(rate, self.options.poisson);
-        let (recorder, ()) = tokio::join!(
-            engine::open_loop(window, schedule, visit),
-            self.forget_warmup(shop, window)
-        );
-        let mut phase = Phase::new(
-            name,
-            Arrivals::Open(rate),
-            &recorder,
-            &shop.site.take_waits(),
-        );
+        let (recorder, ()) = tokio::join!(engine::open_loop(window, schedule, visit), self.forget_warmup(shop, window));
+        let mut phase = Phase::new(name, Arrivals::Open(rate), &recorder, &shop.site.take_waits());
         self.finish_phase(&mut phase, shop);
         phase
     }
@@ -147,30 +112,17 @@ impl Context {
 
     /// How many instances told their memory before the run.
     pub fn memory_read(&self) -> usize {
-        self.memory_before
-            .iter()
-            .filter(|one| one.mb.is_some())
-            .count()
+        self.memory_before.iter().filter(|one| one.mb.is_some()).count()
     }
 
     /// A promise whose breach fails the run.
     pub fn require(&mut self, name: &str, kept: bool, detail: String) {
-        self.checks.push(Check {
-            name: name.to_owned(),
-            kept,
-            required: true,
-            detail,
-        });
+        self.checks.push(Check { name: name.to_owned(), kept, required: true, detail });
     }
 
     /// A figure aimed at.
     pub fn target(&mut self, name: &str, kept: bool, detail: String) {
-        self.checks.push(Check {
-            name: name.to_owned(),
-            kept,
-            required: false,
-            detail,
-        });
+        self.checks.push(Check { name: name.to_owned(), kept, required: false, detail });
     }
 
     pub fn require_winners(&mut self) {
@@ -185,16 +137,8 @@ impl Context {
             eprintln!("sweeping the invariants");
             let swept = stores.sweep(&self.options.invariants).await;
             let broken = swept.broken();
-            let detail = if broken.is_empty() {
-                format!("all {}", swept.invariants.len())
-            } else {
-                broken.join("; ")
-            };
-            self.require(
-                "invariants, and Redis agrees with Postgres",
-                broken.is_empty(),
-                detail,
-            );
+            let detail = if broken.is_empty() { format!("all {}", swept.invariants.len()) } else { broken.join("; ") };
+            self.require("invariants, and Redis agrees with Postgres", broken.is_empty(), detail);
             let acknowledged = self.ledger.acknowledged.load(Ordering::Relaxed);
             let added = swept.orders_added;
             let durable = u64::try_from(added).is_ok_and(|added| added >= acknowledged);
@@ -203,21 +147,14 @@ impl Context {
             sweep = Some(swept);
         }
         let memory_after = memory::read(&self.demo).await;
-        if let Some(most) = memory_after
-            .iter()
-            .filter_map(|one| one.mb)
-            .max_by(f64::total_cmp)
-        {
+        if let Some(most) = memory_after.iter().filter_map(|one| one.mb).max_by(f64::total_cmp) {
             self.target(
                 "memory of one instance",
                 most < INSTANCE_MB_TARGET,
                 format!("{most} MB at most, target {INSTANCE_MB_TARGET} MB"),
             );
         }
-        let passed = self
-            .checks
-            .iter()
-            .all(|check| check.kept || !check.required);
+        let passed = self.checks.iter().all(|check| check.kept || !check.required);
         Report {
             scenario: scenario.to_owned(),
             command: std::env::args().skip(1).collect(),

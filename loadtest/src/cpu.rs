@@ -14,13 +14,7 @@ const OWN: &str = "loadtest (this generator)";
 const OTHER: &str = "other processes";
 const IDLE: &str = "idle, and interrupts";
 /// The parts of the system; whatever else runs is shown as one line.
-const NAMES: [&str; 5] = [
-    "admit",
-    "nginx",
-    "postgres",
-    "redis-server",
-    "toss-simulator",
-];
+const NAMES: [&str; 5] = ["admit", "nginx", "postgres", "redis-server", "toss-simulator"];
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Use {
@@ -40,11 +34,7 @@ pub struct Sample {
 impl Sample {
     pub fn take() -> Sample {
         let own_pid = std::process::id();
-        let mut sample = Sample {
-            at: Instant::now(),
-            ticks: BTreeMap::new(),
-            own: 0,
-        };
+        let mut sample = Sample { at: Instant::now(), ticks: BTreeMap::new(), own: 0 };
         for pid in pids() {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
             let Some((name, ticks)) = stat.and_then(|stat| parse(&stat)) else {
@@ -55,11 +45,7 @@ impl Sample {
                 continue;
             }
             let known = NAMES.contains(&name.as_str());
-            let name = if known {
-                role(pid, name)
-            } else {
-                String::new()
-            };
+            let name = if known { role(pid, name) } else { String::new() };
             sample.ticks.insert((name, pid), ticks);
         }
         sample
@@ -74,16 +60,8 @@ impl Sample {
         by_name.insert(OWN, self.own.saturating_sub(before.own) as f64);
         for ((name, pid), ticks) in &self.ticks {
             // A process that is new since then has done all its work in between.
-            let earlier = before
-                .ticks
-                .get(&(name.clone(), *pid))
-                .copied()
-                .unwrap_or(0);
-            let name = if name.is_empty() {
-                OTHER
-            } else {
-                name.as_str()
-            };
+            let earlier = before.ticks.get(&(name.clone(), *pid)).copied().unwrap_or(0);
+            let name = if name.is_empty() { OTHER } else { name.as_str() };
             *by_name.entry(name).or_default() += ticks.saturating_sub(earlier) as f64;
         }
         let busy: f64 = by_name.values().sum();
@@ -117,20 +95,14 @@ pub async fn sample() -> Option<Sample> {
 }
 
 pub fn between(before: Option<Sample>, after: Option<Sample>) -> Vec<Use> {
-    before
-        .zip(after)
-        .map(|(before, after)| after.since(&before))
-        .unwrap_or_default()
+    before.zip(after).map(|(before, after)| after.since(&before)).unwrap_or_default()
 }
 
 fn pids() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Tells `admit serve` from `admit work`; other programs go by their name.
@@ -139,13 +111,11 @@ fn role(pid: u32, name: String) -> String {
         return name;
     }
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let verb = command
-        .split(|byte| *byte == 0)
-        .find_map(|word| match word {
-            b"serve" => Some("admit serve"),
-            b"work" => Some("admit work"),
-            _ => None,
-        });
+    let verb = command.split(|byte| *byte == 0).find_map(|word| match word {
+        b"serve" => Some("admit serve"),
+        b"work" => Some("admit work"),
+        _ => None,
+    });
     verb.map_or(name, str::to_owned)
 }
 
@@ -182,10 +152,7 @@ mod tests {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         let uses = Sample::take().since(&before);
-        let own = uses
-            .iter()
-            .find(|one| one.name.starts_with("loadtest"))
-            .unwrap();
+        let own = uses.iter().find(|one| one.name.starts_with("loadtest")).unwrap();
         assert!(own.cpu_seconds > 0.05, "{uses:?}");
     }
 }

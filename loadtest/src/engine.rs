@@ -33,15 +33,8 @@ pub struct Window {
 
 impl Window {
     pub fn soon(warmup_s: f64, seconds: f64) -> Window {
-        let (warmup, length) = (
-            Duration::from_secs_f64(warmup_s),
-            Duration::from_secs_f64(seconds),
-        );
-        Window {
-            start: Instant::now() + LEAD,
-            warmup,
-            length,
-        }
+        let (warmup, length) = (Duration::from_secs_f64(warmup_s), Duration::from_secs_f64(seconds));
+        Window { start: Instant::now() + LEAD, warmup, length }
     }
 
     pub fn measured_from(&self) -> Instant {
@@ -54,11 +47,7 @@ impl Window {
 
     pub fn schedule(&self, rate: f64, poisson: bool) -> Schedule {
         let end_ns = (self.warmup + self.length).as_nanos() as u64;
-        if poisson {
-            Schedule::poisson(rate, end_ns, rand::random())
-        } else {
-            Schedule::constant(rate, end_ns)
-        }
+        if poisson { Schedule::poisson(rate, end_ns, rand::random()) } else { Schedule::constant(rate, end_ns) }
     }
 
     fn recorder(&self) -> Recorder {
@@ -99,11 +88,8 @@ where
     F: Fn() -> V,
     V: Future<Output = Outcome> + Send + 'static,
 {
-    let shared = Arc::new(Shared {
-        start: window.start,
-        recorder: Mutex::new(window.recorder()),
-        waiting: AtomicU64::new(0),
-    });
+    let shared =
+        Arc::new(Shared { start: window.start, recorder: Mutex::new(window.recorder()), waiting: AtomicU64::new(0) });
     let due = Arc::new(Notify::new());
     let pacer = Pacer::start(window.start, schedule.clone(), Arc::clone(&due));
     while schedule.peek().is_some() {
@@ -155,11 +141,8 @@ where
     F: Fn() -> V + Clone + Send + 'static,
     V: Future<Output = Outcome> + Send + 'static,
 {
-    let shared = Arc::new(Shared {
-        start: window.start,
-        recorder: Mutex::new(window.recorder()),
-        waiting: AtomicU64::new(0),
-    });
+    let shared =
+        Arc::new(Shared { start: window.start, recorder: Mutex::new(window.recorder()), waiting: AtomicU64::new(0) });
     tokio::time::sleep_until(window.start.into()).await;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..workers {
@@ -205,10 +188,7 @@ impl Pacer {
                 due.notify_one();
             }
         });
-        Pacer {
-            stop,
-            thread: Some(thread),
-        }
+        Pacer { stop, thread: Some(thread) }
     }
 }
 

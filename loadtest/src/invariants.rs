@@ -33,24 +33,16 @@ impl Verdict {
 }
 
 pub fn read(path: &Path) -> Result<Vec<Invariant>, Failure> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let invariants = parse(&text);
-    if invariants.is_empty() {
-        Err(format!("{} names no invariant", path.display()))
-    } else {
-        Ok(invariants)
-    }
+    if invariants.is_empty() { Err(format!("{} names no invariant", path.display())) } else { Ok(invariants) }
 }
 
 fn parse(text: &str) -> Vec<Invariant> {
     let mut invariants: Vec<Invariant> = Vec::new();
     for line in text.lines() {
         if let Some(name) = line.trim_start().strip_prefix(HEADING) {
-            invariants.push(Invariant {
-                name: name.trim().to_owned(),
-                query: String::new(),
-            });
+            invariants.push(Invariant { name: name.trim().to_owned(), query: String::new() });
         } else if let Some(last) = invariants.last_mut() {
             last.query.push_str(line);
             last.query.push('\n');
@@ -62,10 +54,7 @@ fn parse(text: &str) -> Vec<Invariant> {
 /// All in one snapshot: two statements of a moving sale would disagree without anything being wrong.
 pub async fn check(postgres: &Client, invariants: &[Invariant]) -> Result<Vec<Verdict>, Failure> {
     let begin = "begin transaction isolation level repeatable read, read only";
-    postgres
-        .batch_execute(begin)
-        .await
-        .map_err(|error| format!("invariants: {error}"))?;
+    postgres.batch_execute(begin).await.map_err(|error| format!("invariants: {error}"))?;
     let mut verdicts = Vec::new();
     for invariant in invariants {
         // A savepoint, so that one failing query does not spoil the snapshot of the others.
@@ -78,20 +67,12 @@ pub async fn check(postgres: &Client, invariants: &[Invariant]) -> Result<Vec<Ve
         }
         verdicts.push(verdict);
     }
-    postgres
-        .batch_execute("commit")
-        .await
-        .map_err(|error| format!("invariants: {error}"))?;
+    postgres.batch_execute("commit").await.map_err(|error| format!("invariants: {error}"))?;
     Ok(verdicts)
 }
 
 async fn one(postgres: &Client, invariant: &Invariant) -> Verdict {
-    let mut verdict = Verdict {
-        name: invariant.name.clone(),
-        violations: 0,
-        rows: Vec::new(),
-        error: None,
-    };
+    let mut verdict = Verdict { name: invariant.name.clone(), violations: 0, rows: Vec::new(), error: None };
     match postgres.simple_query(&invariant.query).await {
         Ok(messages) => {
             for message in messages {
@@ -102,18 +83,14 @@ async fn one(postgres: &Client, invariant: &Invariant) -> Verdict {
                 if verdict.rows.len() < ROWS_SHOWN {
                     let columns = row.columns().iter().enumerate();
                     let shown: Vec<String> = columns
-                        .map(|(at, column)| {
-                            format!("{}={}", column.name(), row.get(at).unwrap_or("null"))
-                        })
+                        .map(|(at, column)| format!("{}={}", column.name(), row.get(at).unwrap_or("null")))
                         .collect();
                     verdict.rows.push(shown.join(" "));
                 }
             }
         }
         Err(error) => {
-            let detail = error
-                .as_db_error()
-                .map_or_else(|| error.to_string(), |db| db.message().to_owned());
+            let detail = error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned());
             verdict.error = Some(detail);
         }
     }
@@ -128,10 +105,7 @@ mod tests {
     fn blocks_are_told_apart() {
         let text = "-- Prose before the first.\n-- invariant: one\nselect 1\n -- why\n where false;\n\n-- invariant:  two \nselect 2;\n";
         let read = parse(text);
-        assert_eq!(
-            read.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
-            ["one", "two"]
-        );
+        assert_eq!(read.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
         assert!(read[0].query.contains("where false") && !read[0].query.contains("select 2"));
     }
 }

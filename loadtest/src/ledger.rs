@@ -53,15 +53,8 @@ impl Ledger {
 
     /// Steps timed since the last call; a slow step is found here, not in the sum.
     pub fn take_steps(&self) -> BTreeMap<&'static str, Quantiles> {
-        let steps = self
-            .steps
-            .lock()
-            .map(|mut steps| std::mem::take(&mut *steps))
-            .unwrap_or_default();
-        steps
-            .into_iter()
-            .map(|(name, times)| (name, times.quantiles()))
-            .collect()
+        let steps = self.steps.lock().map(|mut steps| std::mem::take(&mut *steps)).unwrap_or_default();
+        steps.into_iter().map(|(name, times)| (name, times.quantiles())).collect()
     }
 }
 
@@ -73,11 +66,7 @@ mod tests {
     fn phones_are_valid_and_never_repeat_within_a_run() {
         let ledger = Ledger::default();
         let mut phones: Vec<u64> = (0..300_000).map(|number| ledger.phone(number)).collect();
-        assert!(
-            phones
-                .iter()
-                .all(|phone| (1_020_000_000..1_100_000_000).contains(phone))
-        );
+        assert!(phones.iter().all(|phone| (1_020_000_000..1_100_000_000).contains(phone)));
         phones.sort_unstable();
         phones.dedup();
         assert_eq!(phones.len(), 300_000);

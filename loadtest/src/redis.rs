@@ -28,12 +28,8 @@ pub struct Redis {
 
 impl Redis {
     pub async fn connect(target: &RedisTarget) -> Result<Redis, Failure> {
-        let stream = TcpStream::connect(target.addr)
-            .await
-            .map_err(|error| format!("Redis: {error}"))?;
-        let mut redis = Redis {
-            stream: BufReader::new(stream),
-        };
+        let stream = TcpStream::connect(target.addr).await.map_err(|error| format!("Redis: {error}"))?;
+        let mut redis = Redis { stream: BufReader::new(stream) };
         if let Some(password) = &target.password {
             match &target.username {
                 Some(username) => redis.command(&["AUTH", username, password]).await?,
@@ -52,9 +48,7 @@ impl Redis {
         };
         let mut fields = BTreeMap::new();
         let mut items = items.into_iter();
-        while let (Some(Reply::Text(field)), Some(Reply::Text(value))) =
-            (items.next(), items.next())
-        {
+        while let (Some(Reply::Text(field)), Some(Reply::Text(value))) = (items.next(), items.next()) {
             fields.insert(field, value);
         }
         Ok(fields)
@@ -71,9 +65,7 @@ impl Redis {
         let Reply::Text(info) = self.command(&["INFO", "server"]).await? else {
             return Err("Redis: INFO is not text".into());
         };
-        let line = info
-            .lines()
-            .find_map(|line| line.strip_prefix("redis_version:"));
+        let line = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
         Ok(line.unwrap_or("unknown").trim().to_owned())
     }
 
@@ -83,33 +75,18 @@ impl Redis {
             bytes.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
         let exchange = async {
-            self.stream
-                .get_mut()
-                .write_all(bytes.as_bytes())
-                .await
-                .map_err(|error| format!("Redis: {error}"))?;
+            self.stream.get_mut().write_all(bytes.as_bytes()).await.map_err(|error| format!("Redis: {error}"))?;
             reply(&mut self.stream, 0).await
         };
-        tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .map_err(|_| "Redis: no answer in time".to_owned())?
+        tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| "Redis: no answer in time".to_owned())?
     }
 }
 
-async fn reply<R: AsyncBufReadExt + Unpin + Send>(
-    stream: &mut R,
-    depth: u8,
-) -> Result<Reply, Failure> {
+async fn reply<R: AsyncBufReadExt + Unpin + Send>(stream: &mut R, depth: u8) -> Result<Reply, Failure> {
     let mut line = String::new();
-    stream
-        .read_line(&mut line)
-        .await
-        .map_err(|error| format!("Redis: {error}"))?;
+    stream.read_line(&mut line).await.map_err(|error| format!("Redis: {error}"))?;
     let rest = line.get(1..).unwrap_or_default().trim_end();
-    let number = || {
-        rest.parse::<i64>()
-            .map_err(|_| format!("Redis: {rest:?} is not a number"))
-    };
+    let number = || rest.parse::<i64>().map_err(|_| format!("Redis: {rest:?} is not a number"));
     match line.chars().next() {
         Some('+') => Ok(Reply::Text(rest.to_owned())),
         Some('-') => Err(format!("Redis: {rest}")),
@@ -141,10 +118,7 @@ async fn bulk<R: AsyncReadExt + Unpin>(stream: &mut R, len: i64) -> Result<Reply
         return Err("Redis: reply too large".into());
     }
     let mut bytes = vec![0; len + 2];
-    stream
-        .read_exact(&mut bytes)
-        .await
-        .map_err(|error| format!("Redis: {error}"))?;
+    stream.read_exact(&mut bytes).await.map_err(|error| format!("Redis: {error}"))?;
     bytes.truncate(len);
     Ok(Reply::Text(String::from_utf8_lossy(&bytes).into_owned()))
 }

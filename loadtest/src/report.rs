@@ -104,11 +104,7 @@ impl Report {
             machine.kernel,
             machine.commit.get(..12).unwrap_or(&machine.commit),
             if machine.modified { " (modified)" } else { "" },
-            if machine.optimised {
-                ""
-            } else {
-                "  ! generator built without optimisation"
-            },
+            if machine.optimised { "" } else { "  ! generator built without optimisation" },
         );
         for note in &self.notes {
             let _ = writeln!(out, "note: {note}");
@@ -165,34 +161,18 @@ impl Phase {
             let _ = write!(out, "  in the warm-up:\n  ");
             tally_lines(out, &self.warmup_tally);
         }
-        let _ = writeln!(
-            out,
-            "  connections opened {}, requests sent again {}",
-            self.connections_opened, self.resent
-        );
+        let _ = writeln!(out, "  connections opened {}, requests sent again {}", self.connections_opened, self.resent);
         if !self.cpu.is_empty() {
             let _ = writeln!(out, "  {:<28}{:>9}{:>12}", "cpu", "seconds", "% machine");
         }
         for one in &self.cpu {
-            let _ = writeln!(
-                out,
-                "  {:<28}{:>9.2}{:>12.1}",
-                one.name, one.cpu_seconds, one.percent_of_machine
-            );
+            let _ = writeln!(out, "  {:<28}{:>9.2}{:>12.1}", one.name, one.cpu_seconds, one.percent_of_machine);
         }
     }
 }
 
 fn row(out: &mut String, name: &str, times: &Quantiles) {
-    let Quantiles {
-        count,
-        mean_ms,
-        p50_ms,
-        p90_ms,
-        p99_ms,
-        p999_ms,
-        max_ms,
-    } = times;
+    let Quantiles { count, mean_ms, p50_ms, p90_ms, p99_ms, p999_ms, max_ms } = times;
     let _ = writeln!(
         out,
         "  {name:<28}{count:>9}{mean_ms:>10.2}{p50_ms:>10.2}{p90_ms:>10.2}{p99_ms:>10.2}{p999_ms:>10.2}{max_ms:>10.2}"
@@ -211,12 +191,7 @@ fn tally_lines(out: &mut String, tally: &Tally) {
         tally.timeouts,
         tally.overruns
     );
-    for (code, count) in tally
-        .refused
-        .iter()
-        .chain(&tally.server_errors)
-        .chain(&tally.transport_errors)
-    {
+    for (code, count) in tally.refused.iter().chain(&tally.server_errors).chain(&tally.transport_errors) {
         let _ = writeln!(out, "    {count:>9}  {code}");
     }
 }
@@ -225,9 +200,7 @@ fn memory_table(out: &mut String, before: &[Resident], after: &[Resident]) {
     for (at, resident) in after.iter().enumerate() {
         let shown = |one: Option<&Resident>| match one {
             Some(Resident { mb: Some(mb), .. }) => format!("{mb:.1} MB"),
-            Some(Resident {
-                why_not: Some(why), ..
-            }) => why.clone(),
+            Some(Resident { why_not: Some(why), .. }) => why.clone(),
             _ => "not read".to_owned(),
         };
         let first = if at == 0 { "\n" } else { "" };
@@ -242,11 +215,7 @@ fn memory_table(out: &mut String, before: &[Resident], after: &[Resident]) {
 }
 
 fn sweep_table(out: &mut String, sweep: &Sweep) {
-    let kept = sweep
-        .invariants
-        .iter()
-        .filter(|verdict| verdict.kept())
-        .count();
+    let kept = sweep.invariants.iter().filter(|verdict| verdict.kept()).count();
     let _ = writeln!(
         out,
         "\nsweep: {kept} of {} invariants kept (Postgres {}, Redis {})",
@@ -255,11 +224,7 @@ fn sweep_table(out: &mut String, sweep: &Sweep) {
         sweep.redis
     );
     for verdict in sweep.invariants.iter().filter(|verdict| !verdict.kept()) {
-        let _ = writeln!(
-            out,
-            "  broken: {} ({} rows)",
-            verdict.name, verdict.violations
-        );
+        let _ = writeln!(out, "  broken: {} ({} rows)", verdict.name, verdict.violations);
         for line in verdict.rows.iter().chain(&verdict.error) {
             let _ = writeln!(out, "    {line}");
         }

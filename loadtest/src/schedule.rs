@@ -25,37 +25,19 @@ enum Gap {
 
 impl Schedule {
     pub fn constant(rate: f64, end_ns: u64) -> Schedule {
-        Schedule {
-            gap: Gap::Even(SECOND_NS / rate),
-            next_ns: 0.0,
-            issued: 0,
-            end_ns,
-            count_max: u64::MAX,
-        }
+        Schedule { gap: Gap::Even(SECOND_NS / rate), next_ns: 0.0, issued: 0, end_ns, count_max: u64::MAX }
     }
 
     pub fn poisson(rate: f64, end_ns: u64, seed: u64) -> Schedule {
         let mut rng = Box::new(SmallRng::seed_from_u64(seed));
         let mean = SECOND_NS / rate;
         let first = exponential(&mut rng, mean);
-        Schedule {
-            gap: Gap::Poisson(mean, rng),
-            next_ns: first,
-            issued: 0,
-            end_ns,
-            count_max: u64::MAX,
-        }
+        Schedule { gap: Gap::Poisson(mean, rng), next_ns: first, issued: 0, end_ns, count_max: u64::MAX }
     }
 
     /// Everybody at once.
     pub fn burst(count: u64) -> Schedule {
-        Schedule {
-            gap: Gap::None,
-            next_ns: 0.0,
-            issued: 0,
-            end_ns: 1,
-            count_max: count,
-        }
+        Schedule { gap: Gap::None, next_ns: 0.0, issued: 0, end_ns: 1, count_max: count }
     }
 
     pub fn peek(&self) -> Option<u64> {
@@ -94,45 +76,25 @@ mod tests {
     fn constant_arrivals_are_even_and_exact_in_number() {
         let starts = all(Schedule::constant(3_000.0, 10_000_000_000));
         assert_eq!(starts.len(), 30_000);
-        assert!(
-            starts
-                .windows(2)
-                .all(|two| (333_333..=333_334).contains(&(two[1] - two[0])))
-        );
+        assert!(starts.windows(2).all(|two| (333_333..=333_334).contains(&(two[1] - two[0]))));
         assert_eq!(starts[29_997], 9_999_000_000);
     }
 
     #[test]
     fn poisson_arrivals_keep_the_rate_and_vary_like_visitors() {
         let starts = all(Schedule::poisson(5_000.0, 20_000_000_000, 7));
-        assert!(
-            (99_000..101_000).contains(&starts.len()),
-            "{}",
-            starts.len()
-        );
+        assert!((99_000..101_000).contains(&starts.len()), "{}", starts.len());
         // In a Poisson process the variance of counts equals their mean.
         let mut counts = vec![0_f64; 2_000];
-        starts
-            .iter()
-            .for_each(|start| counts[(start / 10_000_000) as usize] += 1.0);
+        starts.iter().for_each(|start| counts[(start / 10_000_000) as usize] += 1.0);
         let mean = counts.iter().sum::<f64>() / 2_000.0;
-        let variance = counts
-            .iter()
-            .map(|count| (count - mean).powi(2))
-            .sum::<f64>()
-            / 2_000.0;
-        assert!(
-            (0.85..1.15).contains(&(variance / mean)),
-            "{variance} {mean}"
-        );
+        let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 2_000.0;
+        assert!((0.85..1.15).contains(&(variance / mean)), "{variance} {mean}");
     }
 
     #[test]
     fn a_copy_with_the_same_seed_agrees() {
-        assert_eq!(
-            all(Schedule::poisson(100.0, 1_000_000_000, 3)),
-            all(Schedule::poisson(100.0, 1_000_000_000, 3))
-        );
+        assert_eq!(all(Schedule::poisson(100.0, 1_000_000_000, 3)), all(Schedule::poisson(100.0, 1_000_000_000, 3)));
     }
 
     #[test]

@@ -57,18 +57,9 @@ struct Order {
 }
 
 impl Shop {
-    pub fn new(
-        demo: &Demo,
-        connections_max: usize,
-        timeout: Duration,
-        ledger: Arc<Ledger>,
-    ) -> Result<Shop, Failure> {
+    pub fn new(demo: &Demo, connections_max: usize, timeout: Duration, ledger: Arc<Ledger>) -> Result<Shop, Failure> {
         let site = Client::new(&demo::http(&demo.base_url)?, connections_max, timeout);
-        let toss = Client::new(
-            &demo::http(&demo.toss_simulator_url)?,
-            connections_max,
-            timeout,
-        );
+        let toss = Client::new(&demo::http(&demo.toss_simulator_url)?, connections_max, timeout);
         Ok(Shop { site, toss, ledger })
     }
 
@@ -86,8 +77,7 @@ impl Shop {
             choice.quantity,
         );
         let key = format!("load-{:016x}-{number:x}", self.ledger.run);
-        self.site
-            .post("/api/orders", &[("Idempotency-Key", &key)], &json)
+        self.site.post("/api/orders", &[("Idempotency-Key", &key)], &json)
     }
 
     /// A hold, judged without reading more of the reply than proves it.
@@ -99,11 +89,7 @@ impl Shop {
             }
             let number = br#""order_number""#;
             let held = body.windows(number.len()).any(|part| part == number);
-            if held {
-                Outcome::Success
-            } else {
-                Outcome::Refused(format!("{status} without an order"))
-            }
+            if held { Outcome::Success } else { Outcome::Refused(format!("{status} without an order")) }
         });
         let outcome = judged.await.unwrap_or_else(Outcome::from);
         self.acknowledge(outcome == Outcome::Success);
@@ -111,9 +97,7 @@ impl Shop {
     }
 
     pub async fn hold_order(&self, choice: &Choice) -> Result<Held, Outcome> {
-        let held = read(&self.site, &self.order(choice))
-            .await
-            .map(|(held, _)| held);
+        let held = read(&self.site, &self.order(choice)).await.map(|(held, _)| held);
         self.acknowledge(held.is_ok());
         held
     }
@@ -145,15 +129,8 @@ impl Shop {
             ledger.step("5 tickets", begun);
         }
         let whole = order.tickets.len() == choice.quantity as usize
-            && order
-                .tickets
-                .iter()
-                .all(|ticket| !ticket.qr_code.is_empty());
-        if whole {
-            Ok(order.tickets)
-        } else {
-            Err(Outcome::Refused("paid without its tickets".into()))
-        }
+            && order.tickets.iter().all(|ticket| !ticket.qr_code.is_empty());
+        if whole { Ok(order.tickets) } else { Err(Outcome::Refused("paid without its tickets".into())) }
     }
 
     async fn initialize(&self, held: &Held) -> Result<Checkout, Outcome> {
@@ -162,51 +139,30 @@ impl Shop {
         let json = serde_json::json!({
             "order_number": held.order_number, "amount": held.total_amount, "customer_name": "부하 시험",
         });
-        let headers = [
-            ("Authorization", bearer.as_str()),
-            ("Idempotency-Key", key.as_str()),
-        ];
-        let request = self
-            .site
-            .post("/api/payments/initialize", &headers, &json.to_string());
-        read(&self.site, &request)
-            .await
-            .map(|(checkout, _)| checkout)
+        let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", key.as_str())];
+        let request = self.site.post("/api/payments/initialize", &headers, &json.to_string());
+        read(&self.site, &request).await.map(|(checkout, _)| checkout)
     }
 
     async fn authorise(&self, checkout: &Checkout) -> Result<Authorised, Outcome> {
         let json = serde_json::json!({"orderId": checkout.order_id, "amount": checkout.amount});
         let request = self.toss.post("/_sim/authorise", &[], &json.to_string());
-        let answer = read(&self.toss, &request)
-            .await
-            .map(|(authorised, _)| authorised);
+        let answer = read(&self.toss, &request).await.map(|(authorised, _)| authorised);
         answer.map_err(|outcome| match outcome {
             // Not Admit's failure, and to be seen as such.
-            Outcome::Refused(why) | Outcome::ServerError(why) => {
-                Outcome::Transport(format!("simulator: {why}"))
-            }
+            Outcome::Refused(why) | Outcome::ServerError(why) => Outcome::Transport(format!("simulator: {why}")),
             other => other,
         })
     }
 
-    async fn confirm(
-        &self,
-        held: &Held,
-        checkout: &Checkout,
-        authorised: &Authorised,
-    ) -> Result<Order, Outcome> {
+    async fn confirm(&self, held: &Held, checkout: &Checkout, authorised: &Authorised) -> Result<Order, Outcome> {
         let bearer = format!("Bearer {}", held.order_token);
         let key = format!("{}-confirm", checkout.order_id);
         let json = serde_json::json!({
             "payment_key": authorised.payment_key, "order_id": checkout.order_id, "amount": checkout.amount,
         });
-        let headers = [
-            ("Authorization", bearer.as_str()),
-            ("Idempotency-Key", key.as_str()),
-        ];
-        let request = self
-            .site
-            .post("/api/payments/confirm", &headers, &json.to_string());
+        let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", key.as_str())];
+        let request = self.site.post("/api/payments/confirm", &headers, &json.to_string());
         let (mut order, status): (Order, u16) = read(&self.site, &request).await?;
         let deadline = Instant::now() + CONFIRMING_MAX;
         if status == 202 {
@@ -218,27 +174,19 @@ impl Shop {
         match order.status.as_str() {
             "paid" => Ok(order),
             "confirming" => Err(Outcome::Timeout),
-            other => Err(Outcome::Refused(format!(
-                "{status} confirm left the order {other}"
-            ))),
+            other => Err(Outcome::Refused(format!("{status} confirm left the order {other}"))),
         }
     }
 
     async fn read_order(&self, held: &Held) -> Result<Order, Outcome> {
         let bearer = format!("Bearer {}", held.order_token);
-        let request = self.site.get(
-            &format!("/api/orders/{}", held.order_number),
-            &[("Authorization", &bearer)],
-        );
+        let request = self.site.get(&format!("/api/orders/{}", held.order_number), &[("Authorization", &bearer)]);
         read(&self.site, &request).await.map(|(order, _)| order)
     }
 }
 
 /// Reads a reply of the shape wanted, with its status; anything else becomes the outcome it stands for.
-pub async fn read<T: DeserializeOwned>(
-    client: &Client,
-    request: &Request,
-) -> Result<(T, u16), Outcome> {
+pub async fn read<T: DeserializeOwned>(client: &Client, request: &Request) -> Result<(T, u16), Outcome> {
     let read = client.call(request, |status, body| {
         if !(200..300).contains(&status) {
             return Err(Outcome::of_problem(status, body));

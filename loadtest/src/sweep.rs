@@ -34,15 +34,8 @@ pub struct Sweep {
 
 impl Sweep {
     pub fn broken(&self) -> Vec<String> {
-        let names = self
-            .invariants
-            .iter()
-            .filter(|verdict| !verdict.kept())
-            .map(|verdict| verdict.name.clone());
-        names
-            .chain(self.error.clone())
-            .chain(self.disagreements.iter().cloned())
-            .collect()
+        let names = self.invariants.iter().filter(|verdict| !verdict.kept()).map(|verdict| verdict.name.clone());
+        names.chain(self.error.clone()).chain(self.disagreements.iter().cloned()).collect()
     }
 }
 
@@ -64,35 +57,19 @@ struct Stock {
 impl Stores {
     pub async fn open(demo: &Demo, prefix: &str) -> Result<Stores, Failure> {
         let config = demo::postgres(&demo.postgres_url)?;
-        let (postgres, connection) = config
-            .connect(NoTls)
-            .await
-            .map_err(|error| format!("Postgres: {error}"))?;
+        let (postgres, connection) = config.connect(NoTls).await.map_err(|error| format!("Postgres: {error}"))?;
         tokio::spawn(connection);
         let bound = format!("set statement_timeout = '{QUERY_S_MAX}s'");
-        postgres
-            .batch_execute(&bound)
-            .await
-            .map_err(|error| format!("Postgres: {error}"))?;
+        postgres.batch_execute(&bound).await.map_err(|error| format!("Postgres: {error}"))?;
         let redis = Redis::connect(&demo::redis(&demo.redis_url)?).await?;
-        let mut stores = Stores {
-            postgres,
-            redis,
-            prefix: prefix.to_owned(),
-            orders_before: 0,
-        };
+        let mut stores = Stores { postgres, redis, prefix: prefix.to_owned(), orders_before: 0 };
         stores.orders_before = stores.orders().await?;
         Ok(stores)
     }
 
     async fn orders(&self) -> Result<i64, Failure> {
-        let counted = self
-            .postgres
-            .query_one("select count(*) from orders", &[])
-            .await;
-        counted
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| format!("counting orders: {error}"))
+        let counted = self.postgres.query_one("select count(*) from orders", &[]).await;
+        counted.and_then(|row| row.try_get(0)).map_err(|error| format!("counting orders: {error}"))
     }
 
     pub async fn sweep(&mut self, file: &Path) -> Sweep {
@@ -106,9 +83,7 @@ impl Stores {
     async fn fill(&mut self, file: &Path, sweep: &mut Sweep) -> Result<(), Failure> {
         sweep.orders_added = self.orders().await? - self.orders_before;
         let version = self.postgres.query_one("show server_version", &[]).await;
-        sweep.postgres = version
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| error.to_string())?;
+        sweep.postgres = version.and_then(|row| row.try_get(0)).map_err(|error| error.to_string())?;
         sweep.redis = self.redis.version().await?;
         sweep.invariants = invariants::check(&self.postgres, &invariants::read(file)?).await?;
         self.agree(sweep).await
@@ -129,12 +104,7 @@ impl Stores {
                 .filter(|(id, _)| !agreed.contains(id))
                 .map(|(_, why)| why)
                 .collect();
-            agreed.extend(
-                stocks
-                    .iter()
-                    .filter(|stock| stock.differs(&before, &after).is_none())
-                    .map(|stock| stock.id),
-            );
+            agreed.extend(stocks.iter().filter(|stock| stock.differs(&before, &after).is_none()).map(|stock| stock.id));
             sweep.stocks = stocks.len();
             if differing.is_empty() {
                 sweep.agreed_after_s = Some(begun.elapsed().as_secs_f64());
@@ -154,41 +124,23 @@ impl Stores {
               from stock s
               join exhibitions e on e.id = s.exhibition_id
              order by s.id";
-        let rows = self
-            .postgres
-            .query(query, &[])
-            .await
-            .map_err(|error| format!("stock: {error}"))?;
+        let rows = self.postgres.query(query, &[]).await.map_err(|error| format!("stock: {error}"))?;
         let read = |row: &tokio_postgres::Row| {
-            Ok(Stock {
-                id: row.try_get(0)?,
-                code: row.try_get(1)?,
-                free: row.try_get(2)?,
-                epoch: row.try_get(3)?,
-            })
+            Ok(Stock { id: row.try_get(0)?, code: row.try_get(1)?, free: row.try_get(2)?, epoch: row.try_get(3)? })
         };
-        rows.iter()
-            .map(read)
-            .collect::<Result<_, tokio_postgres::Error>>()
-            .map_err(|error| format!("stock: {error}"))
+        rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(|error| format!("stock: {error}"))
     }
 
     /// Free counts, epoch and takes in flight of every exhibition, as Redis has them.
     async fn redis_view(&mut self) -> Result<BTreeMap<String, View>, Failure> {
-        let rows = self
-            .postgres
-            .query("select code from exhibitions order by code", &[])
-            .await;
+        let rows = self.postgres.query("select code from exhibitions order by code", &[]).await;
         let rows = rows.map_err(|error| format!("exhibitions: {error}"))?;
         let mut views = BTreeMap::new();
         for row in rows {
             let code: String = row.try_get(0).map_err(|error| error.to_string())?;
             let key = |part: &str| format!("{}:{{{code}}}:{part}", self.prefix);
             let (stock, flight) = (key("stock"), key("flight"));
-            let view = View {
-                stock: self.redis.hash(&stock).await?,
-                in_flight: self.redis.hash_len(&flight).await?,
-            };
+            let view = View { stock: self.redis.hash(&stock).await?, in_flight: self.redis.hash_len(&flight).await? };
             views.insert(code, view);
         }
         Ok(views)
@@ -203,30 +155,16 @@ struct View {
 impl Stock {
     /// Why the stores differ about this stock. While counts move, Postgres must lie between two
     /// readings of Redis. A take still in flight is a difference: nothing is under way after a run.
-    fn differs(
-        &self,
-        before: &BTreeMap<String, View>,
-        after: &BTreeMap<String, View>,
-    ) -> Option<String> {
+    fn differs(&self, before: &BTreeMap<String, View>, after: &BTreeMap<String, View>) -> Option<String> {
         let (Some(first), Some(last)) = (before.get(&self.code), after.get(&self.code)) else {
             return Some(format!("{} is new", self.code));
         };
-        let read = |view: &View, field: &str| {
-            view.stock
-                .get(field)
-                .and_then(|text| text.parse::<i64>().ok())
-        };
+        let read = |view: &View, field: &str| view.stock.get(field).and_then(|text| text.parse::<i64>().ok());
         let id = self.id.to_string();
         let (Some(one), Some(two)) = (read(first, &id), read(last, &id)) else {
-            return Some(format!(
-                "{} stock {id} is missing in Redis, Postgres has {} free",
-                self.code, self.free
-            ));
+            return Some(format!("{} stock {id} is missing in Redis, Postgres has {} free", self.code, self.free));
         };
-        let named = format!(
-            "{} stock {id}: Redis {two} free, Postgres {}",
-            self.code, self.free
-        );
+        let named = format!("{} stock {id}: Redis {two} free, Postgres {}", self.code, self.free);
         if !(one.min(two)..=one.max(two)).contains(&self.free) {
             return Some(named);
         }
@@ -234,8 +172,7 @@ impl Stock {
             return Some(format!("{named}, {} takes still in flight", last.in_flight));
         }
         let epoch = read(last, "epoch");
-        (epoch != Some(self.epoch))
-            .then(|| format!("{named}, epoch {epoch:?} against {}", self.epoch))
+        (epoch != Some(self.epoch)).then(|| format!("{named}, epoch {epoch:?} against {}", self.epoch))
     }
 }
 
@@ -244,21 +181,13 @@ mod tests {
     use super::*;
 
     fn view(free: &str, in_flight: i64) -> BTreeMap<String, View> {
-        let stock = BTreeMap::from([
-            ("7".to_owned(), free.to_owned()),
-            ("epoch".to_owned(), "3".to_owned()),
-        ]);
+        let stock = BTreeMap::from([("7".to_owned(), free.to_owned()), ("epoch".to_owned(), "3".to_owned())]);
         BTreeMap::from([("aaa".to_owned(), View { stock, in_flight })])
     }
 
     #[test]
     fn stores_agree_only_when_equal_settled_and_of_one_epoch() {
-        let stock = Stock {
-            id: 7,
-            code: "aaa".into(),
-            free: 40,
-            epoch: 3,
-        };
+        let stock = Stock { id: 7, code: "aaa".into(), free: 40, epoch: 3 };
         assert_eq!(stock.differs(&view("40", 0), &view("40", 0)), None);
         assert_eq!(stock.differs(&view("38", 0), &view("41", 0)), None);
         assert!(stock.differs(&view("39", 0), &view("39", 0)).is_some());

@@ -44,22 +44,12 @@ impl Outcome {
         struct Problem {
             code: String,
         }
-        let code = serde_json::from_slice::<Problem>(body)
-            .map(|problem| problem.code)
-            .unwrap_or_default();
+        let code = serde_json::from_slice::<Problem>(body).map(|problem| problem.code).unwrap_or_default();
         if status == 409 && code == "stock.sold_out" {
             return Outcome::SoldOut;
         }
-        let name = if code.is_empty() {
-            status.to_string()
-        } else {
-            format!("{status} {code}")
-        };
-        if status >= 500 {
-            Outcome::ServerError(name)
-        } else {
-            Outcome::Refused(name)
-        }
+        let name = if code.is_empty() { status.to_string() } else { format!("{status} {code}") };
+        if status >= 500 { Outcome::ServerError(name) } else { Outcome::Refused(name) }
     }
 }
 
@@ -90,8 +80,7 @@ impl Times {
     }
 
     pub fn record(&mut self, time: Duration) {
-        self.0
-            .saturating_record((time.as_micros() as u64).clamp(1, TIME_US_MAX));
+        self.0.saturating_record((time.as_micros() as u64).clamp(1, TIME_US_MAX));
     }
 
     pub fn quantiles(&self) -> Quantiles {
@@ -201,8 +190,7 @@ impl Recorder {
         }
         self.tally.add(outcome);
         let latency = Duration::from_nanos(done_ns.saturating_sub(intended_ns));
-        self.lateness
-            .record(Duration::from_nanos(begun_ns.saturating_sub(intended_ns)));
+        self.lateness.record(Duration::from_nanos(begun_ns.saturating_sub(intended_ns)));
         self.all.record(latency);
         if *outcome == Outcome::Success {
             self.success.record(latency);
@@ -220,21 +208,11 @@ mod tests {
 
     #[test]
     fn problems_are_told_apart() {
-        let sold_out =
-            br#"{"type":"about:blank","status":409,"code":"stock.sold_out","detail":"x"}"#;
+        let sold_out = br#"{"type":"about:blank","status":409,"code":"stock.sold_out","detail":"x"}"#;
         assert_eq!(Outcome::of_problem(409, sold_out), Outcome::SoldOut);
-        assert_eq!(
-            Outcome::of_problem(409, br#"{"code":"x"}"#),
-            Outcome::Refused("409 x".into())
-        );
-        assert_eq!(
-            Outcome::of_problem(503, sold_out),
-            Outcome::ServerError("503 stock.sold_out".into())
-        );
-        assert_eq!(
-            Outcome::of_problem(502, b"<html>"),
-            Outcome::ServerError("502".into())
-        );
+        assert_eq!(Outcome::of_problem(409, br#"{"code":"x"}"#), Outcome::Refused("409 x".into()));
+        assert_eq!(Outcome::of_problem(503, sold_out), Outcome::ServerError("503 stock.sold_out".into()));
+        assert_eq!(Outcome::of_problem(502, b"<html>"), Outcome::ServerError("502".into()));
     }
 
     #[test]
@@ -251,15 +229,7 @@ mod tests {
             Outcome::Overrun,
         ];
         outcomes.iter().for_each(|outcome| tally.add(outcome));
-        assert_eq!(
-            (
-                tally.success,
-                tally.sold_out,
-                tally.failures(),
-                tally.total()
-            ),
-            (1, 1, 6, 8)
-        );
+        assert_eq!((tally.success, tally.sold_out, tally.failures(), tally.total()), (1, 1, 6, 8));
         assert_eq!(tally.refused["422 a"], 2);
     }
 

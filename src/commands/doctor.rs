@@ -31,10 +31,13 @@ pub async fn run(args: Args) -> Outcome {
     line("ticket keys", app.keys.load(&app).await.map(|()| String::new()).map_err(super::said));
     if args.sweep {
         let found = invariants::sweep(&app.settings.database.database_url).await;
-        line("invariants", found.map_err(super::said).and_then(|violations| match violations.as_slice() {
-            [] => Ok("none broken".to_owned()),
-            broken => Err(broken.join("; ")),
-        }));
+        line(
+            "invariants",
+            found.map_err(super::said).and_then(|violations| match violations.as_slice() {
+                [] => Ok("none broken".to_owned()),
+                broken => Err(broken.join("; ")),
+            }),
+        );
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} checks failed")) }
 }

@@ -44,11 +44,11 @@ enum Command {
     /// Brings the database schema up to date. Safe to run from several places at once.
     Migrate(DatabaseSettings),
     /// Fills an empty installation with two exhibitions to play with, and makes demo accounts.
-    SeedDemo(seed_demo::Args),
+    SeedDemo(Box<seed_demo::Args>),
     /// Checks settings, database, Redis, clocks and the invariants, and says what is wrong.
-    Doctor(doctor::Args),
+    Doctor(Box<doctor::Args>),
     /// Makes and changes the accounts of admins and staff.
-    User(user::Args),
+    User(Box<user::Args>),
 }
 
 pub fn main() -> ExitCode {
@@ -57,7 +57,13 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Command::Serve(settings) | Command::Work(settings) = &cli.command
+        && settings.threads > 0
+    {
+        runtime.worker_threads(settings.threads);
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("admit: cannot start: {error}");
@@ -69,9 +75,9 @@ pub fn main() -> ExitCode {
             Command::Serve(settings) => serve::run(settings.check()?).await,
             Command::Work(settings) => work::run(settings.check()?).await,
             Command::Migrate(settings) => migrate::run(settings.check()?).await,
-            Command::SeedDemo(args) => seed_demo::run(args).await,
-            Command::Doctor(args) => doctor::run(args).await,
-            Command::User(args) => user::run(args).await,
+            Command::SeedDemo(args) => seed_demo::run(*args).await,
+            Command::Doctor(args) => doctor::run(*args).await,
+            Command::User(args) => user::run(*args).await,
         }
     });
     match outcome {

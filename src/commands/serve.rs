@@ -10,8 +10,9 @@ use crate::config::Settings;
 
 /// Connections the kernel may queue while we are busy; nginx keeps its own alive, so this is for bursts.
 const BACKLOG: u32 = 4096;
-/// nginx learns from failing /readyz-blind connections only, so a stopping instance goes on accepting this long.
-const LAST_CALLS: Duration = Duration::from_millis(300);
+/// A stopping instance goes on answering this long, telling each caller to come back on another connection, so that
+/// the proxy's idle connections are gone before the port closes.
+const LAST_CALLS: Duration = Duration::from_millis(1_500);
 
 pub async fn run(settings: Settings) -> Outcome {
     super::init_logs();

@@ -1,10 +1,13 @@
 //! The queue in front of the desks. A desk is a task that judges whatever has queued while the batch before was being
-//! written: alone, a scan waits for nothing; in a rush, one commit serves many. A scan that has queued is judged and
-//! recorded even when its caller has gone; asked again with the same nonce, it has its answer.
+//! written: alone, a scan waits for nothing; in a rush, one commit serves many. Most of a batch's cost is the batch's
+//! own, so one desk with larger batches is faster than two with smaller ones; the second is there for a backlog, and
+//! for a first that is stuck. A scan that has queued is judged and recorded even when its caller has gone; asked again
+//! with the same nonce, it has its answer.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -12,8 +15,9 @@ use super::judge::{self, Asked, Verdict};
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 
-/// One desk reads and judges while the other's commit is on its way to the disk; a third only makes batches smaller.
-const DESKS: usize = 2;
+const DESKS_MAX: usize = 2;
+/// A batch takes 2 to 20 ms; one that takes this long waits for a lock or for a connection that died.
+const STUCK: Duration = Duration::from_millis(200);
 /// Scans of one commit: 64 take about 4 ms to read and write, which bounds what the first of them waits.
 const BATCH_MAX: usize = 64;
 /// Beyond this the wait is longer than a scanner's patience; it has its offline mode.
@@ -30,6 +34,15 @@ struct Entry {
 struct Queue {
     waiting: VecDeque<Entry>,
     desks: usize,
+    /// When a desk last took a batch.
+    taken_at: Option<Instant>,
+}
+
+impl Queue {
+    fn needs_desk(&self) -> bool {
+        let stuck = || self.taken_at.is_some_and(|at| at.elapsed() >= STUCK);
+        self.desks == 0 || (self.desks < DESKS_MAX && (self.waiting.len() >= BATCH_MAX || stuck()))
+    }
 }
 
 #[derive(Default)]
@@ -84,7 +97,7 @@ impl Door {
             return Err(Error::unavailable("entrance.busy", "too many scans are waiting"));
         }
         queue.waiting.push_back(entry);
-        let opens = queue.desks < DESKS;
+        let opens = queue.needs_desk();
         queue.desks += usize::from(opens);
         Ok(opens)
     }
@@ -110,6 +123,7 @@ impl Desk<'_> {
             self.open = false;
             return None;
         }
+        queue.taken_at = Some(Instant::now());
         let count = queue.waiting.len().min(BATCH_MAX);
         Some(queue.waiting.drain(..count).collect())
     }

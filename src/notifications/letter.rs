@@ -25,9 +25,12 @@ pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
         return Err(Error::bug("a message about an order that is not there"));
     };
     let Some(contact) = crate::orders::pg::contact(app, &client, row.order_id).await? else { return Ok(None) };
-    let Some(address) = contact.email.as_deref().and_then(|email| email.parse::<Address>().ok()) else { return Ok(None) };
+    let Some(address) = contact.email.as_deref().and_then(|email| email.parse::<Address>().ok()) else {
+        return Ok(None);
+    };
     let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
-    let about = About { app, order: &order, exhibition: &exhibition, language: Language::from_tag(order.facts.language) };
+    let about =
+        About { app, order: &order, exhibition: &exhibition, language: Language::from_tag(order.facts.language) };
     let letter = match row.kind.as_str() {
         "order_paid" => {
             let tickets = tickets::of_order(app, &client, order.facts.id, &exhibition).await?;
@@ -162,7 +165,8 @@ impl About<'_> {
         let mut letter = self.letter(contact, "returned");
         // Somebody who paid twice keeps the tickets of the first payment, and wants to read that first.
         if matches!(self.order.state, OrderState::Paid | OrderState::PartiallyRefunded) {
-            letter.lead = filled(self.language, "mail.returned.lead_twice", &[("exhibition", self.exhibition_name().to_owned())]);
+            letter.lead =
+                filled(self.language, "mail.returned.lead_twice", &[("exhibition", self.exhibition_name().to_owned())]);
         } else {
             let page = format!("{}/{}", self.app.settings.base_url, self.order.facts.code);
             letter.button = (self.text("mail.returned.again"), page);
@@ -199,5 +203,8 @@ fn seal(app: &App, row: &Claimed, mut letter: Letter, contact: &Contact, address
 }
 
 fn host(base_url: &str) -> String {
-    reqwest::Url::parse(base_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "admit".to_owned())
+    reqwest::Url::parse(base_url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_else(|| "admit".to_owned())
 }

@@ -48,7 +48,9 @@ impl Notifier {
     pub async fn send(&self, message: Message) -> Result<(), Failure> {
         match &self.transport {
             Transport::Smtp(smtp) => smtp.send(message).await.map(|_| ()).map_err(|error| smtp_failure(&error)),
-            Transport::Files(files) => files.send(message).await.map(|_| ()).map_err(|_| Failure("not_written_to_file")),
+            Transport::Files(files) => {
+                files.send(message).await.map(|_| ()).map_err(|_| Failure("not_written_to_file"))
+            }
             Transport::None => Ok(()),
         }
     }
@@ -106,7 +108,10 @@ mod tests {
 
     #[test]
     fn a_password_does_not_travel_in_the_clear() {
-        assert_eq!(smtp_url("smtp://u:p@mail.example.org:587").unwrap(), "smtp://u:p@mail.example.org:587?tls=required");
+        assert_eq!(
+            smtp_url("smtp://u:p@mail.example.org:587").unwrap(),
+            "smtp://u:p@mail.example.org:587?tls=required"
+        );
         assert_eq!(smtp_url("smtp://127.0.0.1:2525").unwrap(), "smtp://127.0.0.1:2525");
         assert_eq!(smtp_url("smtp://m.example.org?tls=none").unwrap(), "smtp://m.example.org?tls=none");
         assert_eq!(smtp_url("smtps://m.example.org").unwrap(), "smtps://m.example.org");

@@ -93,7 +93,14 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
     app.metrics.delivery("mail", outcome);
     if let Told::Not(class) = told {
         // Neither the address nor the server's words, which repeat it.
-        tracing::warn!(outbox_id = row.id, kind = row.kind, tries = row.tries, class, outcome, "a mail was not delivered");
+        tracing::warn!(
+            outbox_id = row.id,
+            kind = row.kind,
+            tries = row.tries,
+            class,
+            outcome,
+            "a mail was not delivered"
+        );
     }
     Ok(())
 }

@@ -65,10 +65,7 @@ pub async fn silence(client: &impl GenericClient, limit: i64, everybody: bool) -
 
 pub async fn claim(client: &impl GenericClient, limit: i64, lease_s: i32) -> Result<Vec<Claimed>> {
     let rows = CLAIM.query(client, &[&limit, &f64::from(lease_s)]).await?;
-    Ok(rows
-        .iter()
-        .map(|r| Claimed { id: r.get(0), kind: r.get(1), order_id: r.get(2), tries: r.get(3) })
-        .collect())
+    Ok(rows.iter().map(|r| Claimed { id: r.get(0), kind: r.get(1), order_id: r.get(2), tries: r.get(3) }).collect())
 }
 
 pub async fn finish(client: &impl GenericClient, row: &Claimed, state: &str, outcome: &str) -> Result<()> {

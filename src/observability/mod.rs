@@ -7,8 +7,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use crate::error::{Error, Result};
 
-const SECONDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const ENTRIES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// Records into the process's recorder; `render` is what `/metrics` answers.
@@ -68,16 +67,13 @@ impl Metrics {
     }
 
     pub fn rebuild(&self, exhibition: &str, cause: &str) {
-        counter!("admit_stock_rebuilds_total", "exhibition" => exhibition.to_owned(), "cause" => cause.to_owned()).increment(1);
+        counter!("admit_stock_rebuilds_total", "exhibition" => exhibition.to_owned(), "cause" => cause.to_owned())
+            .increment(1);
     }
 
     pub fn audit(&self, difference: i64, given_back: usize) {
         gauge!("admit_stock_difference_places").set(difference as f64);
         counter!("admit_audit_given_back_total").increment(given_back as u64);
-    }
-
-    pub fn invariant_violations(&self, rows: usize) {
-        gauge!("admit_invariant_violations").set(rows as f64);
     }
 
     pub fn gateway(&self, operation: &'static str, outcome: &'static str, elapsed: Duration) {
@@ -127,7 +123,6 @@ fn describe() {
     describe_counter!("admit_stock_rebuilds_total", "Rebuilds of an exhibition's stock in Redis, by cause.");
     describe_gauge!("admit_stock_difference_places", "Places by which Redis and Postgres differed in the last audit.");
     describe_counter!("admit_audit_given_back_total", "Abandoned takes given back by the audit.");
-    describe_gauge!("admit_invariant_violations", "Rows that break an invariant.");
     describe_counter!("admit_gateway_calls_total", "Calls to the payment provider by operation and outcome.");
     describe_histogram!("admit_gateway_seconds", "Time of calls to the payment provider.");
     describe_counter!("admit_settlements_total", "Ends of attempts to pay.");

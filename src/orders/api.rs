@@ -102,7 +102,9 @@ async fn lookup(State(app): State<App>, client: ClientAddress, Json(ask): Json<L
     let digest = contact::phone_digest(&app, &phone);
     if !client.exempt {
         let who = hex(&digest[..16]);
-        if let Some(wait) = app.redis.rate_limit("lookup", &who, app.settings.lookups_per_minute, app.clock.now_ms()).await {
+        if let Some(wait) =
+            app.redis.rate_limit("lookup", &who, app.settings.lookups_per_minute, app.clock.now_ms()).await
+        {
             return Err(Error::too_many("order.too_many_lookups", wait));
         }
     }
@@ -161,6 +163,9 @@ struct InitializeAsk {
     customer_name: Option<String>,
 }
 
+/// A payment window stays open for half an hour, and has ten minutes more until it is confirmed. [s]
+const RETURN_LINK_S: i64 = 3600;
+
 /// Everything the Toss SDK (v2 standard) needs.
 #[derive(Serialize, ToSchema)]
 struct Initialized {
@@ -200,6 +205,8 @@ async fn initialize(
     }
     let order_id = pay::open(&app, &order, ask.amount, key.as_ref().map(|k| k.0.as_str()), &request_id).await?;
     let (base, code, number) = (&app.settings.base_url, &order.facts.code, &order.facts.number);
+    // Some banking apps come back in a browser that has no cookie of ours.
+    let proof = token::link(&app, "order", order.facts.id, app.clock.now().as_second() + RETURN_LINK_S);
     Ok(private(Reply(Initialized {
         checkout_url: read::payment_url(&app, &order),
         client_key: app.settings.toss_client_key.clone(),
@@ -208,8 +215,8 @@ async fn initialize(
         amount: order.facts.total_won,
         currency: "KRW",
         customer_name: ask.customer_name,
-        success_url: format!("{base}/{code}/complete/{number}"),
-        fail_url: format!("{base}/{code}/fail/{number}"),
+        success_url: format!("{base}/{code}/complete/{number}?{proof}"),
+        fail_url: format!("{base}/{code}/fail/{number}?{proof}"),
         sdk_url: app.settings.toss_sdk_url.clone(),
         order_id,
     })))

@@ -113,7 +113,16 @@ pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Dat
     let slot_id = slot.map(|slot| slot.id);
     let fingerprint = fingerprint(exhibition.id, &contact, slot_id, &items, referral_code);
     let referral_code = referral_code.map(str::to_owned);
-    Ok(Checked { items, lines, slot_id, total_won, person_places, contact: ContactChecked(contact), referral_code, fingerprint })
+    Ok(Checked {
+        items,
+        lines,
+        slot_id,
+        total_won,
+        person_places,
+        contact: ContactChecked(contact),
+        referral_code,
+        fingerprint,
+    })
 }
 
 fn check_items(ask: &OrderAsk, exhibition: &Exhibition, refusals: &mut Refusals) -> Vec<Item> {
@@ -146,7 +155,12 @@ fn check_items(ask: &OrderAsk, exhibition: &Exhibition, refusals: &mut Refusals)
     items
 }
 
-fn check_slot<'e>(ask: &OrderAsk, exhibition: &'e Exhibition, today: Date, refusals: &mut Refusals) -> Option<&'e Slot> {
+fn check_slot<'e>(
+    ask: &OrderAsk,
+    exhibition: &'e Exhibition,
+    today: Date,
+    refusals: &mut Refusals,
+) -> Option<&'e Slot> {
     let date: Option<Date> = match ask.visit_date.as_deref().map(str::trim).filter(|d| !d.is_empty()) {
         // Strictly YYYY-MM-DD: a lenient parser would accept an instant.
         Some(text) if text.len() == 10 => match text.parse() {
@@ -231,7 +245,13 @@ fn check_on_sale(items: &[Item], slot: Option<&Slot>, exhibition: &Exhibition, n
 }
 
 /// Two requests with one fingerprint ask for the same thing.
-fn fingerprint(exhibition_id: i32, contact: &Contact, slot_id: Option<i32>, items: &[Item], referral: Option<&str>) -> Fingerprint {
+fn fingerprint(
+    exhibition_id: i32,
+    contact: &Contact,
+    slot_id: Option<i32>,
+    items: &[Item],
+    referral: Option<&str>,
+) -> Fingerprint {
     let mut sorted: Vec<(i32, i32)> = items.iter().map(|i| (i.product_id, i.quantity)).collect();
     sorted.sort_unstable();
     let items: Vec<u8> =

@@ -22,7 +22,10 @@ pub struct Contact {
 
 pub fn has_control(text: &str) -> bool {
     // Also the invisible marks that reorder or hide text.
-    text.chars().any(|c| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'))
+    text.chars().any(|c| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    })
 }
 
 pub fn check(name: &str, phone: &str, email: Option<&str>, errors: &mut Vec<FieldError>) -> Option<Contact> {
@@ -103,7 +106,16 @@ mod tests {
             assert_eq!(phone_e164(text).as_deref(), Some("+821012345678"), "{text}");
         }
         assert_eq!(phone_e164("011-234-5678").as_deref(), Some("+82112345678"));
-        for text in ["02-123-4567", "010-123-4567", "0101234567８", "+1 212 555 0100", "010-1234-5678+", "", "x", "82 10 1234 5678"] {
+        for text in [
+            "02-123-4567",
+            "010-123-4567",
+            "0101234567８",
+            "+1 212 555 0100",
+            "010-1234-5678+",
+            "",
+            "x",
+            "82 10 1234 5678",
+        ] {
             assert_eq!(phone_e164(text), None, "{text}");
         }
     }

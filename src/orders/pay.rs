@@ -31,7 +31,8 @@ pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, 
     }
     let attempt_id = match key {
         Some(key) => {
-            let mac = app.secrets.mac(Purpose::IdempotencyKey, &[b"initialize", order.facts.id.as_bytes(), key.as_bytes()]);
+            let mac =
+                app.secrets.mac(Purpose::IdempotencyKey, &[b"initialize", order.facts.id.as_bytes(), key.as_bytes()]);
             uuid::Builder::from_random_bytes(mac[..16].try_into().map_err(Error::bug)?).into_uuid()
         }
         None => ids::row_id(app.clock.now()),
@@ -58,7 +59,14 @@ pub enum Confirmed {
 }
 
 /// Confirms an attempt with the amount and order id that we stored.
-pub async fn confirm(app: &App, payment_key: &str, order_id: &str, amount_won: i64, key: &str, request_id: &str) -> Result<Confirmed> {
+pub async fn confirm(
+    app: &App,
+    payment_key: &str,
+    order_id: &str,
+    amount_won: i64,
+    key: &str,
+    request_id: &str,
+) -> Result<Confirmed> {
     let shaped = (1..=PAYMENT_KEY_CHARS_MAX).contains(&payment_key.len())
         && payment_key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'='));
     if !shaped {
@@ -96,7 +104,13 @@ pub async fn confirm(app: &App, payment_key: &str, order_id: &str, amount_won: i
 }
 
 /// The browser came back from Toss: the payment key itself makes the call repeatable.
-pub async fn confirm_from_redirect(app: &App, payment_key: &str, order_id: &str, amount_won: i64, request_id: &str) -> Result<Confirmed> {
+pub async fn confirm_from_redirect(
+    app: &App,
+    payment_key: &str,
+    order_id: &str,
+    amount_won: i64,
+    request_id: &str,
+) -> Result<Confirmed> {
     confirm(app, payment_key, order_id, amount_won, &format!("redirect:{payment_key}"), request_id).await
 }
 

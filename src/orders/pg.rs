@@ -38,8 +38,10 @@ order_by!(BY_HOLD, "orders.by_hold", "o.hold_id = $1");
 const CONTACT: Statement =
     Statement::new("orders.contact", "select key_id, sealed from contacts where order_id = $1 and erased_at is null");
 
-const PHONE_DIGEST: Statement =
-    Statement::new("orders.phone_digest", "select phone_digest from contacts where order_id = $1 and erased_at is null");
+const PHONE_DIGEST: Statement = Statement::new(
+    "orders.phone_digest",
+    "select phone_digest from contacts where order_id = $1 and erased_at is null",
+);
 
 const ATTEMPT: Statement = Statement::new(
     "orders.attempt_by_provider_order",
@@ -112,8 +114,21 @@ const PAYMENT_METHOD: Statement = Statement::new(
 );
 
 pub const STATEMENTS: &[&Statement] = &[
-    &SEAT_IS_USED, &PAYMENT_METHOD, &PAID_ATTEMPT, &BY_ID, &BY_NUMBER, &BY_HOLD, &CONTACT, &PHONE_DIGEST, &ATTEMPT, &ATTEMPT_BY_KEY, &CLAIM_UNRESOLVED, &LAPSED,
-    &CLAIM_REFUNDS, &FINISH_REFUND, &RETRY_REFUND,
+    &SEAT_IS_USED,
+    &PAYMENT_METHOD,
+    &PAID_ATTEMPT,
+    &BY_ID,
+    &BY_NUMBER,
+    &BY_HOLD,
+    &CONTACT,
+    &PHONE_DIGEST,
+    &ATTEMPT,
+    &ATTEMPT_BY_KEY,
+    &CLAIM_UNRESOLVED,
+    &LAPSED,
+    &CLAIM_REFUNDS,
+    &FINISH_REFUND,
+    &RETRY_REFUND,
 ];
 
 pub async fn by_number(app: &App, client: &impl GenericClient, number: &str) -> Result<Option<Order>> {
@@ -178,7 +193,8 @@ fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
         let mut parts = Vec::with_capacity(order.facts.items.len() * 2);
         for item in &order.facts.items {
             let product = exhibition.product(item.product_id);
-            let product = product.ok_or_else(|| Error::bug(format!("product {} is not in the catalogue", item.product_id)))?;
+            let product =
+                product.ok_or_else(|| Error::bug(format!("product {} is not in the catalogue", item.product_id)))?;
             parts.push((product.stock_id, item.quantity));
             if product.dated {
                 let stock = slot_stock.ok_or_else(|| Error::bug("a dated product without its slot"))?;
@@ -255,7 +271,10 @@ pub async fn attempt_by_provider_order(client: &impl GenericClient, order_id: &s
 }
 
 /// The attempt that a caller's key has confirmed: its provider order id and the fingerprint of what was asked.
-pub async fn attempt_by_confirm_key(client: &impl GenericClient, key: &[u8]) -> Result<Option<(String, Option<Vec<u8>>)>> {
+pub async fn attempt_by_confirm_key(
+    client: &impl GenericClient,
+    key: &[u8],
+) -> Result<Option<(String, Option<Vec<u8>>)>> {
     Ok(ATTEMPT_BY_KEY.query_opt(client, &[&key]).await?.map(|row| (row.get(0), row.get(1))))
 }
 

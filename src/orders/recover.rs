@@ -56,7 +56,13 @@ fn is_over(app: &App, attempt: &Attempt) -> bool {
     attempt.sent_at.is_some_and(|at| app.clock.now() > at + CONFIRM_WINDOW + GRACE)
 }
 
-async fn by_status(app: &App, order: &Order, attempt: &Attempt, payment: &Payment, origin: &Origin) -> Result<Option<Settled>> {
+async fn by_status(
+    app: &App,
+    order: &Order,
+    attempt: &Attempt,
+    payment: &Payment,
+    origin: &Origin,
+) -> Result<Option<Settled>> {
     if payment.total_won != i64::from(attempt.amount_won) || payment.currency != "KRW" {
         tracing::error!(order_id = attempt.provider_order_id, total = payment.total_won, "Toss knows another amount");
         return Ok(None);
@@ -82,7 +88,13 @@ async fn by_status(app: &App, order: &Order, attempt: &Attempt, payment: &Paymen
     }
 }
 
-async fn send_again(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, origin: &Origin) -> Result<Option<Settled>> {
+async fn send_again(
+    app: &App,
+    order: &Order,
+    attempt: &Attempt,
+    payment_key: &str,
+    origin: &Origin,
+) -> Result<Option<Settled>> {
     match super::pay::call_gateway(app, attempt, payment_key).await {
         ConfirmOutcome::Accepted(payment) => settle::accepted(app, order, attempt, &payment, origin).await.map(Some),
         ConfirmOutcome::Declined { code, message } => {

@@ -19,7 +19,13 @@ pub enum Settled {
 }
 
 /// Money was captured for this attempt. Idempotent.
-pub async fn accepted(app: &App, order: &Order, attempt: &Attempt, payment: &Payment, origin: &Origin) -> Result<Settled> {
+pub async fn accepted(
+    app: &App,
+    order: &Order,
+    attempt: &Attempt,
+    payment: &Payment,
+    origin: &Origin,
+) -> Result<Settled> {
     let captured = Captured {
         payment_key: payment.payment_key.clone(),
         method: payment.method.clone(),
@@ -76,7 +82,14 @@ async fn already(app: &App, order: &Order, attempt: &Attempt) -> Result<Settled>
     Ok(if paid_by == Some(attempt.id) { Settled::Paid } else { Settled::Refunding })
 }
 
-pub async fn declined(app: &App, order: &Order, attempt: &Attempt, code: &str, message: &str, origin: &Origin) -> Result<Settled> {
+pub async fn declined(
+    app: &App,
+    order: &Order,
+    attempt: &Attempt,
+    code: &str,
+    message: &str,
+    origin: &Origin,
+) -> Result<Settled> {
     let ask = Ask::Decline { attempt_id: attempt.id, code: code.to_owned(), message: message.to_owned() };
     match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
         Reply::Declined | Reply::Already => {

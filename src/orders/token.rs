@@ -49,7 +49,8 @@ pub fn link(app: &App, purpose: &str, order_id: Uuid, until_s: i64) -> String {
 }
 
 pub fn link_ok(app: &App, purpose: &str, order_id: Uuid, until_s: i64, given: &str) -> bool {
-    until_s >= app.clock.now().as_second() && same(link_mac(app, purpose, order_id, until_s).as_bytes(), given.as_bytes())
+    until_s >= app.clock.now().as_second()
+        && same(link_mac(app, purpose, order_id, until_s).as_bytes(), given.as_bytes())
 }
 
 fn link_mac(app: &App, purpose: &str, order_id: Uuid, until_s: i64) -> String {

@@ -25,7 +25,11 @@ pub const WORKERS: [Worker; 6] = [
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
     Worker { name: "refunds", every: Duration::from_secs(1), tick: |app| Box::pin(refund::tick(app)) },
-    Worker { name: "outbox", every: Duration::from_millis(500), tick: |app| Box::pin(crate::notifications::deliver(app)) },
+    Worker {
+        name: "outbox",
+        every: Duration::from_millis(500),
+        tick: |app| Box::pin(crate::notifications::deliver(app)),
+    },
     Worker { name: "audit", every: Duration::from_secs(1), tick: |app| Box::pin(audit(app)) },
 ];
 

@@ -47,8 +47,13 @@ pub struct ConfirmAsk<'a> {
 pub enum ConfirmOutcome {
     Accepted(Box<Payment>),
     /// Certain: nothing was charged.
-    Declined { code: String, message: String },
-    Unknown { why: String },
+    Declined {
+        code: String,
+        message: String,
+    },
+    Unknown {
+        why: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +61,9 @@ pub enum FindOutcome {
     Found(Box<Payment>),
     /// The provider has no such payment (yet).
     NotFound,
-    Unknown { why: String },
+    Unknown {
+        why: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -71,8 +78,13 @@ pub struct CancelAsk<'a> {
 pub enum CancelOutcome {
     Done,
     /// Certain: nothing was refunded by this call; `again` with a new key may help later.
-    Refused { code: String, again: bool },
-    Unknown { why: String },
+    Refused {
+        code: String,
+        again: bool,
+    },
+    Unknown {
+        why: String,
+    },
 }
 
 #[async_trait]

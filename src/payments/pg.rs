@@ -30,7 +30,12 @@ const FINISH: Statement = Statement::new(
 pub const STATEMENTS: &[&Statement] = &[&STORE, &CLAIM, &FINISH];
 
 /// False when the event is there already.
-pub async fn store(client: &impl GenericClient, transmission_id: &str, kind: &str, body: &serde_json::Value) -> Result<bool> {
+pub async fn store(
+    client: &impl GenericClient,
+    transmission_id: &str,
+    kind: &str,
+    body: &serde_json::Value,
+) -> Result<bool> {
     Ok(STORE.execute(client, &[&transmission_id, &kind, body]).await? == 1)
 }
 

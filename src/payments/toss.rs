@@ -8,7 +8,9 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::model::{CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Payment, PaymentGateway, Status};
+use super::model::{
+    CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Payment, PaymentGateway, Status,
+};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::observability::Metrics;
@@ -65,7 +67,11 @@ fn authorization(secret_key: &str) -> String {
 /// What came back over the wire.
 enum Answer {
     Payment(Box<Payment>),
-    Refused { status: StatusCode, code: String, message: String },
+    Refused {
+        status: StatusCode,
+        code: String,
+        message: String,
+    },
     /// No answer, or one that cannot be read: anything may have happened.
     Nothing(String),
 }
@@ -156,8 +162,17 @@ fn redact(raw: &mut Value) {
             for (key, value) in map.iter_mut() {
                 let private = matches!(
                     key.as_str(),
-                    "secret" | "customerName" | "customerMobilePhone" | "customerEmail" | "accountNumber" | "depositorName"
-                        | "holderName" | "number" | "refundReceiveAccount" | "customerIdentityNumber" | "issueNumber"
+                    "secret"
+                        | "customerName"
+                        | "customerMobilePhone"
+                        | "customerEmail"
+                        | "accountNumber"
+                        | "depositorName"
+                        | "holderName"
+                        | "number"
+                        | "refundReceiveAccount"
+                        | "customerIdentityNumber"
+                        | "issueNumber"
                 );
                 if private && !value.is_null() {
                     *value = json!("(removed)");
@@ -177,22 +192,54 @@ fn is_definite_refusal(status: StatusCode, code: &str) -> bool {
         ["ALREADY_PROCESSED_PAYMENT", "PROVIDER_ERROR", "CARD_PROCESSING_ERROR", "IDEMPOTENT_REQUEST_PROCESSING"];
     const DEFINITE: [&str; 46] = [
         // The buyer's means refused.
-        "EXCEED_MAX_CARD_INSTALLMENT_PLAN", "NOT_ALLOWED_POINT_USE", "INVALID_REJECT_CARD", "BELOW_MINIMUM_AMOUNT",
-        "INVALID_CARD_EXPIRATION", "INVALID_STOPPED_CARD", "EXCEED_MAX_DAILY_PAYMENT_COUNT",
-        "NOT_SUPPORTED_INSTALLMENT_PLAN_CARD_OR_MERCHANT", "INVALID_CARD_INSTALLMENT_PLAN",
-        "NOT_SUPPORTED_MONTHLY_INSTALLMENT_PLAN", "EXCEED_MAX_PAYMENT_AMOUNT", "INVALID_CARD_LOST_OR_STOLEN",
-        "RESTRICTED_TRANSFER_ACCOUNT", "INVALID_CARD_NUMBER", "EXCEED_MAX_ONE_DAY_WITHDRAW_AMOUNT",
-        "EXCEED_MAX_ONE_TIME_WITHDRAW_AMOUNT", "EXCEED_MAX_AMOUNT", "INVALID_ACCOUNT_INFO_RE_REGISTER",
-        "NOT_AVAILABLE_PAYMENT", "EXCEED_MAX_MONTHLY_PAYMENT_AMOUNT", "EXCEEDS_TRANSFER_AMOUNT_MAXIMUM",
-        "REJECT_ACCOUNT_PAYMENT", "REJECT_CARD_PAYMENT", "REJECT_CARD_COMPANY", "REJECT_TOSSPAY_INVALID_ACCOUNT",
-        "EXCEED_MAX_AUTH_COUNT", "EXCEED_MAX_ONE_DAY_AMOUNT", "NOT_AVAILABLE_BANK", "INVALID_PASSWORD", "FDS_ERROR",
+        "EXCEED_MAX_CARD_INSTALLMENT_PLAN",
+        "NOT_ALLOWED_POINT_USE",
+        "INVALID_REJECT_CARD",
+        "BELOW_MINIMUM_AMOUNT",
+        "INVALID_CARD_EXPIRATION",
+        "INVALID_STOPPED_CARD",
+        "EXCEED_MAX_DAILY_PAYMENT_COUNT",
+        "NOT_SUPPORTED_INSTALLMENT_PLAN_CARD_OR_MERCHANT",
+        "INVALID_CARD_INSTALLMENT_PLAN",
+        "NOT_SUPPORTED_MONTHLY_INSTALLMENT_PLAN",
+        "EXCEED_MAX_PAYMENT_AMOUNT",
+        "INVALID_CARD_LOST_OR_STOLEN",
+        "RESTRICTED_TRANSFER_ACCOUNT",
+        "INVALID_CARD_NUMBER",
+        "EXCEED_MAX_ONE_DAY_WITHDRAW_AMOUNT",
+        "EXCEED_MAX_ONE_TIME_WITHDRAW_AMOUNT",
+        "EXCEED_MAX_AMOUNT",
+        "INVALID_ACCOUNT_INFO_RE_REGISTER",
+        "NOT_AVAILABLE_PAYMENT",
+        "EXCEED_MAX_MONTHLY_PAYMENT_AMOUNT",
+        "EXCEEDS_TRANSFER_AMOUNT_MAXIMUM",
+        "REJECT_ACCOUNT_PAYMENT",
+        "REJECT_CARD_PAYMENT",
+        "REJECT_CARD_COMPANY",
+        "REJECT_TOSSPAY_INVALID_ACCOUNT",
+        "EXCEED_MAX_AUTH_COUNT",
+        "EXCEED_MAX_ONE_DAY_AMOUNT",
+        "NOT_AVAILABLE_BANK",
+        "INVALID_PASSWORD",
+        "FDS_ERROR",
         // The ten minutes are over, or it is not this payment's key.
-        "NOT_FOUND_PAYMENT_SESSION", "NOT_FOUND_PAYMENT",
+        "NOT_FOUND_PAYMENT_SESSION",
+        "NOT_FOUND_PAYMENT",
         // Ours to mend, and refused before anything was charged.
-        "INVALID_REQUEST", "INVALID_API_KEY", "NOT_FOUND_TERMINAL_ID", "INVALID_AUTHORIZE_AUTH",
-        "INVALID_UNREGISTERED_SUBMALL", "NOT_REGISTERED_BUSINESS", "UNAPPROVED_ORDER_ID", "INVALID_IDEMPOTENCY_KEY",
-        "UNAUTHORIZED_KEY", "FORBIDDEN_REQUEST", "INCORRECT_BASIC_AUTH_FORMAT", "PAY_PROCESS_CANCELED",
-        "PAY_PROCESS_ABORTED", "INVALID_ORDER_ID",
+        "INVALID_REQUEST",
+        "INVALID_API_KEY",
+        "NOT_FOUND_TERMINAL_ID",
+        "INVALID_AUTHORIZE_AUTH",
+        "INVALID_UNREGISTERED_SUBMALL",
+        "NOT_REGISTERED_BUSINESS",
+        "UNAPPROVED_ORDER_ID",
+        "INVALID_IDEMPOTENCY_KEY",
+        "UNAUTHORIZED_KEY",
+        "FORBIDDEN_REQUEST",
+        "INCORRECT_BASIC_AUTH_FORMAT",
+        "PAY_PROCESS_CANCELED",
+        "PAY_PROCESS_ABORTED",
+        "INVALID_ORDER_ID",
     ];
     !status.is_server_error() && !UNKNOWN.contains(&code) && DEFINITE.contains(&code)
 }
@@ -258,7 +305,10 @@ impl PaymentGateway for Toss {
 fn cancel_refusal(status: StatusCode, code: String) -> CancelOutcome {
     match code.as_str() {
         // Over the balance, or already empty: only a look tells.
-        "ALREADY_CANCELED_PAYMENT" | "ALREADY_REFUND_PAYMENT" | "NOT_CANCELABLE_AMOUNT" | "PROVIDER_ERROR"
+        "ALREADY_CANCELED_PAYMENT"
+        | "ALREADY_REFUND_PAYMENT"
+        | "NOT_CANCELABLE_AMOUNT"
+        | "PROVIDER_ERROR"
         | "IDEMPOTENT_REQUEST_PROCESSING" => CancelOutcome::Unknown { why: code },
         "NOT_AVAILABLE_BANK" | "FORBIDDEN_CONSECUTIVE_REQUEST" => CancelOutcome::Refused { code, again: true },
         _ if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
@@ -269,7 +319,12 @@ fn cancel_refusal(status: StatusCode, code: String) -> CancelOutcome {
 }
 
 /// An answer counts only if it is about this order, this payment and this sum.
-fn belongs(payment: &Payment, payment_key: Option<&str>, order_id: &str, amount_won: i64) -> std::result::Result<(), String> {
+fn belongs(
+    payment: &Payment,
+    payment_key: Option<&str>,
+    order_id: &str,
+    amount_won: i64,
+) -> std::result::Result<(), String> {
     if payment.order_id != order_id || payment_key.is_some_and(|key| key != payment.payment_key) {
         return Err(format!("an answer about another payment ({})", payment.order_id));
     }
@@ -319,7 +374,10 @@ mod tests {
         let body = br#"{"paymentKey":"k","orderId":"o","status":"DONE","totalAmount":5000.0,"balanceAmount":5000,
             "secret":"ps_x","card":{"number":"12345678****123*"},"somethingNew":[{"customerName":"N"}]}"#;
         let payment = parse_payment(body).unwrap();
-        assert_eq!((payment.total_won, payment.status, payment.secret.as_deref()), (5000, Status::Captured, Some("ps_x")));
+        assert_eq!(
+            (payment.total_won, payment.status, payment.secret.as_deref()),
+            (5000, Status::Captured, Some("ps_x"))
+        );
         let raw = payment.raw.to_string();
         assert!(!raw.contains("ps_x") && !raw.contains("12345678") && !raw.contains("\"N\""), "{raw}");
     }

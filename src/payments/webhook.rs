@@ -26,8 +26,8 @@ async fn receive(State(app): State<App>, request: Request) -> Result<&'static st
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
         .await
         .map_err(|_| Error::too_large("request.too_large").with("limit", "32 KB"))?;
-    let event: Value = serde_json::from_slice(&body)
-        .map_err(|e| Error::malformed("request.malformed_json").because(e))?;
+    let event: Value =
+        serde_json::from_slice(&body).map_err(|e| Error::malformed("request.malformed_json").because(e))?;
     let Some(kind) = kind_of(&event) else {
         // Not a shape we know: answering anything but 200 would only bring it back for four days.
         app.metrics.webhook("unknown_shape");
@@ -66,7 +66,9 @@ fn order_id_of(event: &Value) -> Option<&str> {
 /// `ORD20250725-XXXXXXXXXX-n`
 fn looks_like_ours(order_id: &str) -> bool {
     order_id.rsplit_once('-').is_some_and(|(number, n)| {
-        crate::platform::ids::is_order_number(number) && (1..=3).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit())
+        crate::platform::ids::is_order_number(number)
+            && (1..=3).contains(&n.len())
+            && n.bytes().all(|b| b.is_ascii_digit())
     })
 }
 

@@ -24,9 +24,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match self {
             Clock::System => Timestamp::now(),
-            Clock::Manual(offset) => {
-                Timestamp::now() + SignedDuration::from_millis(offset.load(Ordering::Relaxed))
-            }
+            Clock::Manual(offset) => Timestamp::now() + SignedDuration::from_millis(offset.load(Ordering::Relaxed)),
         }
     }
 

@@ -8,7 +8,11 @@ use super::clock::seoul;
 
 /// A time-ordered id, so that new rows land at the end of their index.
 pub fn row_id(now: Timestamp) -> Uuid {
-    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, now.as_second().max(0) as u64, now.subsec_nanosecond().max(0) as u32))
+    Uuid::new_v7(uuid::Timestamp::from_unix(
+        NoContext,
+        now.as_second().max(0) as u64,
+        now.subsec_nanosecond().max(0) as u32,
+    ))
 }
 
 /// Crockford's base 32: no I, L, O, U, so that a number can be read over the phone.

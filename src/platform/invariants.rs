@@ -19,6 +19,8 @@ pub fn all() -> Vec<(&'static str, &'static str)> {
 /// Every broken invariant with its first rows; in one snapshot.
 pub async fn sweep(url: &str) -> Result<Vec<String>> {
     let client = pg::connect(url, SessionLimits { statement_ms: 0, lock_ms: 3_000 }, "admit invariants").await?;
+    // Unlike everything else, a sweep reads whole tables.
+    client.batch_execute("set enable_seqscan = on; set plan_cache_mode = auto").await?;
     client.batch_execute("begin isolation level repeatable read read only").await?;
     let mut broken = Vec::new();
     for (name, sql) in all() {

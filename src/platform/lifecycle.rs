@@ -15,7 +15,6 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// Runs a task that is finished, not dropped, when the process stops.
-    #[expect(clippy::disallowed_methods, reason = "this is the tracked way to spawn")]
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -28,8 +27,8 @@ impl Lifecycle {
         self.stop.clone()
     }
 
-    pub fn stop(&self) {
-        self.stop.cancel();
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// True when every tracked task ended in time.

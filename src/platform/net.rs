@@ -22,7 +22,11 @@ impl FromStr for Network {
         let longest = if base.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => longest,
-            Some(prefix) => prefix.parse().ok().filter(|p| *p <= longest).ok_or_else(|| format!("'{text}' has a bad prefix length"))?,
+            Some(prefix) => prefix
+                .parse()
+                .ok()
+                .filter(|p| *p <= longest)
+                .ok_or_else(|| format!("'{text}' has a bad prefix length"))?,
         };
         Ok(Network { base, prefix })
     }

@@ -61,6 +61,9 @@ pub struct SessionLimits {
 
 pub const ORDINARY: SessionLimits = SessionLimits { statement_ms: 10_000, lock_ms: 3_000 };
 
+/// Every query of a running process finds its rows by an index. A plan that was cached while a table was still empty
+/// must not go on reading all of it a million rows later, and planning a batch anew each time costs as much as running
+/// it; so plans are generic and sequential scans are the last resort.
 fn session_config(url: &str, limits: SessionLimits, name: &str) -> Result<Config> {
     let mut config: Config = url.parse().map_err(|e| Error::bug(format!("DATABASE_URL: {e}")))?;
     config.connect_timeout(Duration::from_secs(3));
@@ -70,17 +73,14 @@ fn session_config(url: &str, limits: SessionLimits, name: &str) -> Result<Config
     let given = config.get_options().unwrap_or_default().to_owned();
     config.options(format!(
         "{given} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=15000 \
-         -c synchronous_commit=on -c timezone=UTC -c jit=off",
+         -c synchronous_commit=on -c timezone=UTC -c jit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan",
         limits.statement_ms, limits.lock_ms
     ));
     Ok(config)
 }
 
 fn wants_tls(config: &Config) -> bool {
-    !matches!(
-        config.get_ssl_mode(),
-        tokio_postgres::config::SslMode::Disable | tokio_postgres::config::SslMode::Prefer
-    )
+    !matches!(config.get_ssl_mode(), tokio_postgres::config::SslMode::Disable | tokio_postgres::config::SslMode::Prefer)
 }
 
 fn tls() -> Result<MakeRustlsConnect> {
@@ -134,7 +134,7 @@ mod embedded {
 pub async fn migrate(url: &str) -> Result<Vec<String>> {
     let limits = SessionLimits { statement_ms: 0, lock_ms: 60_000 };
     let mut client = connect(url, limits, "admit migrate").await?;
-    client.batch_execute("select pg_advisory_lock(hashtext('admit.migrate'))").await?;
+    client.batch_execute("set enable_seqscan = on; select pg_advisory_lock(hashtext('admit.migrate'))").await?;
     let report = embedded::migrations::runner()
         .set_grouped(false)
         .run_async(&mut client)
@@ -145,7 +145,8 @@ pub async fn migrate(url: &str) -> Result<Vec<String>> {
 
 /// The newest migration this binary knows; a process does not start against an older schema.
 pub async fn schema_is_current(client: &Object) -> Result<bool> {
-    const APPLIED: Statement = Statement::new("platform.migrations", "select to_regclass('refinery_schema_history') is not null");
+    const APPLIED: Statement =
+        Statement::new("platform.migrations", "select to_regclass('refinery_schema_history') is not null");
     if !APPLIED.query_one(client, &[]).await?.get::<_, bool>(0) {
         return Ok(false);
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use fred::clients::Pool;
 use fred::interfaces::{ClientLike, LuaInterface};
-use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+use fred::types::config::{
+    Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
+};
 use fred::types::{ClusterHash, InfoKind, Value};
 
 use crate::error::{Error, Result};
@@ -51,7 +53,8 @@ impl Redis {
     /// Connects in the background: a process starts, and says so, while Redis is away.
     pub fn connect(url: &str, prefix: &str) -> Result<Redis> {
         let config = Config::from_url(url).map_err(|e| Error::bug(format!("REDIS_URL: {e}")))?;
-        let performance = PerformanceConfig { default_command_timeout: COMMAND_TIMEOUT, ..PerformanceConfig::default() };
+        let performance =
+            PerformanceConfig { default_command_timeout: COMMAND_TIMEOUT, ..PerformanceConfig::default() };
         let connection = ConnectionConfig {
             // Two attempts would run a script twice behind one answer.
             max_command_attempts: 1,
@@ -153,7 +156,11 @@ impl Redis {
     /// a courtesy to others, and while Redis is away nothing can be taken anyway.
     pub async fn rate_limit(&self, what: &str, who: &str, per_minute: u32, now_ms: i64) -> Option<Duration> {
         let key = self.plain_key("rate", &format!("{what}:{who}"));
-        let args = vec![Value::from(now_ms), Value::from(60_000 / i64::from(per_minute.max(1))), Value::from(i64::from(per_minute))];
+        let args = vec![
+            Value::from(now_ms),
+            Value::from(60_000 / i64::from(per_minute.max(1))),
+            Value::from(i64::from(per_minute)),
+        ];
         let reply = match self.run(&RATE_LIMIT, vec![key], args).await {
             Ok(reply) => reply,
             Err(error) => {
@@ -162,9 +169,7 @@ impl Redis {
             }
         };
         match tag_of(&RATE_LIMIT, &reply).as_deref() {
-            Ok("wait") => {
-                int_of(&RATE_LIMIT, &reply, 1).ok().map(|ms| Duration::from_millis(ms.max(1).unsigned_abs()))
-            }
+            Ok("wait") => int_of(&RATE_LIMIT, &reply, 1).ok().map(|ms| Duration::from_millis(ms.max(1).unsigned_abs())),
             _ => None,
         }
     }

@@ -174,7 +174,8 @@ mod tests {
     use super::*;
 
     fn secrets() -> Secrets {
-        Secrets::new("0123456789abcdef0123456789abcdef", &format!("k2:{},k1:{}", "ab".repeat(32), "cd".repeat(32))).unwrap()
+        Secrets::new("0123456789abcdef0123456789abcdef", &format!("k2:{},k1:{}", "ab".repeat(32), "cd".repeat(32)))
+            .unwrap()
     }
 
     #[test]

@@ -18,9 +18,8 @@ impl Language {
         for part in header.unwrap_or_default().split(',').take(16) {
             let mut pieces = part.trim().split(';');
             let tag = pieces.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = pieces
-                .find_map(|p| p.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()))
-                .unwrap_or(1.0);
+            let weight =
+                pieces.find_map(|p| p.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok())).unwrap_or(1.0);
             let language = match tag.split('-').next() {
                 Some("ko") => Language::Ko,
                 Some("en") => Language::En,
@@ -94,7 +93,7 @@ pub fn grouped(number: i64) -> String {
         out.push('-');
     }
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -114,7 +113,10 @@ mod tests {
         assert!(!ko.is_empty());
         assert_eq!(keys(ko), keys(en));
         let places = |text: &str| {
-            text.split('{').skip(1).filter_map(|p| p.split_once('}').map(|(name, _)| name.to_owned())).collect::<BTreeSet<_>>()
+            text.split('{')
+                .skip(1)
+                .filter_map(|p| p.split_once('}').map(|(name, _)| name.to_owned()))
+                .collect::<BTreeSet<_>>()
         };
         for (key, text) in ko {
             assert_eq!(places(text), places(&en[key]), "{key}");

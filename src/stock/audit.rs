@@ -73,24 +73,25 @@ async fn audit_one(app: &App, exhibition_id: i32, code: &str, report: &mut Repor
         .start()
         .await?;
     let truth = pg::levels(&snapshot, exhibition_id).await?;
-    let known = pg::known_holds(&snapshot, &ids).await?;
+    let known = pg::known_takes(&snapshot, &ids).await?;
     snapshot.commit().await?;
     drop(client);
 
     let now_ms = app.clock.now_ms();
     let old = |take: &&InFlight| now_ms - take.at_ms > ABANDONED_MS;
-    let committed: Vec<_> = levels.in_flight.iter().filter(old).map(|t| t.hold_id).filter(|id| known.contains(id)).collect();
+    let is_known = |take: &&InFlight| known.contains(&(take.hold_id, take.at_ms));
+    let committed: Vec<_> = levels.in_flight.iter().filter(old).filter(is_known).map(|t| t.hold_id).collect();
     if !committed.is_empty() {
         redis::confirm(&app.redis, code, &committed).await?;
         report.confirmed += committed.len();
     }
-    for take in levels.in_flight.iter().filter(old).filter(|take| !known.contains(&take.hold_id)) {
+    for take in levels.in_flight.iter().filter(old).filter(|take| !is_known(take)) {
         if redis::give_back(&app.redis, code, &take.hold_id, Some(take.at_ms)).await? {
             report.given_back += 1;
         }
     }
 
-    let unknown: Vec<&InFlight> = levels.in_flight.iter().filter(|t| !known.contains(&t.hold_id)).collect();
+    let unknown: Vec<&InFlight> = levels.in_flight.iter().filter(|take| !is_known(take)).collect();
     let epoch = truth.values().map(|l| l.epoch).max().unwrap_or(0);
     let mut differences = differences(&levels, &unknown, truth.iter().map(|(id, l)| (*id, i64::from(l.free()))));
     if levels.epoch != epoch {

@@ -8,10 +8,8 @@ use super::model::{HoldId, Level, PersonKey};
 use crate::error::Result;
 use crate::platform::pg::Statement;
 
-const LOCK: Statement = Statement::new(
-    "stock.lock",
-    "select id from stock where exhibition_id = $1 order by id for update",
-);
+const LOCK: Statement =
+    Statement::new("stock.lock", "select id from stock where exhibition_id = $1 order by id for update");
 
 const RAISE_EPOCH: Statement = Statement::new(
     "stock.raise_epoch",
@@ -19,17 +17,15 @@ const RAISE_EPOCH: Statement = Statement::new(
      returning id, total, offered, held, sold, epoch",
 );
 
-const LEVELS: Statement = Statement::new(
-    "stock.levels",
-    "select id, total, offered, held, sold, epoch from stock where exhibition_id = $1",
-);
+const LEVELS: Statement =
+    Statement::new("stock.levels", "select id, total, offered, held, sold, epoch from stock where exhibition_id = $1");
 
-const KNOWN_HOLDS: Statement =
+const KNOWN_TAKES: Statement =
     // Takes of new orders, and takes that seated a lapsed order again.
     Statement::new(
-        "stock.known_holds",
-        "select hold_id from orders where hold_id = any($1)
-         union all select seat_id from attempts where seat_id = any($1)",
+        "stock.known_takes",
+        "select hold_id, taken_at_ms from orders where hold_id = any($1)
+         union all select seat_id, seat_at_ms from attempts where seat_id = any($1)",
     );
 
 const PEOPLE: Statement = Statement::new(
@@ -39,10 +35,13 @@ const PEOPLE: Statement = Statement::new(
       order by person_key limit $3",
 );
 
-pub const STATEMENTS: [&Statement; 5] = [&LOCK, &RAISE_EPOCH, &LEVELS, &KNOWN_HOLDS, &PEOPLE];
+pub const STATEMENTS: [&Statement; 5] = [&LOCK, &RAISE_EPOCH, &LEVELS, &KNOWN_TAKES, &PEOPLE];
 
 fn level(row: &tokio_postgres::Row) -> (i32, Level) {
-    (row.get(0), Level { total: row.get(1), offered: row.get(2), held: row.get(3), sold: row.get(4), epoch: row.get(5) })
+    (
+        row.get(0),
+        Level { total: row.get(1), offered: row.get(2), held: row.get(3), sold: row.get(4), epoch: row.get(5) },
+    )
 }
 
 /// Locks the exhibition's stock in the one order everybody uses, raises its epoch, and reads it. In a transaction.
@@ -55,14 +54,14 @@ pub async fn levels(client: &impl GenericClient, exhibition_id: i32) -> Result<H
     Ok(LEVELS.query(client, &[&exhibition_id]).await?.iter().map(level).collect())
 }
 
-/// Those of the given holds that are orders.
-pub async fn known_holds(client: &impl GenericClient, ids: &[HoldId]) -> Result<HashSet<HoldId>> {
+/// Those of the given takes, by hold id and instant, that are orders.
+pub async fn known_takes(client: &impl GenericClient, ids: &[HoldId]) -> Result<HashSet<(HoldId, i64)>> {
     if ids.is_empty() {
         return Ok(HashSet::new());
     }
     let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_slice()).collect();
-    let rows = KNOWN_HOLDS.query(client, &[&ids]).await?;
-    Ok(rows.iter().filter_map(|row| row.get::<_, &[u8]>(0).try_into().ok()).collect())
+    let rows = KNOWN_TAKES.query(client, &[&ids]).await?;
+    Ok(rows.iter().filter_map(|row| Some((row.get::<_, &[u8]>(0).try_into().ok()?, row.get(1)))).collect())
 }
 
 /// A page of persons with something to count, after the given key.
@@ -73,8 +72,5 @@ pub async fn people(
     limit: i64,
 ) -> Result<Vec<(PersonKey, i32, i32)>> {
     let rows = PEOPLE.query(client, &[&exhibition_id, &after, &limit]).await?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| Some((row.get::<_, &[u8]>(0).try_into().ok()?, row.get(1), row.get(2))))
-        .collect())
+    Ok(rows.iter().filter_map(|row| Some((row.get::<_, &[u8]>(0).try_into().ok()?, row.get(1), row.get(2)))).collect())
 }

@@ -38,11 +38,19 @@ pub struct Ask<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
-    Taken { epoch: i64, at_ms: i64 },
+    Taken {
+        epoch: i64,
+        at_ms: i64,
+    },
     /// The same take is in flight already: nothing was taken again.
-    Repeat { epoch: i64, at_ms: i64 },
+    Repeat {
+        epoch: i64,
+        at_ms: i64,
+    },
     OtherBody,
-    SoldOut { stock_id: i32 },
+    SoldOut {
+        stock_id: i32,
+    },
     PersonLimit,
     OpenHolds,
     Unready,
@@ -203,10 +211,7 @@ pub async fn levels(redis: &Redis, code: &str, with_in_flight: bool) -> Result<O
         let Some(Value::Array(items)) = reply.get(at) else {
             return Err(Error::bug(format!("{}: no array at {at}", LEVELS.name)));
         };
-        Ok(items
-            .chunks_exact(2)
-            .filter_map(|pair| Some((pair[0].as_string()?, pair[1].as_string()?)))
-            .collect())
+        Ok(items.chunks_exact(2).filter_map(|pair| Some((pair[0].as_string()?, pair[1].as_string()?))).collect())
     };
     let mut levels = Levels::default();
     for (field, value) in pairs(1)? {

@@ -21,9 +21,14 @@ async fn the_catalogue_shows_what_is_free_and_why_nothing_is() {
     assert_eq!(list["exhibitions"][0]["code"], "xyz");
     let slot = |detail: &Value| detail["slots"][0].clone();
     let before = slot(&get(&app, "/api/exhibitions/xyz").await);
-    assert_eq!((&before["capacity"], &before["available_quantity"], &before["state"]), (&3.into(), &3.into(), &"on_sale".into()));
+    assert_eq!(
+        (&before["capacity"], &before["available_quantity"], &before["state"]),
+        (&3.into(), &3.into(), &"on_sale".into())
+    );
     let product = &get(&app, "/api/exhibitions/xyz/products").await["products"][0];
-    for field in ["id", "name", "type", "dated", "price", "currency", "available_quantity", "state", "sale_start", "sale_end"] {
+    for field in
+        ["id", "name", "type", "dated", "price", "currency", "available_quantity", "state", "sale_start", "sale_end"]
+    {
         assert!(!product[field].is_null(), "{field} in {product}");
     }
 
@@ -38,6 +43,30 @@ async fn the_catalogue_shows_what_is_free_and_why_nothing_is() {
     app.db.execute("update exhibitions set paused = true").await;
     app.refresh().await;
     assert_eq!(get(&app, "/api/exhibitions/xyz/products").await["products"][0]["state"], "paused");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn other_sites_may_call_only_if_they_are_listed() {
+    let app =
+        TestApp::start_with(Options { cors_origins: vec!["https://partner.example".into()], ..Options::default() })
+            .await;
+    let ask = |method: reqwest::Method, origin: &'static str| {
+        app.http
+            .request(method, app.url("/api/orders"))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .send()
+    };
+    let listed = ask(reqwest::Method::OPTIONS, "https://partner.example").await.unwrap();
+    assert_eq!(
+        (listed.status().as_u16(), &listed.headers()["access-control-allow-origin"]),
+        (204, &"https://partner.example".parse().unwrap())
+    );
+    let refused = ask(reqwest::Method::POST, "https://partner.example").await.unwrap();
+    assert!(refused.headers().contains_key("access-control-allow-origin"), "refusals are readable too");
+    let other = ask(reqwest::Method::OPTIONS, "https://evil.example").await.unwrap();
+    assert!(!other.status().is_success() && !other.headers().contains_key("access-control-allow-origin"));
     app.finish().await;
 }
 

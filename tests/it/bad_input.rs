@@ -45,7 +45,12 @@ async fn every_field_of_an_order_is_looked_at() {
         ("items", items(json!(adult.product_id), json!(5)), "items[0].quantity", "per_order_limit"),
         ("items", items(json!(adult.product_id), json!(1.5)), "items[0].quantity", "malformed"),
         ("items", items(json!(adult.product_id), json!("1")), "items[0].quantity", "malformed"),
-        ("items", items(json!(adult.product_id), json!(9_007_199_254_740_993_i64)), "items[0].quantity", "per_order_limit"),
+        (
+            "items",
+            items(json!(adult.product_id), json!(9_007_199_254_740_993_i64)),
+            "items[0].quantity",
+            "per_order_limit",
+        ),
         ("items", items(json!(999_999), json!(1)), "items[0].product_id", "unknown_product"),
         ("items", items(json!(-1), json!(1)), "items[0].product_id", "unknown_product"),
         ("items", items(json!(foreign.product_id), json!(1)), "items[0].product_id", "unknown_product"),
@@ -72,7 +77,8 @@ async fn every_field_of_an_order_is_looked_at() {
         let answer = post(&app, &with(&ask, key, value.clone())).await;
         assert_eq!(field(&answer), (at.to_owned(), code.to_owned()), "{key}: {value}");
     }
-    let twice = json!([{ "product_id": adult.product_id, "quantity": 1 }, { "product_id": adult.product_id, "quantity": 1 }]);
+    let twice =
+        json!([{ "product_id": adult.product_id, "quantity": 1 }, { "product_id": adult.product_id, "quantity": 1 }]);
     assert_eq!(field(&post(&app, &with(&ask, "items", twice)).await).1, "duplicate");
     let mut missing = ask.clone();
     missing.as_object_mut().unwrap().remove("customer_phone");
@@ -92,7 +98,11 @@ async fn what_is_not_on_sale_is_refused_with_its_reason() {
     let ask = app.visitor(1).ask(&adult, 1);
     for (change, status, code) in [
         ("update exhibitions set paused = true", 409, "sale.paused"),
-        ("update exhibitions set paused = false; update products set sale_start_at = now() + interval '1 hour'", 409, "sale.not_yet"),
+        (
+            "update exhibitions set paused = false; update products set sale_start_at = now() + interval '1 hour'",
+            409,
+            "sale.not_yet",
+        ),
         ("update products set sale_start_at = null, sale_end_at = now() - interval '1 hour'", 409, "sale.ended"),
     ] {
         app.db.execute(change).await;
@@ -146,7 +156,9 @@ async fn requests_that_are_not_well_formed_are_told_so() {
     raw(vec![0xff, 0xfe, b'{'], "application/json").await.refused(400, "request.malformed_json");
     raw(b"{}".to_vec(), "text/plain").await.refused(415, "request.content_type");
     raw(b"a=b".to_vec(), "application/x-www-form-urlencoded").await.refused(415, "request.content_type");
-    raw(format!("{{\"x\":\"{}\"}}", "x".repeat(65 * 1024)).into_bytes(), "application/json").await.refused(413, "request.too_large");
+    raw(format!("{{\"x\":\"{}\"}}", "x".repeat(65 * 1024)).into_bytes(), "application/json")
+        .await
+        .refused(413, "request.too_large");
     Answer::of(app.http.post(app.url("/api/orders")).json(&json!([1, 2]))).await.refused(422, "request.invalid");
     Answer::of(app.http.get(app.url("/api/orders"))).await.refused(405, "request.method_not_allowed");
     Answer::of(app.http.get(app.url("/api/nothing"))).await.refused(404, "request.not_found");
@@ -156,7 +168,9 @@ async fn requests_that_are_not_well_formed_are_told_so() {
         Answer::of(request).await.refused(400, "idempotency.malformed_key");
     }
     let confirm = json!({ "payment_key": "k", "order_id": "o", "amount": 1 });
-    Answer::of(app.http.post(app.url("/api/payments/confirm")).json(&confirm)).await.refused(400, "idempotency.key_required");
+    Answer::of(app.http.post(app.url("/api/payments/confirm")).json(&confirm))
+        .await
+        .refused(400, "idempotency.key_required");
     let odd = with(&confirm, "payment_key", json!("a b\u{0}"));
     let request = app.http.post(app.url("/api/payments/confirm")).header("idempotency-key", "k").json(&odd);
     assert_eq!(field(&Answer::of(request).await).0, "payment_key");

@@ -104,10 +104,21 @@ fn every_script_opens_with_its_whole_contract() {
 /// Codes that the source hands to `Error::kind("…")`, and codes of fields.
 fn codes() -> (BTreeSet<String>, BTreeSet<String>) {
     let kinds = [
-        "malformed", "invalid", "unauthenticated", "forbidden", "not_found", "conflict", "gone", "too_large",
-        "unsupported_media_type", "method_not_allowed", "too_many", "unavailable",
+        "malformed",
+        "invalid",
+        "unauthenticated",
+        "forbidden",
+        "not_found",
+        "conflict",
+        "gone",
+        "too_large",
+        "unsupported_media_type",
+        "method_not_allowed",
+        "too_many",
+        "unavailable",
     ];
-    let (mut problems, mut fields) = (BTreeSet::from(["server.bug".to_owned(), "request.invalid".to_owned()]), BTreeSet::new());
+    let (mut problems, mut fields) =
+        (BTreeSet::from(["server.bug".to_owned(), "request.invalid".to_owned()]), BTreeSet::new());
     let quoted = |rest: &str| rest.trim_start().strip_prefix('"').and_then(|r| r.split('"').next()).map(str::to_owned);
     for (_, text) in files(&root().join("src"), "rs") {
         for kind in kinds {
@@ -145,18 +156,31 @@ async fn every_route_of_the_api_is_documented_and_every_documented_route_answers
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths = document["paths"].as_object().unwrap();
     for expected in [
-        "/api/exhibitions", "/api/exhibitions/{code}", "/api/exhibitions/{code}/products", "/api/orders",
-        "/api/orders/{order_number}", "/api/orders/lookup", "/api/orders/{order_number}/cancel",
-        "/api/payments/initialize", "/api/payments/confirm", "/api/webhooks/toss", "/api/tickets/{ticket_id}/qr.svg",
-        "/api/tickets/{ticket_id}/qr.png", "/api/auth/login", "/api/auth/refresh", "/api/auth/logout",
-        "/api/entrance/scan", "/api/entrance/keys",
+        "/api/exhibitions",
+        "/api/exhibitions/{code}",
+        "/api/exhibitions/{code}/products",
+        "/api/orders",
+        "/api/orders/{order_number}",
+        "/api/orders/lookup",
+        "/api/orders/{order_number}/cancel",
+        "/api/payments/initialize",
+        "/api/payments/confirm",
+        "/api/webhooks/toss",
+        "/api/tickets/{ticket_id}/qr.svg",
+        "/api/tickets/{ticket_id}/qr.png",
+        "/api/auth/login",
+        "/api/auth/refresh",
+        "/api/auth/logout",
+        "/api/entrance/scan",
+        "/api/entrance/keys",
     ] {
         assert!(paths.contains_key(expected), "{expected} is not documented");
     }
     for (path, item) in paths {
         for method in item.as_object().unwrap().keys() {
             let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let url = app.url(&path.replace("{code}", "none").replace("{order_number}", "none").replace("{ticket_id}", "none"));
+            let url = app
+                .url(&path.replace("{code}", "none").replace("{order_number}", "none").replace("{ticket_id}", "none"));
             let status = app.http.request(method.clone(), url).send().await.unwrap().status().as_u16();
             assert!(status != 405 && status < 500, "{method} {path}: {status}");
         }
@@ -183,7 +207,8 @@ fn features_import_only_what_stands_to_their_left() {
     for (feature, banned) in forbidden {
         for (path, text) in files(&root().join("src").join(feature), "rs") {
             for other in &banned {
-                let found = text.lines().any(|line| line.starts_with("use ") && line.contains(&format!("crate::{other}")));
+                let found =
+                    text.lines().any(|line| line.starts_with("use ") && line.contains(&format!("crate::{other}")));
                 assert!(!found, "{} imports {other}", path.display());
             }
         }

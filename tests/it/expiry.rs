@@ -79,7 +79,8 @@ async fn a_lapsed_hold_is_seated_again_when_there_is_room() {
 
     // Confirmed twice at once: seated once, paid once.
     let answers = race(2, |n| {
-        let (visitor, order, order_id, payment_key) = (app.visitor(1), order.clone(), order_id.clone(), payment_key.clone());
+        let (visitor, order, order_id, payment_key) =
+            (app.visitor(1), order.clone(), order_id.clone(), payment_key.clone());
         async move { visitor.confirm(&order, &order_id, &payment_key, &format!("key-{n}")).await }
     })
     .await;

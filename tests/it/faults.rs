@@ -270,7 +270,11 @@ async fn a_difference_nobody_can_explain_ends_in_a_rebuild() {
     let adult = app.given(places(5)).await;
     // Somebody's hand, or a release that was lost: two places too few and nothing in flight.
     let client = app.app();
-    let freed = redis::Freed { epoch: levels(&app, adult.code).await.epoch, stocks: vec![(adult.stock_id, -2)], people: vec![] };
+    let freed = redis::Freed {
+        epoch: levels(&app, adult.code).await.epoch,
+        stocks: vec![(adult.stock_id, -2)],
+        people: vec![],
+    };
     redis::release(&client.redis, adult.code, &freed).await.unwrap();
     assert_eq!(app.redis_free(&adult).await, Some(3));
     let mut rounds = 0;
@@ -347,9 +351,7 @@ async fn one_poisoned_entry_never_fails_its_neighbours() {
     let app = TestApp::start().await;
     let adult = app.given(places(100)).await;
     // A rule of the database that only one visitor's order breaks.
-    app.db
-        .execute("alter table orders add constraint no_poison check (referral_code is distinct from 'poison')")
-        .await;
+    app.db.execute("alter table orders add constraint no_poison check (referral_code is distinct from 'poison')").await;
     let answers = race(30, |n| {
         let visitor = app.visitor(n);
         let mut ask = visitor.ask(&adult, 1);

@@ -78,7 +78,8 @@ async fn a_payment_confirmed_twice_is_charged_once() {
     let order = visitor.held(&adult, 1).await;
     let (order_id, payment_key) = visitor.authorised(&order).await;
     let answers = race(10, |n| {
-        let (visitor, order, order_id, payment_key) = (app.visitor(1), order.clone(), order_id.clone(), payment_key.clone());
+        let (visitor, order, order_id, payment_key) =
+            (app.visitor(1), order.clone(), order_id.clone(), payment_key.clone());
         async move { visitor.confirm(&order, &order_id, &payment_key, if n < 8 { "same" } else { "another" }).await }
     })
     .await;
@@ -99,7 +100,9 @@ async fn a_payment_confirmed_twice_is_charged_once() {
     visitor.confirm(&second, &other_id, &other_key, "same").await.refused(422, "idempotency.key_reused");
     // Without the order's token the answer has no tickets.
     let ask = json!({ "payment_key": payment_key, "order_id": order_id, "amount": order.total });
-    let bare = Answer::of(visitor.post("/api/payments/confirm").header("idempotency-key", "same").json(&ask)).await.expect(200);
+    let bare = Answer::of(visitor.post("/api/payments/confirm").header("idempotency-key", "same").json(&ask))
+        .await
+        .expect(200);
     assert!(bare.body.get("tickets").is_none() && bare.body.get("order_token").is_none());
     app.finish().await;
 }

@@ -47,7 +47,9 @@ async fn an_order_is_shown_only_to_whoever_proves_it_is_theirs() {
     Answer::of(visitor.get(&path).bearer_auth(&foreign.token)).await.refused(403, "order.wrong_token");
     let cookie = format!("admit_{}={}", order.number.to_lowercase(), order.token);
     Answer::of(visitor.get(&path).header("cookie", cookie)).await.expect(200);
-    Answer::of(visitor.get("/api/orders/ORD20250101-0000000000").bearer_auth(&order.token)).await.refused(404, "order.unknown");
+    Answer::of(visitor.get("/api/orders/ORD20250101-0000000000").bearer_auth(&order.token))
+        .await
+        .refused(404, "order.unknown");
 
     let found = Answer::of(
         visitor.post("/api/orders/lookup").json(&json!({ "order_number": order.number, "phone": visitor.phone })),

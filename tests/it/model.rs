@@ -60,7 +60,8 @@ impl Model {
         if let Some(line) = wish.lines.iter().find(|l| self.free[&l.stock_id] < i64::from(l.quantity)) {
             return Take::SoldOut { stock_id: line.stock_id };
         }
-        let (used, open) = (self.used.get(&wish.person).copied().unwrap_or(0), self.open.get(&wish.person).copied().unwrap_or(0));
+        let (used, open) =
+            (self.used.get(&wish.person).copied().unwrap_or(0), self.open.get(&wish.person).copied().unwrap_or(0));
         if wish.allowed.is_some_and(|allowed| used + wish.places > allowed) {
             return Take::PersonLimit;
         }
@@ -74,13 +75,16 @@ impl Model {
         for line in &wish.lines {
             *self.free.get_mut(&line.stock_id).unwrap() -= i64::from(line.quantity);
         }
-        self.flight.insert(wish.hold, Flight {
-            at_ms: now_ms,
-            fingerprint: wish.fingerprint,
-            person: counted.then_some(wish.person),
-            places: wish.places,
-            lines: wish.lines.clone(),
-        });
+        self.flight.insert(
+            wish.hold,
+            Flight {
+                at_ms: now_ms,
+                fingerprint: wish.fingerprint,
+                person: counted.then_some(wish.person),
+                places: wish.places,
+                lines: wish.lines.clone(),
+            },
+        );
         Take::Taken { epoch: self.epoch, at_ms: now_ms }
     }
 

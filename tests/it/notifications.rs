@@ -39,7 +39,8 @@ fn parts(mail: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 fn text(mail: &str, kind: &str) -> String {
-    let (head, body) = parts(mail).into_iter().find(|(head, _)| head.contains(kind)).unwrap_or_else(|| panic!("no {kind} in {mail}"));
+    let (head, body) =
+        parts(mail).into_iter().find(|(head, _)| head.contains(kind)).unwrap_or_else(|| panic!("no {kind} in {mail}"));
     String::from_utf8(if head.contains("quoted-printable") { unquoted(&body) } else { body }).unwrap()
 }
 
@@ -65,7 +66,8 @@ async fn held_by_mail(visitor: &Visitor<'_>, given: &Given, quantity: i64, name:
     let mut ask = visitor.ask(given, quantity);
     ask["customer_email"] = json!("hong@example.org");
     ask["customer_name"] = json!(name);
-    let order = Answer::of(visitor.post("/api/orders").header("accept-language", language).json(&ask)).await.expect(201);
+    let order =
+        Answer::of(visitor.post("/api/orders").header("accept-language", language).json(&ask)).await.expect(201);
     Held::from(&order)
 }
 

@@ -138,10 +138,14 @@ async fn a_ticket_is_bought_through_the_pages_alone() {
     // What the page's script does.
     let number = pay.rsplit('/').next().unwrap();
     let ask = json!({ "order_number": number, "amount": 20_000 });
-    let opened = Answer::of(browser.with(app.http.post(app.url("/api/payments/initialize"))).json(&ask)).await.expect(200);
+    let opened =
+        Answer::of(browser.with(app.http.post(app.url("/api/payments/initialize"))).json(&ask)).await.expect(200);
     let order_id = opened.text("order_id");
     let reply = app.simulate("authorise", json!({ "orderId": order_id, "amount": 20_000 })).await;
-    let back = format!("/xyz/complete/{number}?paymentType=NORMAL&orderId={order_id}&paymentKey={}&amount=20000", reply["paymentKey"].as_str().unwrap());
+    let back = format!(
+        "/xyz/complete/{number}?paymentType=NORMAL&orderId={order_id}&paymentKey={}&amount=20000",
+        reply["paymentKey"].as_str().unwrap()
+    );
     let clean = browser.get(&back).await.next();
     assert_eq!(clean, format!("/xyz/complete/{number}"));
     // A reload of the way back charges nothing and leads to the same place.
@@ -165,7 +169,13 @@ async fn a_refused_form_comes_back_as_it_was_filled_in() {
     let mut sent = fields(&adult, &key, "02-123-4567");
     sent[2].1 = "<script>alert(1)</script>";
     let page = browser.send("/xyz/order", &pairs(&sent)).await.expect(422, "예매가 접수되지 않았습니다");
-    for words in ["010-1234-5678과 같은", "날짜 지정 티켓의 방문일을 선택", "value=\"02-123-4567\"", "<option selected>2</option>", "&#60;script&#62;"] {
+    for words in [
+        "010-1234-5678과 같은",
+        "날짜 지정 티켓의 방문일을 선택",
+        "value=\"02-123-4567\"",
+        "<option selected>2</option>",
+        "&#60;script&#62;",
+    ] {
         assert!(page.body.contains(words), "{words} in {}", page.body);
     }
     assert!(!page.body.contains("<script>alert"));
@@ -197,16 +207,25 @@ async fn forms_that_are_not_ours_are_turned_away() {
     let key = Browser::new(&app).get("/xyz").await.hidden("key");
     let sent = fields(&adult, &key, "010-1234-5678");
     let post = |path: &str| {
-        app.http.post(app.url(path)).header("content-type", "application/x-www-form-urlencoded").body(encoded(&pairs(&sent)))
+        app.http
+            .post(app.url(path))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(encoded(&pairs(&sent)))
     };
 
     Page::of(post("/xyz/order").header("sec-fetch-site", "cross-site")).await.expect(403, "다른 사이트");
     Page::of(post("/xyz/order").header("origin", "https://evil.example")).await.expect(403, "다른 사이트");
     Page::of(post("/xyz/order")).await.expect(403, "다른 사이트");
     Page::of(post("/orders")).await.expect(403, "다른 사이트");
-    Page::of(post("/nowhere/order").header("sec-fetch-site", "same-origin")).await.expect(404, "전시를 찾을 수 없습니다");
+    Page::of(post("/nowhere/order").header("sec-fetch-site", "same-origin"))
+        .await
+        .expect(404, "전시를 찾을 수 없습니다");
     let raw = |kind: &str, body: Vec<u8>| {
-        app.http.post(app.url("/xyz/order")).header("sec-fetch-site", "same-origin").header("content-type", kind).body(body)
+        app.http
+            .post(app.url("/xyz/order"))
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", kind)
+            .body(body)
     };
     Page::of(raw("application/json", b"{}".to_vec())).await.expect(415, "");
     Page::of(raw("application/x-www-form-urlencoded", b"key=%ff%fe".to_vec())).await.expect(400, "양식");
@@ -268,16 +287,23 @@ async fn a_declined_payment_says_so_and_can_be_tried_again() {
     let (order_id, key) = visitor.authorised(&order).await;
     app.simulate("faults", json!({ "op": "confirm", "kind": "fail", "code": "REJECT_CARD_COMPANY" })).await;
 
-    let back = |amount: i64| format!("/xyz/complete/{}?orderId={order_id}&paymentKey={key}&amount={amount}", order.number);
+    let back =
+        |amount: i64| format!("/xyz/complete/{}?orderId={order_id}&paymentKey={key}&amount={amount}", order.number);
     browser.get(&back(1)).await.expect(422, "결제 금액이 주문 금액과 달라");
-    browser.get(&back(order.total).replace(&order_id, "ORD20250101-0000000000-1")).await.expect(404, "청구된 금액은 없습니다");
+    browser
+        .get(&back(order.total).replace(&order_id, "ORD20250101-0000000000-1"))
+        .await
+        .expect(404, "청구된 금액은 없습니다");
     let failed = browser.get(&back(order.total)).await.next();
     assert_eq!(failed, format!("/xyz/fail/{}?code=REJECT_CARD_COMPANY", order.number));
     browser.get(&failed).await.expect(200, "청구된 금액은 없습니다").expect(200, "다시 결제하기");
     Browser::new(&app).get(&failed).await.expect(401, "");
     let said = browser.get(&format!("{failed}&message=%3Cb%3Elimit%3C%2Fb%3E")).await.expect(200, "&#60;b&#62;limit");
     assert!(!said.body.contains("<b>limit"));
-    browser.get(&format!("/xyz/fail/{}?code=PAY_PROCESS_CANCELED", order.number)).await.expect(200, "결제를 취소하셨습니다");
+    browser
+        .get(&format!("/xyz/fail/{}?code=PAY_PROCESS_CANCELED", order.number))
+        .await
+        .expect(200, "결제를 취소하셨습니다");
 
     visitor.pay(&order).await.expect(200);
     assert_eq!(browser.get(&failed).await.next(), format!("/xyz/complete/{}", order.number));
@@ -320,7 +346,8 @@ async fn an_order_is_found_again_by_number_and_phone() {
     visitor.pay(&order).await.expect(200);
     let browser = Browser::new(&app);
     browser.get("/orders").await.expect(200, "주문 조회");
-    let find = async |number: &str, phone: &str| browser.send("/orders", &[("order_number", number), ("phone", phone)]).await;
+    let find =
+        async |number: &str, phone: &str| browser.send("/orders", &[("order_number", number), ("phone", phone)]).await;
 
     find(&order.number, "02-123").await.expect(422, "휴대전화 번호를 입력");
     find(&order.number, "010-9999-9999").await.expect(404, "주문을 찾을 수 없습니다");
@@ -357,7 +384,8 @@ async fn pages_speak_both_languages_and_load_only_what_is_there() {
     }
     browser.get("/assets/app.00000000.css").await.expect(404, "");
 
-    let english = Page::of(app.http.get(app.url("/xyz")).header("accept-language", "en")).await.expect(200, "Test exhibition");
+    let english =
+        Page::of(app.http.get(app.url("/xyz")).header("accept-language", "en")).await.expect(200, "Test exhibition");
     assert!(english.body.contains("lang=\"en\""));
     let switched = browser.get("/xyz?lang=en").await;
     assert_eq!(switched.next(), "/xyz");

@@ -132,7 +132,12 @@ async fn a_wrong_amount_or_a_foreign_order_is_refused_before_toss_is_asked() {
     let (order_id, payment_key) = visitor.authorised(&order).await;
     let confirm = |order_id: &str, amount: i64| {
         let ask = json!({ "payment_key": payment_key, "order_id": order_id, "amount": amount });
-        Answer::of(visitor.post("/api/payments/confirm").header("idempotency-key", uuid::Uuid::new_v4().to_string()).json(&ask))
+        Answer::of(
+            visitor
+                .post("/api/payments/confirm")
+                .header("idempotency-key", uuid::Uuid::new_v4().to_string())
+                .json(&ask),
+        )
     };
     confirm(&order_id, 1).await.refused(422, "payment.amount_mismatch");
     confirm("ORD20250101-0000000000-1", order.total).await.refused(404, "payment.unknown_order");
@@ -217,7 +222,9 @@ async fn webhooks_about_what_is_not_ours_change_nothing() {
     let app = TestApp::start().await;
     let adult = app.given(places(10)).await;
     let order = app.visitor(1).held(&adult, 1).await;
-    let post = |body: String| Answer::of(app.http.post(app.url("/api/webhooks/toss")).header("content-type", "application/json").body(body));
+    let post = |body: String| {
+        Answer::of(app.http.post(app.url("/api/webhooks/toss")).header("content-type", "application/json").body(body))
+    };
     send_webhook(&app, "ORD20250101-0000000000-1", "tgen_x", "DONE").await.expect(200);
     send_webhook(&app, &format!("{}-77", order.number), "tgen_x", "DONE").await.expect(200);
     send_webhook(&app, "somebody-elses-order", "tgen_x", "DONE").await.expect(200);
@@ -227,7 +234,11 @@ async fn webhooks_about_what_is_not_ours_change_nothing() {
     post(format!("{{\"x\":\"{}\"}}", "x".repeat(40_000))).await.refused(413, "request.too_large");
     app.tick("webhooks").await;
     assert_eq!(app.db.one::<i64>("select count(*) from inbox where outcome = 'unknown_order'").await, 2);
-    assert_eq!(app.simulator_counts().await["queries"].as_i64().unwrap_or(0), 0, "Toss is asked only about what is ours");
+    assert_eq!(
+        app.simulator_counts().await["queries"].as_i64().unwrap_or(0),
+        0,
+        "Toss is asked only about what is ours"
+    );
     app.finish().await;
 }
 
@@ -239,10 +250,7 @@ async fn toss_delivers_its_own_webhooks() {
     let visitor = app.visitor(1);
     let order = visitor.held(&adult, 1).await;
     visitor.pay(&order).await.expect(200);
-    app.until("the webhook has come", async || {
-        app.db.one::<i64>("select count(*) from inbox").await >= 1
-    })
-    .await;
+    app.until("the webhook has come", async || app.db.one::<i64>("select count(*) from inbox").await >= 1).await;
     app.tick("webhooks").await;
     assert_eq!(app.db.one::<i64>("select count(*) from inbox where state = 'processed'").await, 1);
     app.finish().await;

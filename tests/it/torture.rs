@@ -68,9 +68,16 @@ async fn campaign(seed: u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let app = TestApp::start_with(Options { instances: 2, ..Options::default() }).await;
     app.with_webhooks().await;
-    let given = app.given(Kind { slot_places: Some(random.random_range(20..60)), person_limit: Some(6), ..places(80) }).await;
+    let given =
+        app.given(Kind { slot_places: Some(random.random_range(20..60)), person_limit: Some(6), ..places(80) }).await;
     for round in 0..4 {
-        for (op, kind) in [("confirm", "drop_after"), ("confirm", "error_before"), ("confirm", "fail"), ("query", "error_before"), ("cancel", "drop_after")] {
+        for (op, kind) in [
+            ("confirm", "drop_after"),
+            ("confirm", "error_before"),
+            ("confirm", "fail"),
+            ("query", "error_before"),
+            ("cancel", "drop_after"),
+        ] {
             if random.random_bool(0.4) {
                 app.simulate("faults", json!({ "op": op, "kind": kind, "count": random.random_range(1..4) })).await;
             }
@@ -105,7 +112,10 @@ async fn campaign(seed: u64) {
     }
     app.http.delete(format!("{}/_sim/faults", app.simulator.base_url())).send().await.unwrap();
     settle_everything(&app).await;
-    let charged: i64 = app.db.one("select coalesce(sum(amount_won - refunded_won), 0)::bigint from attempts where state = 'accepted'").await;
+    let charged: i64 = app
+        .db
+        .one("select coalesce(sum(amount_won - refunded_won), 0)::bigint from attempts where state = 'accepted'")
+        .await;
     let counts = app.simulator_counts().await;
     let at_toss = counts["approved_amount"].as_i64().unwrap() - counts["cancelled_amount"].as_i64().unwrap();
     assert_eq!(charged, at_toss, "seed {seed}: what we believe to keep is what Toss has given us");

@@ -74,49 +74,28 @@ impl Client {
     fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], json: &str) -> Request {
         let mut text = String::with_capacity(256 + json.len());
         let mut repeatable = method == "GET";
-        let _ = write!(
-            text,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\n",
-            self.authority
-        );
+        let _ = write!(text, "{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.authority);
         for (name, value) in headers {
             repeatable |= *name == "Idempotency-Key";
             let _ = write!(text, "{name}: {value}\r\n");
         }
         if method != "GET" {
-            let _ = write!(
-                text,
-                "Content-Type: application/json\r\nContent-Length: {}\r\n",
-                json.len()
-            );
+            let _ = write!(text, "Content-Type: application/json\r\nContent-Length: {}\r\n", json.len());
         }
         text.push_str("\r\n");
         text.push_str(json);
-        Request {
-            bytes: text.into_bytes(),
-            repeatable,
-        }
+        Request { bytes: text.into_bytes(), repeatable }
     }
 
     /// Sends, and hands status and body to `read` in place. The wait for a free connection is inside
     /// the timeout. Nothing is repeated except what is safe to, once, when a kept connection turns out
     /// to have been closed under the request, as a browser does; `resent` shows how often.
-    pub async fn call<T>(
-        &self,
-        request: &Request,
-        read: impl FnOnce(u16, &[u8]) -> T,
-    ) -> Result<T, Fault> {
+    pub async fn call<T>(&self, request: &Request, read: impl FnOnce(u16, &[u8]) -> T) -> Result<T, Fault> {
         let deadline = tokio::time::Instant::now() + self.timeout;
-        tokio::time::timeout_at(deadline, self.send(request, read))
-            .await
-            .unwrap_or(Err(Fault::Timeout))
+        tokio::time::timeout_at(deadline, self.send(request, read)).await.unwrap_or(Err(Fault::Timeout))
     }
 
-    async fn send<T>(
-        &self,
-        request: &Request,
-        read: impl FnOnce(u16, &[u8]) -> T,
-    ) -> Result<T, Fault> {
+    async fn send<T>(&self, request: &Request, read: impl FnOnce(u16, &[u8]) -> T) -> Result<T, Fault> {
         let asked = Instant::now();
         let _place = self.places.acquire().await.map_err(|_| Fault::Connect)?;
         if let Ok(mut waits) = self.waits.lock() {
@@ -172,10 +151,7 @@ impl Client {
 
     /// Takes the waits for a free connection recorded since the last call.
     pub fn take_waits(&self) -> Times {
-        self.waits
-            .lock()
-            .map(|mut waits| std::mem::take(&mut *waits))
-            .unwrap_or_default()
+        self.waits.lock().map(|mut waits| std::mem::take(&mut *waits)).unwrap_or_default()
     }
 
     pub fn opened(&self) -> u64 {

@@ -28,12 +28,7 @@ impl Conn {
     pub async fn open(addr: SocketAddr) -> Result<Conn, Fault> {
         let stream = TcpStream::connect(addr).await.map_err(|_| Fault::Connect)?;
         stream.set_nodelay(true).map_err(|_| Fault::Connect)?;
-        Ok(Conn {
-            stream,
-            buf: vec![0; 4096],
-            filled: 0,
-            joined: Vec::new(),
-        })
+        Ok(Conn { stream, buf: vec![0; 4096], filled: 0, joined: Vec::new() })
     }
 
     /// Whether the server has neither closed it nor said anything unasked. Costs no system call while
@@ -97,21 +92,11 @@ impl Conn {
             return Err(Fault::Malformed("bytes after the reply"));
         }
         let chunked = head.framing == Framing::Chunked;
-        Ok(Reply {
-            status: head.status,
-            from: head.len,
-            upto: end,
-            chunked,
-            close: head.close,
-        })
+        Ok(Reply { status: head.status, from: head.len, upto: end, chunked, close: head.close })
     }
 
     pub fn body(&self, reply: &Reply) -> &[u8] {
-        if reply.chunked {
-            &self.joined
-        } else {
-            &self.buf[reply.from..reply.upto]
-        }
+        if reply.chunked { &self.joined } else { &self.buf[reply.from..reply.upto] }
     }
 
     /// More of a body that has begun: its end is now a broken reply.

@@ -31,9 +31,7 @@ pub fn head(buf: &[u8]) -> Result<Option<Head>, Malformed> {
     let Some(len) = head_len(buf)? else {
         return Ok(None);
     };
-    let mut lines = buf[..len]
-        .split(|byte| *byte == b'\n')
-        .map(|line| line.trim_ascii_end());
+    let mut lines = buf[..len].split(|byte| *byte == b'\n').map(|line| line.trim_ascii_end());
     let (status, old) = status_line(lines.next().unwrap_or_default())?;
     let (mut length, mut chunked, mut close, mut keep) = (None, false, false, false);
     for line in lines {
@@ -67,12 +65,7 @@ pub fn head(buf: &[u8]) -> Result<Option<Head>, Malformed> {
         (_, false, None) => Framing::UntilClose,
     };
     let close = close || (old && !keep) || framing == Framing::UntilClose;
-    Ok(Some(Head {
-        status,
-        len,
-        framing,
-        close,
-    }))
+    Ok(Some(Head { status, len, framing, close }))
 }
 
 fn head_len(buf: &[u8]) -> Result<Option<usize>, Malformed> {
@@ -117,18 +110,10 @@ impl Chunks {
         loop {
             let rest = &buf[self.at..];
             let Some(line) = rest.iter().position(|byte| *byte == b'\n') else {
-                return if rest.len() > 1024 {
-                    Err(Malformed("chunk size line too long"))
-                } else {
-                    Ok(None)
-                };
+                return if rest.len() > 1024 { Err(Malformed("chunk size line too long")) } else { Ok(None) };
             };
-            let digits = rest[..line]
-                .split(|byte| *byte == b';')
-                .next()
-                .unwrap_or_default();
-            let size =
-                number(digits.trim_ascii(), 16).ok_or(Malformed("chunk size is not a number"))?;
+            let digits = rest[..line].split(|byte| *byte == b';').next().unwrap_or_default();
+            let size = number(digits.trim_ascii(), 16).ok_or(Malformed("chunk size is not a number"))?;
             if size == 0 {
                 return self.trailer(&rest[line + 1..], line + 1);
             }
@@ -157,20 +142,12 @@ impl Chunks {
                 return Ok(Some(self.at + size_line + at));
             }
         }
-        if rest.len() > HEAD_LEN_MAX {
-            Err(Malformed("trailer too large"))
-        } else {
-            Ok(None)
-        }
+        if rest.len() > HEAD_LEN_MAX { Err(Malformed("trailer too large")) } else { Ok(None) }
     }
 }
 
 pub fn body_fits(len: usize) -> Result<(), Malformed> {
-    if len > BODY_LEN_MAX {
-        Err(Malformed("body too large"))
-    } else {
-        Ok(())
-    }
+    if len > BODY_LEN_MAX { Err(Malformed("body too large")) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -184,17 +161,13 @@ mod tests {
             assert_eq!(head(&reply[..cut]), Ok(None), "cut at {cut}");
         }
         let read = head(reply).unwrap().unwrap();
-        assert_eq!(
-            (read.status, read.framing, read.close),
-            (201, Framing::Length(5), false)
-        );
+        assert_eq!((read.status, read.framing, read.close), (201, Framing::Length(5), false));
         assert_eq!(&reply[read.len..], b"hello");
     }
 
     #[test]
     fn chunks_join_wherever_they_are_split() {
-        let coded =
-            b"4\r\nWiki\r\n6;x=1\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nA: b\r\n\r\nNEXT";
+        let coded = b"4\r\nWiki\r\n6;x=1\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nA: b\r\n\r\nNEXT";
         let whole = coded.len() - 4;
         for step in 1..coded.len() {
             let (mut chunks, mut body, mut end) = (Chunks::default(), Vec::new(), None);
@@ -203,31 +176,20 @@ mod tests {
                 upto = (upto + step).min(coded.len());
                 end = chunks.advance(&coded[..upto], &mut body).unwrap();
             }
-            assert_eq!(
-                (end, body.as_slice()),
-                (Some(whole), b"Wikipedia in \r\n\r\nchunks.".as_slice())
-            );
+            assert_eq!((end, body.as_slice()), (Some(whole), b"Wikipedia in \r\n\r\nchunks.".as_slice()));
         }
     }
 
     #[test]
     fn framing_follows_status_and_version() {
         let of = |text: &str| head(text.as_bytes()).unwrap().unwrap();
-        assert_eq!(
-            of("HTTP/1.1 204 No Content\r\n\r\n").framing,
-            Framing::Empty
-        );
-        assert_eq!(
-            of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").framing,
-            Framing::Chunked
-        );
+        assert_eq!(of("HTTP/1.1 204 No Content\r\n\r\n").framing, Framing::Empty);
+        assert_eq!(of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").framing, Framing::Chunked);
         let bare = of("HTTP/1.1 200 OK\r\n\r\n");
         assert_eq!((bare.framing, bare.close), (Framing::UntilClose, true));
         assert!(of("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").close);
         assert!(of("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").close);
-        assert!(
-            !of("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n").close
-        );
+        assert!(!of("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n").close);
     }
 
     #[test]
@@ -244,15 +206,7 @@ mod tests {
         }
         assert!(head(&vec![b'a'; HEAD_LEN_MAX]).is_err());
         let mut body = Vec::new();
-        assert!(
-            Chunks::default()
-                .advance(b"+5\r\nhello\r\n", &mut body)
-                .is_err()
-        );
-        assert!(
-            Chunks::default()
-                .advance(b"2\r\nhello\r\n", &mut body)
-                .is_err()
-        );
+        assert!(Chunks::default().advance(b"+5\r\nhello\r\n", &mut body).is_err());
+        assert!(Chunks::default().advance(b"2\r\nhello\r\n", &mut body).is_err());
     }
 }

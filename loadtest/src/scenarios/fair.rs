@@ -20,54 +20,23 @@ const RATIO_MAX: f64 = 2.0;
 const REST: Duration = Duration::from_secs(2);
 
 pub async fn run(common: Common, options: Fair) -> Result<Report, Failure> {
-    let (rate, seconds, warmup) = (
-        common.rate_or(RATE),
-        common.seconds_or(SECONDS),
-        common.warmup_or(WARMUP),
-    );
+    let (rate, seconds, warmup) = (common.rate_or(RATE), common.seconds_or(SECONDS), common.warmup_or(WARMUP));
     let connections = common.connections_or(CONNECTIONS);
     let mut context = Context::open(common, true).await?;
     // Two pools: a visitor of bbb must not wait inside the generator behind the flood.
-    let (quiet, flood) = (
-        context.shop(connections)?,
-        context.shop(options.flood_connections as usize)?,
-    );
+    let (quiet, flood) = (context.shop(connections)?, context.shop(options.flood_connections as usize)?);
     let calm = catalogue::hot(&quiet.site, "bbb", None).await?;
     let hot = catalogue::hot(&flood.site, "aaa", context.options.product_id.as_deref()).await?;
     enough(&calm, rate * (seconds + warmup) * 2.0)?;
     enough(&hot, f64::from(options.flood) * (seconds + warmup))?;
-    context
-        .notes
-        .push(format!("{}; the flood: {}", calm.name(), hot.name()));
+    context.notes.push(format!("{}; the flood: {}", calm.name(), hot.name()));
 
-    let alone = hold_phase(
-        &context,
-        "bbb alone",
-        &quiet,
-        &calm,
-        Window::soon(warmup, seconds),
-        rate,
-    )
-    .await;
+    let alone = hold_phase(&context, "bbb alone", &quiet, &calm, Window::soon(warmup, seconds), rate).await;
     tokio::time::sleep(REST).await;
     let window = Window::soon(warmup, seconds);
     let (mut beside, flooded) = tokio::join!(
-        hold_phase(
-            &context,
-            "bbb beside the flood",
-            &quiet,
-            &calm,
-            window,
-            rate
-        ),
-        hold_phase(
-            &context,
-            "the flood on aaa",
-            &flood,
-            &hot,
-            window,
-            f64::from(options.flood)
-        ),
+        hold_phase(&context, "bbb beside the flood", &quiet, &calm, window, rate),
+        hold_phase(&context, "the flood on aaa", &flood, &hot, window, f64::from(options.flood)),
     );
     // One table is enough for one window.
     beside.cpu.clear();
@@ -81,11 +50,7 @@ pub async fn run(common: Common, options: Fair) -> Result<Report, Failure> {
     );
     context.target("p99 of bbb beside the flood", tail <= RATIO_MAX, detail);
     let failed = beside.tally.failures();
-    context.target(
-        "bbb is served beside the flood",
-        failed == 0,
-        format!("{failed} failures"),
-    );
+    context.target("bbb is served beside the flood", failed == 0, format!("{failed} failures"));
     let won = alone.tally.success.min(beside.tally.success);
     context.require("bbb wins both times", won > 0, format!("{won} at least"));
     context.phases.extend([alone, beside, flooded]);

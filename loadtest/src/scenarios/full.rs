@@ -19,35 +19,16 @@ const WARMUP: u32 = 5;
 const CONNECTIONS: u32 = 1_024;
 
 pub async fn run(common: Common, options: Full) -> Result<Report, Failure> {
-    let (rate, seconds, warmup) = (
-        common.rate_or(RATE),
-        common.seconds_or(SECONDS),
-        common.warmup_or(WARMUP),
-    );
+    let (rate, seconds, warmup) = (common.rate_or(RATE), common.seconds_or(SECONDS), common.warmup_or(WARMUP));
     let files_max = crate::machine::files_max();
     // Two pools, one for Admit and one for the simulator.
     let fitting = (files_max.saturating_sub(128) / 2).min(CONNECTIONS as usize);
     let mut context = Context::open(common, true).await?;
-    let shop = context.shop(
-        context
-            .options
-            .connections
-            .map_or(fitting, |wanted| wanted as usize),
-    )?;
-    let mut choice = catalogue::hot(
-        &shop.site,
-        &options.exhibition,
-        context.options.product_id.as_deref(),
-    )
-    .await?;
+    let shop = context.shop(context.options.connections.map_or(fitting, |wanted| wanted as usize))?;
+    let mut choice = catalogue::hot(&shop.site, &options.exhibition, context.options.product_id.as_deref()).await?;
     choice.quantity = options.quantity;
-    enough(
-        &choice,
-        rate * (seconds + warmup) * f64::from(choice.quantity),
-    )?;
-    context
-        .notes
-        .push(format!("{}, {} per order", choice.name(), choice.quantity));
+    enough(&choice, rate * (seconds + warmup) * f64::from(choice.quantity))?;
+    context.notes.push(format!("{}, {} per order", choice.name(), choice.quantity));
     let choice = Arc::new(choice);
     let visit = || {
         let (shop, choice) = (Arc::clone(&shop), Arc::clone(&choice));
@@ -58,15 +39,7 @@ pub async fn run(common: Common, options: Full) -> Result<Report, Failure> {
             }
         }
     };
-    let phase = context
-        .open_phase(
-            "full purchases",
-            &shop,
-            Window::soon(warmup, seconds),
-            rate,
-            visit,
-        )
-        .await;
+    let phase = context.open_phase("full purchases", &shop, Window::soon(warmup, seconds), rate, visit).await;
     context.phases.push(phase);
     context.require_winners();
     Ok(context.close("full").await)

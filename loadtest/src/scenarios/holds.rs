@@ -16,25 +16,13 @@ const WARMUP: u32 = 5;
 pub const CONNECTIONS: u32 = 256;
 
 pub async fn run(options: Common) -> Result<Report, Failure> {
-    let (rate, seconds, warmup) = (
-        options.rate_or(RATE),
-        options.seconds_or(SECONDS),
-        options.warmup_or(WARMUP),
-    );
+    let (rate, seconds, warmup) = (options.rate_or(RATE), options.seconds_or(SECONDS), options.warmup_or(WARMUP));
     let mut context = Context::open(options, true).await?;
     let shop = context.shop(context.options.connections_or(CONNECTIONS))?;
     let choice = catalogue::hot(&shop.site, "aaa", context.options.product_id.as_deref()).await?;
     enough(&choice, rate * (seconds + warmup))?;
     context.notes.push(choice.name());
-    let phase = hold_phase(
-        &context,
-        "holds",
-        &shop,
-        &choice,
-        Window::soon(warmup, seconds),
-        rate,
-    )
-    .await;
+    let phase = hold_phase(&context, "holds", &shop, &choice, Window::soon(warmup, seconds), rate).await;
     context.phases.push(phase);
     context.require_winners();
     Ok(context.close("holds").await)

@@ -34,19 +34,12 @@ pub async fn run(options: Common, limits: HoldsMax) -> Result<Report, Failure> {
     let mut context = Context::open(options, true).await?;
     let (mut good, mut bad, mut rate) = (0.0, f64::INFINITY, first);
     for _ in 0..STEPS_MAX {
-        let step = Step {
-            rate,
-            warmup,
-            seconds,
-            spare: rate * proof_seconds(&limits),
-        };
+        let step = Step { rate, warmup, seconds, spare: rate * proof_seconds(&limits) };
         match step.run(&mut context, &limits).await? {
             Found::Holds => good = rate,
             Found::Broken(_) => bad = rate,
             Found::NoPlaces(why) => {
-                context
-                    .notes
-                    .push(format!("the search ended at {rate:.0}/s: {why}"));
+                context.notes.push(format!("the search ended at {rate:.0}/s: {why}"));
                 break;
             }
         }
@@ -76,18 +69,10 @@ async fn prove(context: &mut Context, limits: &HoldsMax, found: f64) -> Result<(
         if rate < 1.0 {
             break;
         }
-        let step = Step {
-            rate,
-            warmup: PROOF_WARMUP,
-            seconds: f64::from(limits.sustain),
-            spare: 0.0,
-        };
+        let step = Step { rate, warmup: PROOF_WARMUP, seconds: f64::from(limits.sustain), spare: 0.0 };
         match step.run(context, limits).await? {
             Found::Holds => {
-                let detail = format!(
-                    "{rate:.0}/s for {} s, p99 under {} ms",
-                    limits.sustain, limits.p99_limit_ms
-                );
+                let detail = format!("{rate:.0}/s for {} s, p99 under {} ms", limits.sustain, limits.p99_limit_ms);
                 context.require("highest sustained", true, detail);
                 return Ok(());
             }
@@ -121,35 +106,18 @@ enum Found {
 impl Step {
     /// Each step has a pool of its own, and the system a rest before it.
     async fn run(&self, context: &mut Context, limits: &HoldsMax) -> Result<Found, Failure> {
-        let Step {
-            rate,
-            warmup,
-            seconds,
-            spare,
-        } = *self;
+        let Step { rate, warmup, seconds, spare } = *self;
         let shop = context.shop(context.options.connections_or(CONNECTIONS))?;
         tokio::time::sleep(REST).await;
-        let choice =
-            catalogue::hot(&shop.site, "aaa", context.options.product_id.as_deref()).await?;
+        let choice = catalogue::hot(&shop.site, "aaa", context.options.product_id.as_deref()).await?;
         if let Err(why) = enough(&choice, rate * (warmup + seconds) + spare) {
             return Ok(Found::NoPlaces(why));
         }
         let name = format!("holds at {rate:.0}/s");
-        let phase = hold_phase(
-            context,
-            &name,
-            &shop,
-            &choice,
-            Window::soon(warmup, seconds),
-            rate,
-        )
-        .await;
+        let phase = hold_phase(context, &name, &shop, &choice, Window::soon(warmup, seconds), rate).await;
         let broken = broken(&phase, limits, rate);
         let verdict = broken.as_deref().unwrap_or("holds");
-        eprintln!(
-            "  p99 {:.1} ms, {:.0}/s: {verdict}",
-            phase.success.p99_ms, phase.succeeded_per_s
-        );
+        eprintln!("  p99 {:.1} ms, {:.0}/s: {verdict}", phase.success.p99_ms, phase.succeeded_per_s);
         context.phases.push(phase);
         Ok(broken.map_or(Found::Holds, Found::Broken))
     }

@@ -11,10 +11,6 @@ pub async fn run(options: Common) -> Result<Report, Failure> {
         return Err("the demo file names no metrics_urls".into());
     }
     let (read, all) = (context.memory_read(), context.demo.metrics_urls.len());
-    context.require(
-        "every instance tells its memory",
-        read == all,
-        format!("{read} of {all}"),
-    );
+    context.require("every instance tells its memory", read == all, format!("{read} of {all}"));
     Ok(context.close("memory").await)
 }

@@ -16,22 +16,12 @@ const FAILURES_MAX: u64 = 50;
 const SIZES: [u32; 7] = [100, 50, 20, 10, 5, 2, 1];
 
 /// Paid tickets, `count` at least, in orders as large as the server takes.
-pub async fn tickets(
-    shop: &Arc<Shop>,
-    choice: &Choice,
-    count: usize,
-    per_order: u32,
-) -> Result<Vec<Ticket>, Failure> {
+pub async fn tickets(shop: &Arc<Shop>, choice: &Choice, count: usize, per_order: u32) -> Result<Vec<Ticket>, Failure> {
     let (per_order, first) = largest_order(shop, choice, per_order).await?;
     eprintln!("buying {count} tickets, {per_order} per order");
     let bought = Arc::new(Mutex::new(first));
-    let left = Arc::new(AtomicU64::new(
-        (count as u64).div_ceil(u64::from(per_order)),
-    ));
-    let choice = Arc::new(Choice {
-        quantity: per_order,
-        ..choice.clone()
-    });
+    let left = Arc::new(AtomicU64::new((count as u64).div_ceil(u64::from(per_order))));
+    let choice = Arc::new(Choice { quantity: per_order, ..choice.clone() });
     let failures = Arc::new(AtomicU64::new(0));
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..WORKERS {
@@ -58,36 +48,19 @@ pub async fn tickets(
     while let Some(done) = workers.join_next().await {
         done.map_err(|error| error.to_string())??;
     }
-    let tickets = bought
-        .lock()
-        .map(|mut bought| std::mem::take(&mut *bought))
-        .unwrap_or_default();
+    let tickets = bought.lock().map(|mut bought| std::mem::take(&mut *bought)).unwrap_or_default();
     Ok(tickets)
 }
 
 fn take_one(left: &AtomicU64) -> bool {
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-        left.checked_sub(1)
-    })
-    .is_ok()
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
 
 /// The largest order the server takes, found by buying one.
-async fn largest_order(
-    shop: &Shop,
-    choice: &Choice,
-    per_order: u32,
-) -> Result<(u32, Vec<Ticket>), Failure> {
+async fn largest_order(shop: &Shop, choice: &Choice, per_order: u32) -> Result<(u32, Vec<Ticket>), Failure> {
     let mut last = String::new();
-    for size in std::iter::once(per_order).chain(SIZES.into_iter().filter(|size| *size < per_order))
-    {
-        match shop
-            .buy(&Choice {
-                quantity: size,
-                ..choice.clone()
-            })
-            .await
-        {
+    for size in std::iter::once(per_order).chain(SIZES.into_iter().filter(|size| *size < per_order)) {
+        match shop.buy(&Choice { quantity: size, ..choice.clone() }).await {
             Ok(tickets) => return Ok((size, tickets)),
             Err(Outcome::Refused(why)) => last = why,
             Err(other) => return Err(format!("buying tickets beforehand fails: {other:?}")),
@@ -97,33 +70,17 @@ async fn largest_order(
 }
 
 /// Holds places until only `keep` of `free` are left.
-pub async fn hold_down_to(
-    shop: &Arc<Shop>,
-    choice: &Choice,
-    free: i64,
-    keep: i64,
-) -> Result<(), Failure> {
+pub async fn hold_down_to(shop: &Arc<Shop>, choice: &Choice, free: i64, keep: i64) -> Result<(), Failure> {
     let mut left = free - keep;
-    let mut size = SIZES
-        .into_iter()
-        .map(i64::from)
-        .find(|size| *size <= left.min(10))
-        .unwrap_or(1);
+    let mut size = SIZES.into_iter().map(i64::from).find(|size| *size <= left.min(10)).unwrap_or(1);
     while left > 0 {
         size = size.min(left);
         // One order alone finds out whether the size is allowed; the others follow side by side.
-        let at_once = if left == free - keep {
-            1
-        } else {
-            (left / size).min(WORKERS as i64)
-        };
+        let at_once = if left == free - keep { 1 } else { (left / size).min(WORKERS as i64) };
         let mut orders = tokio::task::JoinSet::new();
         for _ in 0..at_once {
             let (shop, quantity) = (Arc::clone(shop), u32::try_from(size).unwrap_or(1));
-            let choice = Choice {
-                quantity,
-                ..choice.clone()
-            };
+            let choice = Choice { quantity, ..choice.clone() };
             orders.spawn(async move { shop.hold(&choice).await });
         }
         while let Some(done) = orders.join_next().await {

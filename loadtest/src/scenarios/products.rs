@@ -19,63 +19,34 @@ const CONNECTIONS_CLOSED: u32 = 64;
 const CONNECTIONS_OPEN: u32 = 256;
 
 pub async fn run(common: Common, options: Products) -> Result<Report, Failure> {
-    let (rate, seconds, warmup) = (
-        common.rate_or(RATE),
-        common.seconds_or(SECONDS),
-        common.warmup_or(WARMUP),
-    );
-    let default = if options.closed {
-        CONNECTIONS_CLOSED
-    } else {
-        CONNECTIONS_OPEN
-    };
+    let (rate, seconds, warmup) = (common.rate_or(RATE), common.seconds_or(SECONDS), common.warmup_or(WARMUP));
+    let default = if options.closed { CONNECTIONS_CLOSED } else { CONNECTIONS_OPEN };
     let connections = common.connections_or(default);
     let mut context = Context::open(common, false).await?;
     let shop = context.shop(connections)?;
-    let listed = catalogue::products(&shop.site, &options.exhibition)
-        .await?
-        .len();
-    context
-        .notes
-        .push(format!("{} lists {listed} products", options.exhibition));
+    let listed = catalogue::products(&shop.site, &options.exhibition).await?.len();
+    context.notes.push(format!("{} lists {listed} products", options.exhibition));
     context.require("the list has products", listed > 0, format!("{listed}"));
-    let request = Arc::new(shop.site.get(
-        &format!("/api/exhibitions/{}/products", options.exhibition),
-        &[],
-    ));
+    let request = Arc::new(shop.site.get(&format!("/api/exhibitions/{}/products", options.exhibition), &[]));
     let seen = Arc::clone(&shop);
     let visit = move || {
         let (shop, request) = (Arc::clone(&seen), Arc::clone(&request));
-        async move {
-            shop.site
-                .call(&request, judge)
-                .await
-                .unwrap_or_else(Outcome::from)
-        }
+        async move { shop.site.call(&request, judge).await.unwrap_or_else(Outcome::from) }
     };
     let window = Window::soon(warmup, seconds);
     let phase = if options.closed {
-        eprintln!(
-            "products: {connections} visitors for {seconds:.0} s after {warmup:.0} s of warm-up"
-        );
+        eprintln!("products: {connections} visitors for {seconds:.0} s after {warmup:.0} s of warm-up");
         let (recorder, cpu, ()) = tokio::join!(
             engine::closed_loop(window, connections, visit),
             cpu::over(window),
             context.forget_warmup(&shop, window)
         );
-        let mut phase = Phase::new(
-            "products",
-            Arrivals::Closed,
-            &recorder,
-            &shop.site.take_waits(),
-        );
+        let mut phase = Phase::new("products", Arrivals::Closed, &recorder, &shop.site.take_waits());
         context.finish_phase(&mut phase, &shop);
         phase.cpu = cpu;
         phase
     } else {
-        context
-            .open_phase("products", &shop, window, rate, visit)
-            .await
+        context.open_phase("products", &shop, window, rate, visit).await
     };
     context.phases.push(phase);
     context.require_winners();

@@ -28,11 +28,7 @@ const RENEW_BEFORE: Duration = Duration::from_secs(60);
 const RENEW_GAP_MIN: Duration = Duration::from_secs(20);
 
 pub async fn run(common: Common, options: Scans) -> Result<Report, Failure> {
-    let (rate, seconds, warmup) = (
-        common.rate_or(RATE),
-        common.seconds_or(SECONDS),
-        common.warmup_or(WARMUP),
-    );
+    let (rate, seconds, warmup) = (common.rate_or(RATE), common.seconds_or(SECONDS), common.warmup_or(WARMUP));
     let connections = common.connections_or(CONNECTIONS);
     let mut context = Context::open(common, true).await?;
     let (gates, sale) = (context.shop(connections)?, context.shop(connections)?);
@@ -42,16 +38,9 @@ pub async fn run(common: Common, options: Scans) -> Result<Report, Failure> {
     let beside = f64::from(options.beside_holds);
     enough(&choice, wanted as f64 + beside * (seconds + warmup))?;
     let tickets = prepare::tickets(&sale, &choice, wanted, options.per_order).await?;
-    context.notes.push(format!(
-        "{}: {} tickets bought beforehand",
-        choice.name(),
-        tickets.len()
-    ));
+    context.notes.push(format!("{}: {} tickets bought beforehand", choice.name(), tickets.len()));
     let token = log_in_and_renew(&gates, &context.demo.accounts.staff).await?;
-    let quoted: Result<Vec<String>, _> = tickets
-        .iter()
-        .map(|ticket| serde_json::to_string(&ticket.qr_code))
-        .collect();
+    let quoted: Result<Vec<String>, _> = tickets.iter().map(|ticket| serde_json::to_string(&ticket.qr_code)).collect();
     let crowd = Arc::new(Crowd {
         codes: quoted.map_err(|error| error.to_string())?,
         next: AtomicUsize::new(0),
@@ -69,10 +58,8 @@ pub async fn run(common: Common, options: Scans) -> Result<Report, Failure> {
     let (scans, holds) = if options.beside_holds == 0 {
         (scanning.await, None)
     } else {
-        let (scans, mut holds) = tokio::join!(
-            scanning,
-            hold_phase(&context, "holds beside", &sale, &choice, window, beside)
-        );
+        let (scans, mut holds) =
+            tokio::join!(scanning, hold_phase(&context, "holds beside", &sale, &choice, window, beside));
         holds.cpu.clear();
         (scans, Some(holds))
     };
@@ -82,11 +69,7 @@ pub async fn run(common: Common, options: Scans) -> Result<Report, Failure> {
         scans.tally.success > 0,
         format!("{} allowed, {others} not", scans.tally.success),
     );
-    context.target(
-        "every ticket is let in",
-        others == 0,
-        format!("{others} were not"),
-    );
+    context.target("every ticket is let in", others == 0, format!("{others} were not"));
     context.phases.push(scans);
     context.phases.extend(holds);
     context.require_winners();
@@ -108,23 +91,14 @@ impl Crowd {
         let Some(code) = self.codes.get(number) else {
             return Outcome::Refused("the generator ran out of tickets".into());
         };
-        let bearer = self
-            .token
-            .read()
-            .map(|token| format!("Bearer {token}"))
-            .unwrap_or_default();
+        let bearer = self.token.read().map(|token| format!("Bearer {token}")).unwrap_or_default();
         let json = format!(
             r#"{{"qr_code":{code},"gate":"G{}","nonce":"{:016x}-{number:x}"}}"#,
             number % self.gates + 1,
             self.nonce
         );
-        let request = shop
-            .site
-            .post("/api/entrance/scan", &[("Authorization", &bearer)], &json);
-        shop.site
-            .call(&request, judge)
-            .await
-            .unwrap_or_else(Outcome::from)
+        let request = shop.site.post("/api/entrance/scan", &[("Authorization", &bearer)], &json);
+        shop.site.call(&request, judge).await.unwrap_or_else(Outcome::from)
     }
 }
 
@@ -139,9 +113,7 @@ fn judge(status: u16, body: &[u8]) -> Outcome {
     }
     match serde_json::from_slice::<Answer>(body) {
         Ok(answer) if answer.entrance_status == "allowed" => Outcome::Success,
-        Ok(answer) => {
-            Outcome::Refused(format!("scan {} {}", answer.entrance_status, answer.reason))
-        }
+        Ok(answer) => Outcome::Refused(format!("scan {} {}", answer.entrance_status, answer.reason)),
         Err(error) => Outcome::Refused(format!("200 of another shape: {error}")),
     }
 }
@@ -152,12 +124,8 @@ struct Tokens {
 }
 
 /// Logs in, and again before the token ends, for as long as the run lasts.
-async fn log_in_and_renew(
-    shop: &Arc<Shop>,
-    staff: &Account,
-) -> Result<Arc<RwLock<String>>, Failure> {
-    let json =
-        serde_json::json!({"username": staff.username, "password": staff.password}).to_string();
+async fn log_in_and_renew(shop: &Arc<Shop>, staff: &Account) -> Result<Arc<RwLock<String>>, Failure> {
+    let json = serde_json::json!({"username": staff.username, "password": staff.password}).to_string();
     let first = log_in(shop, &json).await?;
     let mut wait = renew_in(&first);
     let token = Arc::new(RwLock::new(first));
@@ -185,9 +153,7 @@ async fn log_in_and_renew(
 async fn log_in(shop: &Shop, json: &str) -> Result<String, Failure> {
     let request = shop.site.post("/api/auth/login", &[], json);
     let tokens = shop::read::<Tokens>(&shop.site, &request).await;
-    tokens
-        .map(|(tokens, _)| tokens.access_token)
-        .map_err(|outcome| format!("staff login: {outcome:?}"))
+    tokens.map(|(tokens, _)| tokens.access_token).map_err(|outcome| format!("staff login: {outcome:?}"))
 }
 
 /// From the token's own `exp`; without one, often enough for the shortest lifetime in use.
@@ -196,20 +162,11 @@ fn renew_in(token: &str) -> Duration {
     struct Claims {
         exp: i64,
     }
-    let claims = token.split('.').nth(1).and_then(|part| {
-        base64::engine::general_purpose::URL_SAFE_NO_PAD
-            .decode(part)
-            .ok()
-    });
-    let ends = claims
-        .and_then(|json| serde_json::from_slice::<Claims>(&json).ok())
-        .map(|claims| claims.exp);
-    let left = ends.map_or(180, |exp| {
-        exp.saturating_sub(jiff::Timestamp::now().as_second())
-    });
-    Duration::from_secs(u64::try_from(left).unwrap_or(0))
-        .saturating_sub(RENEW_BEFORE)
-        .max(RENEW_GAP_MIN)
+    let claims =
+        token.split('.').nth(1).and_then(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok());
+    let ends = claims.and_then(|json| serde_json::from_slice::<Claims>(&json).ok()).map(|claims| claims.exp);
+    let left = ends.map_or(180, |exp| exp.saturating_sub(jiff::Timestamp::now().as_second()));
+    Duration::from_secs(u64::try_from(left).unwrap_or(0)).saturating_sub(RENEW_BEFORE).max(RENEW_GAP_MIN)
 }
 
 #[cfg(test)]
@@ -219,8 +176,7 @@ mod tests {
     #[test]
     fn a_token_is_renewed_before_it_ends() {
         let exp = jiff::Timestamp::now().as_second() + 600;
-        let claims =
-            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{exp}}}"#));
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{exp}}}"#));
         let wait = renew_in(&format!("h.{claims}.s")).as_secs();
         assert!((535..=540).contains(&wait), "{wait}");
         assert_eq!(renew_in("opaque"), Duration::from_secs(120));
@@ -228,14 +184,8 @@ mod tests {
 
     #[test]
     fn only_allowed_is_a_success() {
-        assert_eq!(
-            judge(200, br#"{"entrance_status":"allowed","reason":"ok"}"#),
-            Outcome::Success
-        );
-        let again = judge(
-            200,
-            br#"{"entrance_status":"refused","reason":"already_used"}"#,
-        );
+        assert_eq!(judge(200, br#"{"entrance_status":"allowed","reason":"ok"}"#), Outcome::Success);
+        let again = judge(200, br#"{"entrance_status":"refused","reason":"already_used"}"#);
         assert_eq!(again, Outcome::Refused("scan refused already_used".into()));
     }
 }

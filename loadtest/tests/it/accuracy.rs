@@ -11,31 +11,20 @@ use crate::local::{OK, client, request, server};
 
 async fn visit(client: Arc<Client>) -> Outcome {
     let get = client.get("/", &[]);
-    client
-        .call(&get, |_, _| Outcome::Success)
-        .await
-        .unwrap_or_else(Outcome::from)
+    client.call(&get, |_, _| Outcome::Success).await.unwrap_or_else(Outcome::from)
 }
 
 async fn open(client: &Arc<Client>, rate: f64, seconds: f64) -> Recorder {
     let window = Window::soon(0.2, seconds);
-    engine::open_loop(window, window.schedule(rate, false), || {
-        visit(Arc::clone(client))
-    })
-    .await
+    engine::open_loop(window, window.schedule(rate, false), || visit(Arc::clone(client))).await
 }
 
 /// Every second the server answers nothing for 200 ms, as a collector or a checkpoint would.
 async fn stalling() -> std::net::SocketAddr {
-    let (begun, period, stall) = (
-        Instant::now(),
-        Duration::from_secs(1),
-        Duration::from_millis(200),
-    );
+    let (begun, period, stall) = (Instant::now(), Duration::from_secs(1), Duration::from_millis(200));
     server(move |mut stream| async move {
         while request(&mut stream).await {
-            let into =
-                Duration::from_nanos((begun.elapsed().as_nanos() % period.as_nanos()) as u64);
+            let into = Duration::from_nanos((begun.elapsed().as_nanos() % period.as_nanos()) as u64);
             tokio::time::sleep(stall.saturating_sub(into)).await;
             let _ = stream.write_all(OK).await;
         }
@@ -53,8 +42,7 @@ async fn a_stall_shows_in_the_open_loop_and_hides_in_the_closed_one() {
     assert!((60.0..160.0).contains(&open.p90_ms), "{open:?}");
 
     let one = client(addr, 1, Duration::from_secs(5));
-    let closed =
-        engine::closed_loop(Window::soon(0.2, 3.0), 1, move || visit(Arc::clone(&one))).await;
+    let closed = engine::closed_loop(Window::soon(0.2, 3.0), 1, move || visit(Arc::clone(&one))).await;
     let closed = closed.success.quantiles();
     assert!(closed.p99_ms < 50.0 && closed.max_ms > 120.0, "{closed:?}");
 }
@@ -71,21 +59,11 @@ async fn waiting_for_a_connection_counts_as_latency() {
     .await;
     let one = client(addr, 1, Duration::from_secs(10));
     let recorder = open(&one, 200.0, 1.0).await;
-    assert_eq!(
-        (recorder.tally.success, recorder.tally.failures()),
-        (200, 0)
-    );
+    assert_eq!((recorder.tally.success, recorder.tally.failures()), (200, 0));
     // Answers of the drained backlog count as successes, and not toward the rate.
-    assert!(
-        (60..=110).contains(&recorder.succeeded_in_window),
-        "{}",
-        recorder.succeeded_in_window
-    );
+    assert!((60..=110).contains(&recorder.succeeded_in_window), "{}", recorder.succeeded_in_window);
     let (latency, waits) = (recorder.success.quantiles(), one.take_waits().quantiles());
-    assert!(
-        latency.max_ms > 400.0 && waits.max_ms > 400.0,
-        "{latency:?} {waits:?}"
-    );
+    assert!(latency.max_ms > 400.0 && waits.max_ms > 400.0, "{latency:?} {waits:?}");
     assert!(recorder.lateness.quantiles().p50_ms < 20.0);
 }
 
@@ -125,9 +103,6 @@ async fn a_burst_is_counted_to_the_last_one() {
     many.prime(50).await.expect("connects");
     let visit = || visit(Arc::clone(&many));
     let recorder = engine::open_loop(Window::soon(0.0, 5.0), Schedule::burst(2_000), visit).await;
-    assert_eq!(
-        (recorder.tally.success, recorder.tally.total()),
-        (2_000, 2_000)
-    );
+    assert_eq!((recorder.tally.success, recorder.tally.total()), (2_000, 2_000));
     assert_eq!(many.opened(), 50);
 }

@@ -31,9 +31,7 @@ impl Agenda {
     pub fn at(&self, at_ms: i64, due: Due) {
         let key = (at_ms, self.number.fetch_add(1, Ordering::Relaxed));
         let mut queue = lock(&self.queue);
-        let earliest = queue
-            .first_key_value()
-            .is_none_or(|(first, _)| key < *first);
+        let earliest = queue.first_key_value().is_none_or(|(first, _)| key < *first);
         queue.insert(key, due);
         drop(queue);
         if earliest {
@@ -43,16 +41,12 @@ impl Agenda {
 
     pub fn pop(&self, now_ms: i64) -> Option<Due> {
         let mut queue = lock(&self.queue);
-        let first = queue
-            .first_entry()
-            .filter(|entry| entry.key().0 <= now_ms)?;
+        let first = queue.first_entry().filter(|entry| entry.key().0 <= now_ms)?;
         Some(first.remove())
     }
 
     pub fn next_ms(&self) -> Option<i64> {
-        lock(&self.queue)
-            .first_key_value()
-            .map(|((at_ms, _), _)| *at_ms)
+        lock(&self.queue).first_key_value().map(|((at_ms, _), _)| *at_ms)
     }
 
     pub fn clear(&self) {

@@ -9,16 +9,11 @@ pub fn pair_of_secret(settings: &Settings, authorization: Option<&str>) -> Resul
     let Some(authorization) = authorization else {
         return Err(refuse("UNAUTHORIZED_KEY"));
     };
-    let encoded = authorization
-        .split_once(' ')
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    let encoded = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
     let decoded = encoded.and_then(|(_, encoded)| STANDARD.decode(encoded.trim()).ok());
     let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
     // No colon is the classic slip, and a password is its mirror image.
-    let key = text
-        .as_deref()
-        .and_then(|text| text.strip_suffix(':'))
-        .filter(|key| !key.contains(':'));
+    let key = text.as_deref().and_then(|text| text.strip_suffix(':')).filter(|key| !key.contains(':'));
     let Some(key) = key else {
         return Err(refuse("INCORRECT_BASIC_AUTH_FORMAT"));
     };
@@ -35,17 +30,11 @@ pub fn pair_of_secret(settings: &Settings, authorization: Option<&str>) -> Resul
 }
 
 pub fn pair_of_client(settings: &Settings, client_key: &str) -> Option<usize> {
-    [&settings.client_key, &settings.widget_client_key]
-        .into_iter()
-        .position(|key| key == client_key)
+    [&settings.client_key, &settings.widget_client_key].into_iter().position(|key| key == client_key)
 }
 
 /// Forced errors exist in the test environment only; with live keys the header is ignored.
 pub fn is_test(settings: &Settings, pair: usize) -> bool {
-    let key = if pair == 0 {
-        &settings.secret_key
-    } else {
-        &settings.widget_secret_key
-    };
+    let key = if pair == 0 { &settings.secret_key } else { &settings.widget_secret_key };
     key.starts_with("test_")
 }

@@ -18,10 +18,9 @@ impl Fields {
     pub fn read(body: &[u8]) -> Result<Self, Refusal> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
-            _ => Err(refuse("INVALID_REQUEST").because(
-                "본문이 JSON 객체가 아닙니다.",
-                "The body is not a JSON object.",
-            )),
+            _ => {
+                Err(refuse("INVALID_REQUEST").because("본문이 JSON 객체가 아닙니다.", "The body is not a JSON object."))
+            }
         }
     }
 
@@ -35,9 +34,7 @@ impl Fields {
     }
 
     pub fn need_text(&self, name: &str) -> Result<&str, Refusal> {
-        self.text(name)
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| missing(name))
+        self.text(name).filter(|text| !text.is_empty()).ok_or_else(|| missing(name))
     }
 
     /// Text of at most `max` characters, absent allowed.
@@ -67,20 +64,15 @@ impl Fields {
 }
 
 pub fn missing(name: &str) -> Refusal {
-    refuse("INVALID_REQUEST").because(
-        format!("필수 값이 없거나 잘못되었습니다: {name}"),
-        format!("A value is missing or malformed: {name}"),
-    )
+    refuse("INVALID_REQUEST")
+        .because(format!("필수 값이 없거나 잘못되었습니다: {name}"), format!("A value is missing or malformed: {name}"))
 }
 
 pub fn whole(value: &Value) -> Option<i64> {
     let number = match value {
         Value::Number(number) => match number.as_i64() {
             Some(whole) => whole,
-            None => number
-                .as_f64()
-                .filter(|f| f.fract() == 0.0 && f.abs() <= AMOUNT_MAX as f64)?
-                as i64,
+            None => number.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= AMOUNT_MAX as f64)? as i64,
         },
         Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
@@ -90,8 +82,5 @@ pub fn whole(value: &Value) -> Option<i64> {
 
 /// Letters, digits, `-`, `_` and (the SDK says) `=`; 6 to 64 characters.
 pub fn is_order_id(text: &str) -> bool {
-    (6..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_=".contains(&b))
+    (6..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_=".contains(&b))
 }

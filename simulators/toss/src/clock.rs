@@ -58,15 +58,7 @@ fn korean(ms: i64) -> civil::DateTime {
 /// `2026-11-20T20:16:12+09:00`: seconds, no fraction.
 pub fn kst(ms: i64) -> String {
     let t = korean(ms);
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}+09:00",
-        t.year(),
-        t.month(),
-        t.day(),
-        t.hour(),
-        t.minute(),
-        t.second()
-    )
+    format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}+09:00", t.year(), t.month(), t.day(), t.hour(), t.minute(), t.second())
 }
 
 /// `2026-11-20T20:16:12.729718`: Korean time without an offset, as webhooks carry it in `createdAt`.
@@ -87,15 +79,7 @@ pub fn kst_micros(ms: i64, micros: u16) -> String {
 /// `20261120201612`: the middle of a paymentKey.
 pub fn kst_compact(ms: i64) -> String {
     let t = korean(ms);
-    format!(
-        "{:04}{:02}{:02}{:02}{:02}{:02}",
-        t.year(),
-        t.month(),
-        t.day(),
-        t.hour(),
-        t.minute(),
-        t.second()
-    )
+    format!("{:04}{:02}{:02}{:02}{:02}{:02}", t.year(), t.month(), t.day(), t.hour(), t.minute(), t.second())
 }
 
 pub fn same_korean_month(a_ms: i64, b_ms: i64) -> bool {
@@ -106,10 +90,5 @@ pub fn same_korean_month(a_ms: i64, b_ms: i64) -> bool {
 /// Reads `2026-11-20T20:16:12`, Korean time; an offset of +09:00 at the end is accepted too.
 pub fn parse_kst(text: &str) -> Option<i64> {
     let local: civil::DateTime = text.strip_suffix("+09:00").unwrap_or(text).parse().ok()?;
-    Some(
-        Offset::constant(9)
-            .to_timestamp(local)
-            .ok()?
-            .as_millisecond(),
-    )
+    Some(Offset::constant(9).to_timestamp(local).ok()?.as_millisecond())
 }

@@ -15,12 +15,7 @@ pub fn find(name: &str) -> Option<&'static Code> {
 }
 
 const fn code(status: u16, name: &'static str, ko: &'static str, en: &'static str) -> Code {
-    Code {
-        name,
-        status,
-        ko,
-        en,
-    }
+    Code { name, status, ko, en }
 }
 
 #[rustfmt::skip]

@@ -74,11 +74,7 @@ impl Counts {
             &self.reversed,
         ];
         numbers.iter().for_each(|number| number.store(0, Relaxed));
-        let amounts = [
-            &self.approved_amount,
-            &self.cancelled_amount,
-            &self.reversed_amount,
-        ];
+        let amounts = [&self.approved_amount, &self.cancelled_amount, &self.reversed_amount];
         amounts.iter().for_each(|amount| amount.store(0, Relaxed));
     }
 }

@@ -69,10 +69,7 @@ impl Fault {
         if self.count == 0 {
             return Err("count must be at least 1".into());
         }
-        if self
-            .status
-            .is_some_and(|status| !(200..=599).contains(&status))
-        {
+        if self.status.is_some_and(|status| !(200..=599).contains(&status)) {
             return Err("status must be between 200 and 599".into());
         }
         if self.delay_ms.is_some_and(|delay| delay > 3_600_000) {
@@ -99,9 +96,7 @@ impl Fault {
             (Kind::Fail, Op::Cancel) => "NOT_CANCELABLE_PAYMENT",
             _ => "FAILED_INTERNAL_SYSTEM_PROCESSING",
         };
-        let status = self
-            .status
-            .and_then(|status| StatusCode::from_u16(status).ok());
+        let status = self.status.and_then(|status| StatusCode::from_u16(status).ok());
         let mut refusal = match self.code.as_deref() {
             None => refuse(usual),
             Some(name) => match codes::find(name) {
@@ -136,11 +131,7 @@ impl Faults {
         let order = order();
         let mut list = lock(&self.list);
         let at = list.iter().position(|fault| {
-            fault.op == op
-                && fault
-                    .order_id
-                    .as_ref()
-                    .is_none_or(|wanted| Some(wanted) == order.as_ref())
+            fault.op == op && fault.order_id.as_ref().is_none_or(|wanted| Some(wanted) == order.as_ref())
         })?;
         let fault = list[at].clone();
         list[at].count -= 1;

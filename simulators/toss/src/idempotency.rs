@@ -59,11 +59,7 @@ pub struct Claim {
 impl Idempotency {
     pub fn new(max: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self {
-            hasher: RandomState::new(),
-            shards,
-            max_per_shard: max.div_ceil(SHARDS),
-        }
+        Self { hasher: RandomState::new(), shards, max_per_shard: max.div_ceil(SHARDS) }
     }
 
     fn shard(&self, key: &str) -> &Mutex<Shard> {
@@ -80,11 +76,7 @@ impl Idempotency {
             }
             _ => {}
         }
-        if shard
-            .entries
-            .insert(key.clone(), (now_ms, State::Running))
-            .is_none()
-        {
+        if shard.entries.insert(key.clone(), (now_ms, State::Running)).is_none() {
             shard.oldest.push_back(key.clone());
         }
         while shard.oldest.len() > self.max_per_shard {
@@ -92,17 +84,11 @@ impl Idempotency {
                 shard.entries.remove(&old);
             }
         }
-        Begin::Fresh(Claim {
-            store: self.clone(),
-            key,
-            finished: false,
-        })
+        Begin::Fresh(Claim { store: self.clone(), key, finished: false })
     }
 
     pub fn clear(&self) {
-        self.shards
-            .iter()
-            .for_each(|shard| *lock(shard) = Shard::default());
+        self.shards.iter().for_each(|shard| *lock(shard) = Shard::default());
     }
 }
 
@@ -111,10 +97,7 @@ impl Claim {
     pub fn finish(mut self, answer: &Answer, trace: &Text) {
         self.finished = true;
         if let Some((_, state)) = lock(self.store.shard(&self.key)).entries.get_mut(&self.key) {
-            *state = State::Stored {
-                answer: answer.clone(),
-                trace: trace.clone(),
-            };
+            *state = State::Stored { answer: answer.clone(), trace: trace.clone() };
         }
     }
 }

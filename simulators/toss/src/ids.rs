@@ -10,12 +10,7 @@ const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// `tgen_20250626194853NtWm4`. Five characters repeat within a busy second, so the store refuses a taken key.
 pub fn payment_key(now_ms: i64) -> String {
-    format!(
-        "{}{}{}",
-        &MERCHANT_ID[..5],
-        kst_compact(now_ms),
-        alphanumeric(5)
-    )
+    format!("{}{}{}", &MERCHANT_ID[..5], kst_compact(now_ms), alphanumeric(5))
 }
 
 /// `ps_` and 28 characters: what webhooks are checked against.
@@ -38,11 +33,7 @@ pub fn transaction_key(row: u64) -> String {
     for (place, byte) in number.iter_mut().rev().enumerate() {
         *byte = CROCKFORD[(row >> (5 * place)) as usize & 31];
     }
-    format!(
-        "txrd_a01{}{}",
-        String::from_utf8_lossy(&number),
-        crockford(16)
-    )
+    format!("txrd_a01{}{}", String::from_utf8_lossy(&number), crockford(16))
 }
 
 /// The row a transaction key claims to be; the caller compares the whole key.
@@ -56,10 +47,7 @@ pub fn transaction_row(key: &str) -> Option<u64> {
 
 /// Test accounts begin with `X` and cannot be paid into.
 pub fn account_number() -> String {
-    format!(
-        "X{:013}",
-        rand::rng().random_range(0..10_000_000_000_000u64)
-    )
+    format!("X{:013}", rand::rng().random_range(0..10_000_000_000_000u64))
 }
 
 pub fn micros() -> u16 {
@@ -72,7 +60,5 @@ fn alphanumeric(len: usize) -> String {
 
 fn crockford(len: usize) -> String {
     let mut rng = rand::rng();
-    (0..len)
-        .map(|_| char::from(CROCKFORD[rng.random_range(0..32)]))
-        .collect()
+    (0..len).map(|_| char::from(CROCKFORD[rng.random_range(0..32)])).collect()
 }

@@ -28,14 +28,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Books one transaction and returns its key.
-    pub fn book(
-        &self,
-        now_ms: i64,
-        pair: usize,
-        customer: Option<&str>,
-        payment: &Payment,
-        amount: i64,
-    ) -> Text {
+    pub fn book(&self, now_ms: i64, pair: usize, customer: Option<&str>, payment: &Payment, amount: i64) -> Text {
         let mut rows = lock(&self.rows);
         let transaction_key: Text = ids::transaction_key(rows.len() as u64).into();
         // Two callers may read the clock in one order and arrive in the other; pages need ascending times.
@@ -56,14 +49,7 @@ impl Ledger {
     }
 
     /// A page of one pair's rows within [from, to], after a given key; None if that key is unknown.
-    pub fn page(
-        &self,
-        pair: usize,
-        from_ms: i64,
-        to_ms: i64,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Option<Vec<Row>> {
+    pub fn page(&self, pair: usize, from_ms: i64, to_ms: i64, after: Option<&str>, limit: usize) -> Option<Vec<Row>> {
         let rows = lock(&self.rows);
         let mut first = rows.partition_point(|row| row.at_ms < from_ms);
         if let Some(key) = after {
@@ -72,14 +58,7 @@ impl Ledger {
             first = first.max(at + 1);
         }
         let later = rows[first.min(rows.len())..].iter();
-        Some(
-            later
-                .take_while(|row| row.at_ms <= to_ms)
-                .filter(|row| row.pair == pair)
-                .take(limit)
-                .cloned()
-                .collect(),
-        )
+        Some(later.take_while(|row| row.at_ms <= to_ms).filter(|row| row.pair == pair).take(limit).cloned().collect())
     }
 
     pub fn clear(&self) {

@@ -61,45 +61,24 @@ pub struct Running {
 
 /// Listens on a real socket and serves until shut down. Several may run in one process.
 pub async fn start(settings: Settings) -> io::Result<Running> {
-    settings
-        .check()
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    settings.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let listener = TcpListener::bind(settings.listen).await?;
     let addr = listener.local_addr()?;
-    let origin = settings
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{addr}"));
-    let (webhooks, queue) =
-        Webhooks::new(settings.webhook_url.as_deref()).map_err(io::Error::other)?;
+    let origin = settings.public_url.clone().unwrap_or_else(|| format!("http://{addr}"));
+    let (webhooks, queue) = Webhooks::new(settings.webhook_url.as_deref()).map_err(io::Error::other)?;
     let (stop, stopped) = watch::channel(false);
     let concurrency = settings.webhook_concurrency;
-    let sim = Arc::new(Sim::new(
-        settings,
-        origin.trim_end_matches('/').to_owned(),
-        webhooks,
-        stopped.clone(),
-    ));
+    let sim = Arc::new(Sim::new(settings, origin.trim_end_matches('/').to_owned(), webhooks, stopped.clone()));
 
     tokio::spawn(sim.clone().keep_time());
-    tokio::spawn(webhooks::run(
-        sim.clone(),
-        queue,
-        concurrency,
-        stopped.clone(),
-    ));
+    tokio::spawn(webhooks::run(sim.clone(), queue, concurrency, stopped.clone()));
     let service = routes(sim).into_make_service_with_connect_info::<Cut>();
-    let serving =
-        axum::serve(CuttableListener(listener), service).with_graceful_shutdown(until(stopped));
+    let serving = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(until(stopped));
     let server = tokio::spawn(async move {
         // The listener above never gives up, so neither does the server.
         let _ = serving.await;
     });
-    Ok(Running {
-        addr,
-        stop,
-        server: Some(server),
-    })
+    Ok(Running { addr, stop, server: Some(server) })
 }
 
 fn routes(sim: Arc<Sim>) -> Router {
@@ -126,9 +105,7 @@ impl Running {
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         if let Some(mut server) = self.server.take()
-            && tokio::time::timeout(Duration::from_secs(2), &mut server)
-                .await
-                .is_err()
+            && tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err()
         {
             server.abort();
         }

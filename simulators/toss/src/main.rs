@@ -28,26 +28,13 @@ struct Flags {
     #[arg(long, env = "TOSS_SIM_RATE_LIMIT_PER_MIN", default_value_t = 0)]
     rate_limit_per_min: u32,
     /// Client key of the payment window
-    #[arg(
-        long,
-        env = "TOSS_CLIENT_KEY",
-        default_value = "test_ck_DEMO000000000000000000"
-    )]
+    #[arg(long, env = "TOSS_CLIENT_KEY", default_value = "test_ck_DEMO000000000000000000")]
     client_key: String,
     /// Secret key of the payment window
-    #[arg(
-        long,
-        env = "TOSS_SECRET_KEY",
-        default_value = "test_sk_DEMO000000000000000000",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "TOSS_SECRET_KEY", default_value = "test_sk_DEMO000000000000000000", hide_env_values = true)]
     secret_key: String,
     /// Client key of the payment widget
-    #[arg(
-        long,
-        env = "TOSS_WIDGET_CLIENT_KEY",
-        default_value = "test_gck_DEMO000000000000000000"
-    )]
+    #[arg(long, env = "TOSS_WIDGET_CLIENT_KEY", default_value = "test_gck_DEMO000000000000000000")]
     widget_client_key: String,
     /// Secret key of the payment widget
     #[arg(
@@ -71,10 +58,7 @@ impl From<Flags> for Settings {
             widget_secret_key: flags.widget_secret_key,
             latency_ms: flags.latency_ms,
             time_scale: flags.time_scale,
-            options: Options {
-                rate_limit_per_min: flags.rate_limit_per_min,
-                ..Options::default()
-            },
+            options: Options { rate_limit_per_min: flags.rate_limit_per_min, ..Options::default() },
             ..Self::default()
         }
     }
@@ -86,10 +70,7 @@ async fn main() -> ExitCode {
     let listen = flags.listen;
     match start(flags.into()).await {
         Ok(running) => {
-            println!(
-                "toss-simulator ready on {} (SDK at /v2/standard, controls at /_sim/)",
-                running.base_url()
-            );
+            println!("toss-simulator ready on {} (SDK at /v2/standard, controls at /_sim/)", running.base_url());
             asked_to_stop().await;
             running.shutdown().await;
             ExitCode::SUCCESS

@@ -16,51 +16,19 @@ pub enum Method {
 
 const NAMES: [(Method, &[&str], &str, &str); 8] = [
     (Method::Card, &["CARD"], "카드", "Card"),
-    (
-        Method::EasyPay,
-        &["EASY_PAY", "FOREIGN_EASY_PAY"],
-        "간편결제",
-        "Easy pay",
-    ),
-    (
-        Method::VirtualAccount,
-        &["VIRTUAL_ACCOUNT"],
-        "가상계좌",
-        "Virtual account",
-    ),
+    (Method::EasyPay, &["EASY_PAY", "FOREIGN_EASY_PAY"], "간편결제", "Easy pay"),
+    (Method::VirtualAccount, &["VIRTUAL_ACCOUNT"], "가상계좌", "Virtual account"),
     (Method::Transfer, &["TRANSFER"], "계좌이체", "Transfer"),
-    (
-        Method::MobilePhone,
-        &["MOBILE_PHONE"],
-        "휴대폰",
-        "Mobile phone",
-    ),
-    (
-        Method::CultureGift,
-        &["CULTURE_GIFT_CERTIFICATE"],
-        "문화상품권",
-        "Culture gift certificate",
-    ),
-    (
-        Method::BookGift,
-        &["BOOK_GIFT_CERTIFICATE"],
-        "도서문화상품권",
-        "Book gift certificate",
-    ),
-    (
-        Method::GameGift,
-        &["GAME_GIFT_CERTIFICATE"],
-        "게임문화상품권",
-        "Game gift certificate",
-    ),
+    (Method::MobilePhone, &["MOBILE_PHONE"], "휴대폰", "Mobile phone"),
+    (Method::CultureGift, &["CULTURE_GIFT_CERTIFICATE"], "문화상품권", "Culture gift certificate"),
+    (Method::BookGift, &["BOOK_GIFT_CERTIFICATE"], "도서문화상품권", "Book gift certificate"),
+    (Method::GameGift, &["GAME_GIFT_CERTIFICATE"], "게임문화상품권", "Game gift certificate"),
 ];
 
 impl Method {
     /// Takes the SDK's code or the Korean literal.
     pub fn parse(text: &str) -> Option<Self> {
-        let named = NAMES
-            .iter()
-            .find(|(_, codes, korean, _)| codes.contains(&text) || *korean == text);
+        let named = NAMES.iter().find(|(_, codes, korean, _)| codes.contains(&text) || *korean == text);
         named.map(|(method, ..)| *method)
     }
 
@@ -123,17 +91,12 @@ const BANKS: [(&str, &str); 26] = [
 ];
 
 /// Banks that offer virtual accounts.
-const OFFERING: [&str; 15] = [
-    "39", "34", "06", "03", "11", "31", "32", "45", "07", "88", "20", "71", "37", "89", "81",
-];
+const OFFERING: [&str; 15] = ["39", "34", "06", "03", "11", "31", "32", "45", "07", "88", "20", "71", "37", "89", "81"];
 
 /// Requests may name a bank by code or by name; answers carry the code.
 pub fn bank_code(text: &str) -> Option<&'static str> {
     let text = text.strip_suffix("은행").unwrap_or(text);
-    BANKS
-        .iter()
-        .find(|(code, name)| *code == text || *name == text)
-        .map(|(code, _)| *code)
+    BANKS.iter().find(|(code, name)| *code == text || *name == text).map(|(code, _)| *code)
 }
 
 pub fn offering_bank(text: &str) -> Option<&'static str> {

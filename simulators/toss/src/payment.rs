@@ -185,23 +185,13 @@ impl Payment {
         match method {
             Method::Card => self.card = Some(Card::demo(amount)),
             Method::EasyPay => {
-                self.easy_pay = Some(EasyPay {
-                    provider: "토스페이",
-                    amount,
-                    discount_amount: 0,
-                });
+                self.easy_pay = Some(EasyPay { provider: "토스페이", amount, discount_amount: 0 });
             }
             Method::Transfer => {
-                self.transfer = Some(Transfer {
-                    bank_code: "88",
-                    settlement_status: "INCOMPLETED",
-                });
+                self.transfer = Some(Transfer { bank_code: "88", settlement_status: "INCOMPLETED" });
             }
             Method::MobilePhone => {
-                let receipt_url = self
-                    .receipt
-                    .as_ref()
-                    .map_or_else(String::new, |link| link.url.clone());
+                let receipt_url = self.receipt.as_ref().map_or_else(String::new, |link| link.url.clone());
                 self.mobile_phone = Some(MobilePhone {
                     customer_mobile_phone: "01000000000".into(),
                     settlement_status: "INCOMPLETED",
@@ -209,10 +199,8 @@ impl Payment {
                 });
             }
             gift if gift.is_gift() => {
-                self.gift_certificate = Some(GiftCertificate {
-                    approve_no: "00000000",
-                    settlement_status: "INCOMPLETED",
-                });
+                self.gift_certificate =
+                    Some(GiftCertificate { approve_no: "00000000", settlement_status: "INCOMPLETED" });
             }
             // A virtual account is issued, not filled: it needs a bank and a due date.
             _ => {}
@@ -258,9 +246,7 @@ impl Payment {
 
 /// Plain structs with string keys always serialise; an answer that says so beats a panic if that ever changes.
 fn unreachable_json(error: &serde_json::Error) -> Bytes {
-    serde_json::json!({ "code": "UNKNOWN_ERROR", "message": error.to_string() })
-        .to_string()
-        .into()
+    serde_json::json!({ "code": "UNKNOWN_ERROR", "message": error.to_string() }).to_string().into()
 }
 
 impl Card {

@@ -44,20 +44,14 @@ impl Refusal {
     }
 
     /// Same code, a message that says which field was wrong.
-    pub fn because(
-        mut self,
-        ko: impl Into<Cow<'static, str>>,
-        en: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn because(mut self, ko: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
         (self.ko, self.en) = (ko.into(), en.into());
         self
     }
 
     pub fn body(&self, english: bool) -> Bytes {
         let message = if english { &self.en } else { &self.ko };
-        json!({ "code": self.code, "message": message })
-            .to_string()
-            .into()
+        json!({ "code": self.code, "message": message }).to_string().into()
     }
 }
 

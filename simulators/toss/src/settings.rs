@@ -48,31 +48,17 @@ impl Default for Settings {
 impl Settings {
     pub fn check(&self) -> Result<(), String> {
         if !(self.time_scale.is_finite() && self.time_scale > 0.0) {
-            return Err(format!(
-                "time_scale must be a positive number, not {}",
-                self.time_scale
-            ));
+            return Err(format!("time_scale must be a positive number, not {}", self.time_scale));
         }
         if self.webhook_concurrency == 0 || self.idempotency_max == 0 {
             return Err("webhook_concurrency and idempotency_max must be at least 1".into());
         }
-        let keys = [
-            &self.client_key,
-            &self.secret_key,
-            &self.widget_client_key,
-            &self.widget_secret_key,
-        ];
-        if keys
-            .iter()
-            .enumerate()
-            .any(|(n, key)| key.is_empty() || keys[..n].contains(key))
-        {
+        let keys = [&self.client_key, &self.secret_key, &self.widget_client_key, &self.widget_secret_key];
+        if keys.iter().enumerate().any(|(n, key)| key.is_empty() || keys[..n].contains(key)) {
             return Err("the four API keys must be present and differ from one another".into());
         }
         if let Some(url) = self.webhook_url.as_deref().filter(|url| !is_http_url(url)) {
-            return Err(format!(
-                "webhook_url must be an absolute http(s) address, not {url}"
-            ));
+            return Err(format!("webhook_url must be an absolute http(s) address, not {url}"));
         }
         Ok(())
     }
@@ -134,13 +120,9 @@ pub enum AmountMismatch {
 
 /// Absolute, http or https, with a host and without spaces or control characters.
 pub fn is_http_url(url: &str) -> bool {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let clean = !url.chars().any(|c| c.is_control() || c.is_whitespace());
-    let host = rest
-        .and_then(|rest| rest.split(['/', '?', '#']).next())
-        .unwrap_or("");
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or("");
     clean
         && url.len() <= 2_000
         && !host.is_empty()

@@ -39,16 +39,8 @@ pub struct Sim {
 }
 
 impl Sim {
-    pub fn new(
-        settings: Settings,
-        origin: String,
-        webhooks: Webhooks,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
-        let options = Options {
-            latency_ms: settings.latency_ms,
-            ..settings.options
-        };
+    pub fn new(settings: Settings, origin: String, webhooks: Webhooks, stop: watch::Receiver<bool>) -> Self {
+        let options = Options { latency_ms: settings.latency_ms, ..settings.options };
         Self {
             origin,
             clock: Clock::new(settings.time_scale),
@@ -85,10 +77,7 @@ impl Sim {
         self.limits.clear();
         self.counts.clear();
         self.clock.rewind();
-        self.set_options(Options {
-            latency_ms: self.settings.latency_ms,
-            ..self.settings.options
-        });
+        self.set_options(Options { latency_ms: self.settings.latency_ms, ..self.settings.options });
     }
 
     /// Does everything whose time has come by the simulated clock.
@@ -124,10 +113,7 @@ impl Sim {
         let mut stop = self.stop.clone();
         loop {
             self.run_due();
-            let nap = self
-                .agenda
-                .next_ms()
-                .map(|at_ms| self.clock.real_until(at_ms));
+            let nap = self.agenda.next_ms().map(|at_ms| self.clock.real_until(at_ms));
             let nap = nap.unwrap_or(std::time::Duration::from_secs(3_600));
             tokio::select! {
                 () = self.agenda.wake.notified() => {}
@@ -147,16 +133,9 @@ impl Sim {
         }
         let payment = &mut held.object;
         payment.status = Status::Expired;
-        (
-            payment.method,
-            payment.secret,
-            payment.receipt,
-            payment.use_escrow,
-        ) = (None, None, None, None);
-        payment.failure = Some(Failure {
-            code: "EXPIRED_PAYMENT".into(),
-            message: refuse("EXPIRED_PAYMENT").ko.into_owned(),
-        });
+        (payment.method, payment.secret, payment.receipt, payment.use_escrow) = (None, None, None, None);
+        payment.failure =
+            Some(Failure { code: "EXPIRED_PAYMENT".into(), message: refuse("EXPIRED_PAYMENT").ko.into_owned() });
         self.counts.expired.fetch_add(1, Relaxed);
         Some(self.events(payment, &payment.to_json()))
     }
@@ -175,10 +154,7 @@ impl Sim {
     /// A refused approval: the payment is over and its owner is told.
     pub fn abort(&self, held: &mut Held, why: &Refusal) -> Vec<Job> {
         held.object.status = Status::Aborted;
-        held.object.failure = Some(Failure {
-            code: why.code.to_string(),
-            message: why.ko.to_string(),
-        });
+        held.object.failure = Some(Failure { code: why.code.to_string(), message: why.ko.to_string() });
         self.counts.declined.fetch_add(1, Relaxed);
         self.events(&held.object, &held.object.to_json())
     }

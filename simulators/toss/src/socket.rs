@@ -43,13 +43,7 @@ impl Listener for CuttableListener {
                 Ok((stream, addr)) => {
                     // Answers are single small writes; waiting to fill a packet would add 40 ms to each.
                     let _ = stream.set_nodelay(true);
-                    return (
-                        CuttableStream {
-                            stream,
-                            cut: Cut::default(),
-                        },
-                        addr,
-                    );
+                    return (CuttableStream { stream, cut: Cut::default() }, addr);
                 }
                 // Out of file descriptors or a client gone between syn and accept: both pass.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -70,18 +64,12 @@ impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
 
 impl CuttableStream {
     fn gone(&self) -> Option<io::Error> {
-        self.cut
-            .is_cut()
-            .then(|| io::ErrorKind::ConnectionAborted.into())
+        self.cut.is_cut().then(|| io::ErrorKind::ConnectionAborted.into())
     }
 }
 
 impl AsyncRead for CuttableStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.gone() {
             Some(error) => Poll::Ready(Err(error)),
             None => Pin::new(&mut self.stream).poll_read(cx, buf),
@@ -90,11 +78,7 @@ impl AsyncRead for CuttableStream {
 }
 
 impl AsyncWrite for CuttableStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.gone() {
             Some(error) => Poll::Ready(Err(error)),
             None => Pin::new(&mut self.stream).poll_write(cx, bytes),

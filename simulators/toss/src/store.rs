@@ -80,18 +80,12 @@ impl Store {
                 break (key, entry);
             }
         };
-        self.shard(&self.orders, order_id)
-            .entry(order_id.clone())
-            .or_default()
-            .keys
-            .push(key);
+        self.shard(&self.orders, order_id).entry(order_id.clone()).or_default().keys.push(key);
         entry
     }
 
     pub fn get(&self, payment_key: &str) -> Option<Entry> {
-        self.shard(&self.payments, payment_key)
-            .get(payment_key)
-            .cloned()
+        self.shard(&self.payments, payment_key).get(payment_key).cloned()
     }
 
     /// The paid attempt of an order, else its latest. Toss does not say which one it returns.
@@ -105,17 +99,12 @@ impl Store {
     }
 
     pub fn all_of_order(&self, order_id: &str) -> Vec<Entry> {
-        let keys = self
-            .shard(&self.orders, order_id)
-            .get(order_id)
-            .map_or_else(Vec::new, |o| o.keys.clone());
+        let keys = self.shard(&self.orders, order_id).get(order_id).map_or_else(Vec::new, |o| o.keys.clone());
         keys.iter().filter_map(|key| self.get(key)).collect()
     }
 
     pub fn is_paid(&self, order_id: &str) -> bool {
-        self.shard(&self.orders, order_id)
-            .get(order_id)
-            .is_some_and(|order| order.paid.is_some())
+        self.shard(&self.orders, order_id).get(order_id).is_some_and(|order| order.paid.is_some())
     }
 
     /// Makes a payment the one that pays its order. False if another one has: an orderId is paid once.
@@ -131,11 +120,7 @@ impl Store {
     pub fn all(&self) -> Vec<Entry> {
         let mut all: Vec<(Text, Entry)> = Vec::new();
         for shard in &self.payments {
-            all.extend(
-                lock(shard)
-                    .iter()
-                    .map(|(key, entry)| (key.clone(), entry.clone())),
-            );
+            all.extend(lock(shard).iter().map(|(key, entry)| (key.clone(), entry.clone())));
         }
         // The key begins with the time of the request.
         all.sort_by(|a, b| a.0.cmp(&b.0));

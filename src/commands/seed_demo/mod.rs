@@ -155,7 +155,8 @@ pub async fn seed(client: &mut deadpool_postgres::Object, clock: &Clock) -> Resu
         person_limit: Some(8),
     };
     let bbb = pg::exhibition(&transaction, &bbb, days[0], days[days.len() - 1], window).await?;
-    let undated = Product { person_limited: false, ..product("open", "자유 관람권", "Open-date ticket", 16_000, false) };
+    let undated =
+        Product { person_limited: false, ..product("open", "자유 관람권", "Open-date ticket", 16_000, false) };
     for (position, p) in (0i32..).zip([
         undated,
         product("adult", "성인", "Adult", 15_000, true),

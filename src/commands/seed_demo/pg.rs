@@ -67,25 +67,55 @@ pub async fn exhibition(
     sale: (Timestamp, Timestamp),
 ) -> Result<i32> {
     let row = EXHIBITION
-        .query_one(client, &[
-            &e.code, &e.ko, &e.en, &e.description_ko, &e.description_en, &e.venue_ko, &e.venue_en, &from, &until,
-            &sale.0, &sale.1, &e.person_limit,
-        ])
+        .query_one(
+            client,
+            &[
+                &e.code,
+                &e.ko,
+                &e.en,
+                &e.description_ko,
+                &e.description_en,
+                &e.venue_ko,
+                &e.venue_en,
+                &from,
+                &until,
+                &sale.0,
+                &sale.1,
+                &e.person_limit,
+            ],
+        )
         .await?;
     Ok(row.get(0))
 }
 
 pub async fn product(client: &impl GenericClient, exhibition_id: i32, p: &Product, position: i32) -> Result<()> {
     PRODUCT
-        .execute(client, &[
-            &exhibition_id, &p.kind, &p.ko, &p.en, &p.price_won, &p.dated, &p.person_limited, &p.per_order_max,
-            &p.places, &position,
-        ])
+        .execute(
+            client,
+            &[
+                &exhibition_id,
+                &p.kind,
+                &p.ko,
+                &p.en,
+                &p.price_won,
+                &p.dated,
+                &p.person_limited,
+                &p.per_order_max,
+                &p.places,
+                &position,
+            ],
+        )
         .await?;
     Ok(())
 }
 
-pub async fn slot(client: &impl GenericClient, exhibition_id: i32, day: Date, times: Option<(Time, Time)>, places: i32) -> Result<()> {
+pub async fn slot(
+    client: &impl GenericClient,
+    exhibition_id: i32,
+    day: Date,
+    times: Option<(Time, Time)>,
+    places: i32,
+) -> Result<()> {
     let (from, until) = times.unzip();
     SLOT.execute(client, &[&exhibition_id, &day, &from, &until, &places]).await?;
     Ok(())

@@ -78,22 +78,29 @@ async fn confirm(
     }
     let task_app = app.clone();
     // Goes on to its end when the visitor's connection drops.
-    let confirmed = app
-        .lifecycle
-        .spawn(async move { pay::confirm_from_redirect(&task_app, &payment_key, &order_id, amount_won, &request_id).await })
-        .await
-        .map_err(Error::bug)?;
+    let confirmed =
+        app.lifecycle
+            .spawn(async move {
+                pay::confirm_from_redirect(&task_app, &payment_key, &order_id, amount_won, &request_id).await
+            })
+            .await
+            .map_err(Error::bug)?;
     match confirmed {
         Ok(_) => Ok(None),
         Err(error) => match error.code {
             "payment.declined" => {
                 let reason = error.values.iter().find(|(name, _)| *name == "reason").map(|(_, v)| v.as_str());
-                let reason: String = reason.unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                let reason: String =
+                    reason.unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
                 Ok(Some(format!("/{code}/fail/{number}?code={reason}")))
             }
             // A reload, a second tab, or an answer that is still on its way: the order says how it stands.
-            "payment.already_paid" | "payment.in_progress" | "idempotency.in_progress" | "payment.unsettled"
-            | "order.expired" | "order.closed" => Ok(None),
+            "payment.already_paid"
+            | "payment.in_progress"
+            | "idempotency.in_progress"
+            | "payment.unsettled"
+            | "order.expired"
+            | "order.closed" => Ok(None),
             _ => Err(error),
         },
     }
@@ -141,7 +148,13 @@ async fn show(app: &App, language: Language, order: &Order, here: String) -> Res
     }
 }
 
-async fn show_tickets(app: &App, language: Language, order: &Order, e: &Exhibition, here: String) -> Result<Response<Body>> {
+async fn show_tickets(
+    app: &App,
+    language: Language,
+    order: &Order,
+    e: &Exhibition,
+    here: String,
+) -> Result<Response<Body>> {
     let client = app.pg.get().await?;
     let views = tickets::of_order(app, &client, order.facts.id, e).await?;
     drop(client);
@@ -159,11 +172,17 @@ fn ticket(language: Language, order_number: &str, view: TicketView) -> Result<Ti
         (None, "valid") => None,
         _ => Some("page.ticket.void"),
     };
-    let times = view.start_time.zip(view.end_time).map(|(from, until)| format!(" {}–{}", words::time(from), words::time(until)));
+    let times = view
+        .start_time
+        .zip(view.end_time)
+        .map(|(from, until)| format!(" {}–{}", words::time(from), words::time(until)));
     Ok(TicketShown {
         title: filled(language, "page.complete.ticket", &[("no", no.clone()), ("of", view.of.to_string())]),
         label: filled(language, "page.complete.qr", &[("name", product.clone()), ("no", no)]),
-        visit: view.slot_date.map(|date| words::date(language, date) + times.as_deref().unwrap_or_default()).unwrap_or_default(),
+        visit: view
+            .slot_date
+            .map(|date| words::date(language, date) + times.as_deref().unwrap_or_default())
+            .unwrap_or_default(),
         // Inside the page, so that a saved or open page still shows it without a network.
         svg: view.qr_code.as_deref().filter(|_| view.used_at.is_none()).map(tickets::picture::svg).transpose()?,
         png_url: view.qr_png_url.unwrap_or_default(),
@@ -238,7 +257,9 @@ pub async fn fail(
     let frame = Frame::new(language, words::text(language, "page.fail.title"), format!("/{code}/fail/{number}"));
     let why = if cancelled { "page.fail.cancelled" } else { "page.fail.refused" };
     // Anybody can write an address: what it says is shown as a quotation, short, and only to the order's owner.
-    let said = failed.message.filter(|m| !cancelled && !m.is_empty() && !has_control(m) && m.chars().count() <= MESSAGE_CHARS_MAX);
+    let said = failed
+        .message
+        .filter(|m| !cancelled && !m.is_empty() && !has_control(m) && m.chars().count() <= MESSAGE_CHARS_MAX);
     let template = NoticePage {
         lead: frame.t(why),
         detail: Some(format!(

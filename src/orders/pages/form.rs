@@ -123,7 +123,9 @@ impl OrderForm {
             key: given.key.clone(),
             refused: given.refused.as_ref().map(|r| r.detail.clone()),
             days: e.slots.iter().filter(|s| has_dated && s.date >= today).map(day).collect(),
-            slot_error: error("visit_date").or_else(|| error("slot_id")).map(|text| better(language, text, "page.order.when_needed")),
+            slot_error: error("visit_date")
+                .or_else(|| error("slot_id"))
+                .map(|text| better(language, text, "page.order.when_needed")),
             lines: e.products.iter().filter(|p| p.active).map(|p| line(e, p, now, language, given)).collect(),
             items_error: error("items").map(|text| better(language, text, "page.order.tickets_needed")),
             name: input("customer_name", &given.name),
@@ -160,7 +162,8 @@ fn line(e: &Exhibition, product: &Product, now: jiff::Timestamp, language: Langu
 
 fn field_text(language: Language, code: &'static str) -> &'static str {
     // Every code has words; see the test beside the list of codes.
-    let key: &'static str = FIELD_KEYS.iter().find(|key| key.strip_prefix("field.") == Some(code)).unwrap_or(&"field.malformed");
+    let key: &'static str =
+        FIELD_KEYS.iter().find(|key| key.strip_prefix("field.") == Some(code)).unwrap_or(&"field.malformed");
     words::text(language, key)
 }
 
@@ -171,9 +174,23 @@ fn better(language: Language, text: &'static str, key: &'static str) -> &'static
 
 /// Codes that the fields of this form can be refused with.
 const FIELD_KEYS: &[&str] = &[
-    "field.required", "field.malformed", "field.control_characters", "field.too_long", "field.phone", "field.email",
-    "field.past", "field.closed", "field.unknown_slot", "field.no_slot", "field.date", "field.other_date",
-    "field.unknown_product", "field.duplicate", "field.too_few", "field.too_many", "field.per_order_limit",
+    "field.required",
+    "field.malformed",
+    "field.control_characters",
+    "field.too_long",
+    "field.phone",
+    "field.email",
+    "field.past",
+    "field.closed",
+    "field.unknown_slot",
+    "field.no_slot",
+    "field.date",
+    "field.other_date",
+    "field.unknown_product",
+    "field.duplicate",
+    "field.too_few",
+    "field.too_many",
+    "field.per_order_limit",
     "field.out_of_range",
 ];
 
@@ -235,11 +252,12 @@ pub async fn pairs(request: Request) -> Result<Vec<(String, String)>> {
         .await
         .map_err(|_| Error::too_large("request.too_large").with("limit", "64 KB"))?;
     let request = Request::from_parts(parts, Body::from(body));
-    let axum::Form(pairs) = axum::Form::<Vec<(String, String)>>::from_request(request, &())
-        .await
-        .map_err(|rejection| match axum::response::IntoResponse::into_response(rejection).status() {
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Error::unsupported_media_type("request.content_type"),
-            _ => malformed(),
+    let axum::Form(pairs) =
+        axum::Form::<Vec<(String, String)>>::from_request(request, &()).await.map_err(|rejection| {
+            match axum::response::IntoResponse::into_response(rejection).status() {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE => Error::unsupported_media_type("request.content_type"),
+                _ => malformed(),
+            }
         })?;
     // What was not UTF-8 has become this mark.
     if pairs.iter().any(|(_, value)| value.contains('\u{fffd}')) {
@@ -274,7 +292,8 @@ async fn read(request: Request) -> Result<Filled> {
 
 /// The same request that a program would send; its items in the order of their ids.
 fn ask(code: &str, given: &Filled) -> (OrderAsk, Vec<i32>) {
-    let mut chosen: Vec<(i32, i64)> = given.quantities.iter().map(|(id, n)| (*id, *n)).filter(|(_, n)| *n != 0).collect();
+    let mut chosen: Vec<(i32, i64)> =
+        given.quantities.iter().map(|(id, n)| (*id, *n)).filter(|(_, n)| *n != 0).collect();
     chosen.sort_unstable();
     let ask = OrderAsk {
         exhibition_code: code.to_owned(),

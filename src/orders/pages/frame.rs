@@ -9,10 +9,9 @@ use axum::middleware::Next;
 use super::words;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::platform::http::extract::{cookie, language_of};
+use crate::platform::http::extract::{LANGUAGE_COOKIE, cookie, language_of};
 use crate::platform::texts::{Language, filled};
 
-const LANGUAGE_COOKIE: &str = "admit_language";
 const LANGUAGE_MAX_AGE_S: u32 = 365 * 24 * 3600;
 
 /// The language a visitor chose on our pages, else what the browser asks for.
@@ -36,7 +35,8 @@ pub async fn switch_language(request: Request, next: Next) -> Response<Body> {
     };
     match chosen {
         Some(tag) if request.method() == Method::GET => {
-            let cookie = format!("{LANGUAGE_COOKIE}={tag}; Path=/; Max-Age={LANGUAGE_MAX_AGE_S}; SameSite=Lax; HttpOnly");
+            let cookie =
+                format!("{LANGUAGE_COOKIE}={tag}; Path=/; Max-Age={LANGUAGE_MAX_AGE_S}; SameSite=Lax; HttpOnly");
             go(request.uri().path(), Some(cookie))
         }
         _ => next.run(request).await,

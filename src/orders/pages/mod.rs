@@ -49,13 +49,21 @@ enum Access {
 }
 
 /// The order of a page, for whoever may see it. `purpose` is what a link must have been signed for.
-async fn visible(app: &App, headers: &HeaderMap, code: &str, number: &str, purpose: &str, proof: &Proof) -> Result<(Order, Access)> {
+async fn visible(
+    app: &App,
+    headers: &HeaderMap,
+    code: &str,
+    number: &str,
+    purpose: &str,
+    proof: &Proof,
+) -> Result<(Order, Access)> {
     let unknown = || Error::not_found("order.unknown");
     if !ids::is_order_number(number) {
         return Err(unknown());
     }
     let client = app.pg.get().await?;
-    let order = pg::by_number(app, &client, number).await?.filter(|order| order.facts.code == code).ok_or_else(unknown)?;
+    let order =
+        pg::by_number(app, &client, number).await?.filter(|order| order.facts.code == code).ok_or_else(unknown)?;
     drop(client);
     if let (Some(until_s), Some(mac)) = (proof.e, proof.s.as_deref())
         && token::link_ok(app, purpose, order.facts.id, until_s, mac)

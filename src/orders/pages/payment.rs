@@ -89,7 +89,10 @@ pub async fn payment(
     };
     let mut response = page(&template, StatusCode::OK)?;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(&csp(&app.settings.toss_sdk_url)).map_err(Error::bug)?);
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_str(&csp(&app.settings.toss_sdk_url)).map_err(Error::bug)?,
+    );
     // The window of the provider may open apps and pop-ups that report back to this page.
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin-allow-popups"));
     Ok(response)
@@ -98,7 +101,8 @@ pub async fn payment(
 /// Beside our own files exactly the origin of the SDK; Toss's own script talks to its sister hosts as well.
 fn csp(sdk_url: &str) -> String {
     let origin = reqwest::Url::parse(sdk_url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-    let toss = if origin.ends_with(".tosspayments.com") { "https://*.tosspayments.com https://*.toss.im" } else { &origin };
+    let toss =
+        if origin.ends_with(".tosspayments.com") { "https://*.tosspayments.com https://*.toss.im" } else { &origin };
     format!(
         "default-src 'none'; script-src 'self' {toss}; frame-src {toss}; connect-src 'self' {toss}; \
          img-src 'self' data: https:; style-src 'self'; form-action 'self' {toss}; frame-ancestors 'none'; base-uri 'none'"

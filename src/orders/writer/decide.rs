@@ -77,7 +77,9 @@ impl Books {
                     Ask::Open { attempt_id } => self.open(entry, order, *attempt_id),
                     Ask::Begin { attempt_id, .. } => self.begin(entry, order, *attempt_id),
                     Ask::Accept { attempt_id, .. } => self.accept(entry, order, *attempt_id),
-                    Ask::Decline { attempt_id, code, message } => self.decline(entry, order, *attempt_id, code, message),
+                    Ask::Decline { attempt_id, code, message } => {
+                        self.decline(entry, order, *attempt_id, code, message)
+                    }
                     Ask::Doubt { attempt_id } => self.doubt(entry, *attempt_id),
                     Ask::SettleFree { ticket_key_id } => self.settle_free(entry, order, *ticket_key_id),
                     Ask::Expire => self.expire(entry, order),
@@ -122,7 +124,9 @@ impl Books {
         }
         let used = self.people.get(&(facts.exhibition_id, facts.person_key)).map_or(0, |p| p.used);
         match facts.person_allowed {
-            Some(allowed) if facts.person_counted && facts.person_places > 0 && used + facts.person_places > allowed => {
+            Some(allowed)
+                if facts.person_counted && facts.person_places > 0 && used + facts.person_places > allowed =>
+            {
                 Some(Refusal::PersonLimit)
             }
             _ => None,
@@ -195,7 +199,12 @@ impl Books {
             seat: (*seat).filter(|_| order.state == OrderState::Expired),
             ..AttemptChange::to(attempt_id, AttemptState::Sent)
         });
-        self.set_order(facts, &entry.origin, "confirming", OrderRow { state: OrderState::Confirming, expires_at, ..order });
+        self.set_order(
+            facts,
+            &entry.origin,
+            "confirming",
+            OrderRow { state: OrderState::Confirming, expires_at, ..order },
+        );
         Reply::Begun
     }
 
@@ -220,8 +229,12 @@ impl Books {
                 None if !refund_if_full => return Reply::NeedsSeat,
                 None => return self.refund(entry, &attempt, captured, "late_and_full"),
             },
-            OrderState::Paid | OrderState::PartiallyRefunded => return self.refund(entry, &attempt, captured, "paid_twice"),
-            OrderState::Refunded | OrderState::Cancelled => return self.refund(entry, &attempt, captured, "order_closed"),
+            OrderState::Paid | OrderState::PartiallyRefunded => {
+                return self.refund(entry, &attempt, captured, "paid_twice");
+            }
+            OrderState::Refunded | OrderState::Cancelled => {
+                return self.refund(entry, &attempt, captured, "order_closed");
+            }
         };
         self.capture(&attempt, captured, seat.filter(|_| seated_late));
         if seated_late {
@@ -336,7 +349,9 @@ impl Books {
 
     fn cancel(&mut self, entry: &Entry, order: OrderRow) -> Reply {
         match order.state {
-            OrderState::Held | OrderState::AwaitingDeposit => self.release(entry, order, OrderState::Cancelled, "cancelled"),
+            OrderState::Held | OrderState::AwaitingDeposit => {
+                self.release(entry, order, OrderState::Cancelled, "cancelled")
+            }
             OrderState::Confirming => Reply::Refused(Refusal::InProgress),
             OrderState::Cancelled => Reply::Already,
             OrderState::Expired => Reply::Refused(Refusal::Lapsed),
@@ -418,7 +433,14 @@ impl Books {
         self.event(facts, origin, kind, before, Some(row.state));
     }
 
-    fn event(&mut self, facts: &OrderFacts, origin: &Origin, kind: &'static str, from: Option<OrderState>, to: Option<OrderState>) {
+    fn event(
+        &mut self,
+        facts: &OrderFacts,
+        origin: &Origin,
+        kind: &'static str,
+        from: Option<OrderState>,
+        to: Option<OrderState>,
+    ) {
         self.rows.events.push(EventRow {
             order_id: facts.id,
             kind,
@@ -430,4 +452,3 @@ impl Books {
         });
     }
 }
-

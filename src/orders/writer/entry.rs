@@ -37,17 +37,39 @@ pub enum Ask {
     /// A new order for places taken in Redis.
     Hold(Box<Hold>),
     /// A fresh attempt to pay.
-    Open { attempt_id: Uuid },
+    Open {
+        attempt_id: Uuid,
+    },
     /// The attempt is about to be sent to the gateway.
-    Begin { attempt_id: Uuid, payment_key: String, confirm_key: Vec<u8>, confirm_fingerprint: Vec<u8>, seat: Option<Seat> },
+    Begin {
+        attempt_id: Uuid,
+        payment_key: String,
+        confirm_key: Vec<u8>,
+        confirm_fingerprint: Vec<u8>,
+        seat: Option<Seat>,
+    },
     /// Money was captured. Without room on a lapsed order the answer is `NeedsSeat`, or a refund if that is final.
-    Accept { attempt_id: Uuid, captured: Box<Captured>, seat: Option<Seat>, refund_if_full: bool, ticket_key_id: i16 },
+    Accept {
+        attempt_id: Uuid,
+        captured: Box<Captured>,
+        seat: Option<Seat>,
+        refund_if_full: bool,
+        ticket_key_id: i16,
+    },
     /// Nothing was charged and nothing will be.
-    Decline { attempt_id: Uuid, code: String, message: String },
+    Decline {
+        attempt_id: Uuid,
+        code: String,
+        message: String,
+    },
     /// The outcome is not known: recovery will ask.
-    Doubt { attempt_id: Uuid },
+    Doubt {
+        attempt_id: Uuid,
+    },
     /// Nothing to pay.
-    SettleFree { ticket_key_id: i16 },
+    SettleFree {
+        ticket_key_id: i16,
+    },
     Expire,
     Cancel,
 }
@@ -102,10 +124,18 @@ pub enum Refusal {
 
 #[derive(Clone, Debug)]
 pub enum Reply {
-    Held { at: Timestamp, expires_at: Timestamp },
+    Held {
+        at: Timestamp,
+        expires_at: Timestamp,
+    },
     /// The hold is an order already, or becomes one in this very commit, by the take of that instant.
-    Exists { order_id: Uuid, taken_at_ms: i64 },
-    Opened { n: i32 },
+    Exists {
+        order_id: Uuid,
+        taken_at_ms: i64,
+    },
+    Opened {
+        n: i32,
+    },
     Begun,
     Paid,
     /// The money came too late or twice and goes back.

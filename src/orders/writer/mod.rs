@@ -6,6 +6,7 @@
 //! commit. One bad entry never fails its neighbours: when the database refuses a batch, its entries are tried one by
 //! one. Redis is told afterwards, as best it can; the audit repairs the rest.
 
+mod columns;
 mod decide;
 mod entry;
 mod pg;
@@ -24,7 +25,7 @@ pub use pg::STATEMENTS;
 
 use self::decide::Books;
 use self::entry::Job;
-use self::pg::{Connection, Failure};
+use self::pg::{Connection, Doubt, Failure};
 use self::queue::Queue;
 use crate::app::App;
 use crate::error::Error;
@@ -141,7 +142,12 @@ fn is_worth_a_second_try(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|db| matches!(db.code().code(), "40P01" | "55P03" | "40001"))
 }
 
-async fn try_batch(app: &App, connection: &mut Option<Connection>, jobs: &[Job], again: bool) -> Result<Vec<Reply>, Failure> {
+async fn try_batch(
+    app: &App,
+    connection: &mut Option<Connection>,
+    jobs: &[Job],
+    again: bool,
+) -> Result<Vec<Reply>, Failure> {
     let mut current = match connection.take() {
         Some(open) => open,
         None => connect(app).await?,
@@ -185,16 +191,19 @@ async fn commit_once(app: &App, connection: &Connection, jobs: &[Job]) -> Result
     }
     match connection.write(&books, transaction_id).await {
         Ok(()) => Ok((replies, books)),
-        Err(Failure::InDoubt(id)) => match ask_about(app, &id).await {
+        Err(Failure::InDoubt(doubt)) => match ask_about(app, &doubt).await {
             Some(true) => {
                 app.metrics.unknown_commit("committed");
                 Ok((replies, books))
             }
             Some(false) => {
                 app.metrics.unknown_commit("rolled_back");
-                Err(Failure::Lost(Error::unavailable("server.database_away", "the commit was lost with its connection")))
+                Err(Failure::Lost(Error::unavailable(
+                    "server.database_away",
+                    "the commit was lost with its connection",
+                )))
             }
-            None => Err(Failure::InDoubt(id)),
+            None => Err(Failure::InDoubt(doubt)),
         },
         Err(other) => Err(other),
     }
@@ -214,9 +223,9 @@ async fn connect(app: &App) -> Result<Connection, Failure> {
     Err(Failure::Lost(Error::unavailable("server.database_away", last)))
 }
 
-async fn ask_about(app: &App, transaction_id: &str) -> Option<bool> {
+async fn ask_about(app: &App, doubt: &Doubt) -> Option<bool> {
     for _ in 0..DOUBT_TRIES {
-        match pg::committed(&app.settings.database.database_url, transaction_id).await {
+        match pg::committed(&app.settings.database.database_url, doubt).await {
             Ok(Some(committed)) => return Some(committed),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "cannot ask about an unknown commit yet"),

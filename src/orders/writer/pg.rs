@@ -10,9 +10,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement as Prepared};
 use uuid::Uuid;
 
+use super::columns::Columns;
 use super::decide::{AttemptRow, Books, OrderRow, PersonRow};
 use super::entry::{Ask, Entry};
-use super::rows::Rows;
 use crate::error::{Error, Result};
 use crate::orders::model::{AttemptState, OrderState};
 use crate::platform::pg::{self, SessionLimits, Statement};
@@ -160,8 +160,8 @@ pub enum Failure {
     RolledBack(tokio_postgres::Error),
     /// Certainly not committed, since COMMIT was never sent; the connection is gone.
     Lost(Error),
-    /// The connection died with COMMIT on its way: only the transaction's id can tell.
-    InDoubt(String),
+    /// The connection died with COMMIT on its way: the server must be asked.
+    InDoubt(Doubt),
 }
 
 type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
@@ -260,7 +260,7 @@ impl Connection {
         match refused {
             Some(error) if !lost && !self.client.is_closed() => Err(Failure::RolledBack(error)),
             Some(error) => Err(Failure::Lost(error.into())),
-            None if lost => Err(Failure::InDoubt(transaction_id)),
+            None if lost => Err(Failure::InDoubt(Doubt::of(books, transaction_id))),
             None => Ok(()),
         }
     }
@@ -271,17 +271,37 @@ impl Connection {
         let mut flight: Vec<Call<'a>> = Vec::with_capacity(12);
         let h = &rows.holds;
         if !h.ids.is_empty() {
-            flight.push(self.call(&p.INSERT_ORDERS, vec![
-                &h.ids, &h.numbers, &h.exhibition_ids, &h.slot_ids, &h.hold_ids, &h.fingerprints, &h.totals,
-                &h.person_keys, &h.person_places, &h.person_counted, &h.has_email, &h.languages, &h.referral_codes,
-                &h.expires_at, &books.now, &h.taken_at_ms,
-            ]));
+            flight.push(self.call(
+                &p.INSERT_ORDERS,
+                vec![
+                    &h.ids,
+                    &h.numbers,
+                    &h.exhibition_ids,
+                    &h.slot_ids,
+                    &h.hold_ids,
+                    &h.fingerprints,
+                    &h.totals,
+                    &h.person_keys,
+                    &h.person_places,
+                    &h.person_counted,
+                    &h.has_email,
+                    &h.languages,
+                    &h.referral_codes,
+                    &h.expires_at,
+                    &books.now,
+                    &h.taken_at_ms,
+                ],
+            ));
             flight.push(self.call(&p.INSERT_CONTACTS, vec![&h.ids, &h.phone_digests, &h.key_ids, &h.sealed]));
             let i = &rows.items;
-            flight.push(self.call(&p.INSERT_ITEMS, vec![&i.order_ids, &i.lines, &i.product_ids, &i.quantities, &i.units]));
+            flight.push(
+                self.call(&p.INSERT_ITEMS, vec![&i.order_ids, &i.lines, &i.product_ids, &i.quantities, &i.units]),
+            );
         }
         if !c.orders.0.is_empty() {
-            flight.push(self.call(&p.UPDATE_ORDERS, vec![&c.orders.0, &c.orders.1, &c.orders.2, &c.orders.3, &books.now]));
+            flight.push(
+                self.call(&p.UPDATE_ORDERS, vec![&c.orders.0, &c.orders.1, &c.orders.2, &c.orders.3, &books.now]),
+            );
         }
         if !rows.attempts.is_empty() {
             let a = &c.new_attempts;
@@ -289,18 +309,43 @@ impl Connection {
         }
         if !rows.attempt_changes.is_empty() {
             let a = &c.attempts;
-            flight.push(self.call(&p.UPDATE_ATTEMPTS, vec![
-                &a.ids, &a.states, &a.payment_keys, &a.methods, &a.confirm_keys, &a.confirm_fingerprints,
-                &a.failure_codes, &a.failure_messages, &a.secrets, &a.raws, &a.sent_at, &a.ended_at, &a.next_check_at,
-                &a.seat_ids, &a.seat_at_ms,
-            ]));
+            flight.push(self.call(
+                &p.UPDATE_ATTEMPTS,
+                vec![
+                    &a.ids,
+                    &a.states,
+                    &a.payment_keys,
+                    &a.methods,
+                    &a.confirm_keys,
+                    &a.confirm_fingerprints,
+                    &a.failure_codes,
+                    &a.failure_messages,
+                    &a.secrets,
+                    &a.raws,
+                    &a.sent_at,
+                    &a.ended_at,
+                    &a.next_check_at,
+                    &a.seat_ids,
+                    &a.seat_at_ms,
+                ],
+            ));
         }
         let t = &rows.tickets;
         if !t.ids.is_empty() {
-            flight.push(self.call(&p.INSERT_TICKETS, vec![
-                &t.ids, &t.order_ids, &t.exhibition_ids, &t.product_ids, &t.slot_ids, &t.numbers, &t.of_totals,
-                &t.key_ids, &books.now,
-            ]));
+            flight.push(self.call(
+                &p.INSERT_TICKETS,
+                vec![
+                    &t.ids,
+                    &t.order_ids,
+                    &t.exhibition_ids,
+                    &t.product_ids,
+                    &t.slot_ids,
+                    &t.numbers,
+                    &t.of_totals,
+                    &t.key_ids,
+                    &books.now,
+                ],
+            ));
         }
         if !rows.events.is_empty() {
             let e = &c.events;
@@ -391,7 +436,8 @@ fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
                 }
             }
             Read::Stock => {
-                let level = Level { total: r.get(1), offered: r.get(2), held: r.get(3), sold: r.get(4), epoch: r.get(5) };
+                let level =
+                    Level { total: r.get(1), offered: r.get(2), held: r.get(3), sold: r.get(4), epoch: r.get(5) };
                 books.stock.insert(r.get(0), level);
             }
             Read::KnownHolds => {
@@ -403,126 +449,36 @@ fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
     }
 }
 
-type PeopleColumns = (Vec<i32>, Vec<Vec<u8>>, Vec<i32>, Vec<i32>, Vec<i32>);
-type EventColumns<'a> =
-    (Vec<Uuid>, Vec<&'a str>, Vec<Option<&'a str>>, Vec<Option<&'a str>>, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>);
-
-#[derive(Default)]
-struct AttemptColumns<'a> {
-    ids: Vec<Uuid>,
-    states: Vec<&'a str>,
-    payment_keys: Vec<Option<&'a str>>,
-    methods: Vec<Option<&'a str>>,
-    confirm_keys: Vec<Option<&'a [u8]>>,
-    confirm_fingerprints: Vec<Option<&'a [u8]>>,
-    failure_codes: Vec<Option<&'a str>>,
-    failure_messages: Vec<Option<&'a str>>,
-    secrets: Vec<Option<&'a str>>,
-    raws: Vec<Option<&'a serde_json::Value>>,
-    sent_at: Vec<Option<Timestamp>>,
-    ended_at: Vec<Option<Timestamp>>,
-    next_check_at: Vec<Option<Timestamp>>,
-    seat_ids: Vec<Option<&'a [u8]>>,
-    seat_at_ms: Vec<Option<i64>>,
+/// What to look for after an unknown COMMIT.
+pub struct Doubt {
+    transaction_id: String,
+    /// A row that only this batch wrote: an event by its order and instant, or a new attempt by its id.
+    row: Option<Uuid>,
+    at: Timestamp,
 }
 
-/// The rows that are kept as structs, turned into columns.
-#[derive(Default)]
-struct Columns<'a> {
-    orders: (Vec<Uuid>, Vec<&'a str>, Vec<Timestamp>, Vec<Option<Uuid>>),
-    new_attempts: (Vec<Uuid>, Vec<Uuid>, Vec<i32>, Vec<&'a str>, Vec<i32>),
-    attempts: AttemptColumns<'a>,
-    events: EventColumns<'a>,
-    outbox: (Vec<&'a str>, Vec<Uuid>),
-    refunds: (Vec<Uuid>, Vec<Uuid>, Vec<Uuid>, Vec<i32>, Vec<&'a str>),
-    new_people: PeopleColumns,
-    people: PeopleColumns,
-    stock: (Vec<i32>, Vec<i32>, Vec<i32>),
-}
-
-impl<'a> Columns<'a> {
-    fn of(rows: &'a Rows) -> Columns<'a> {
-        let mut c = Columns::default();
-        for (id, row) in &rows.order_changes {
-            c.orders.0.push(*id);
-            c.orders.1.push(row.state.as_str());
-            c.orders.2.push(row.expires_at);
-            c.orders.3.push(row.paid_attempt_id);
-        }
-        for a in &rows.attempts {
-            c.new_attempts.0.push(a.id);
-            c.new_attempts.1.push(a.order_id);
-            c.new_attempts.2.push(a.n);
-            c.new_attempts.3.push(&a.provider_order_id);
-            c.new_attempts.4.push(a.amount_won);
-        }
-        for a in rows.attempt_changes.values() {
-            c.attempts.push(a);
-        }
-        for e in &rows.events {
-            c.events.0.push(e.order_id);
-            c.events.1.push(e.kind);
-            c.events.2.push(e.from);
-            c.events.3.push(e.to);
-            c.events.4.push(e.actor);
-            c.events.5.push(&e.cause);
-            c.events.6.push(&e.correlation_id);
-        }
-        for (kind, order_id) in &rows.outbox {
-            c.outbox.0.push(kind);
-            c.outbox.1.push(*order_id);
-        }
-        for r in &rows.refunds {
-            c.refunds.0.push(r.id);
-            c.refunds.1.push(r.attempt_id);
-            c.refunds.2.push(r.order_id);
-            c.refunds.3.push(r.amount_won);
-            c.refunds.4.push(r.reason);
-        }
-        for ((exhibition_id, person), change) in &rows.people {
-            let people = if change.stored { &mut c.people } else { &mut c.new_people };
-            people.0.push(*exhibition_id);
-            people.1.push(person.to_vec());
-            people.2.push(change.allowed);
-            people.3.push(change.used);
-            people.4.push(change.open_holds);
-        }
-        for (stock_id, (held, sold)) in rows.stock.iter().filter(|(_, change)| **change != (0, 0)) {
-            c.stock.0.push(*stock_id);
-            c.stock.1.push(*held);
-            c.stock.2.push(*sold);
-        }
-        c
-    }
-}
-
-impl<'a> AttemptColumns<'a> {
-    fn push(&mut self, a: &'a super::rows::AttemptChange) {
-        self.ids.push(a.id);
-        self.states.push(a.state.as_str());
-        self.payment_keys.push(a.payment_key.as_deref());
-        self.methods.push(a.method.as_deref());
-        self.confirm_keys.push(a.confirm_key.as_deref());
-        self.confirm_fingerprints.push(a.confirm_fingerprint.as_deref());
-        self.failure_codes.push(a.failure_code.as_deref());
-        self.failure_messages.push(a.failure_message.as_deref());
-        self.secrets.push(a.secret.as_deref());
-        self.raws.push(a.raw.as_ref());
-        self.sent_at.push(a.sent_at);
-        self.ended_at.push(a.ended_at);
-        self.next_check_at.push(a.next_check_at);
-        self.seat_ids.push(a.seat.as_ref().map(|s| s.hold_id.as_slice()));
-        self.seat_at_ms.push(a.seat.map(|s| s.at_ms));
+impl Doubt {
+    fn of(books: &Books, transaction_id: String) -> Doubt {
+        let event = books.rows.events.first().map(|event| event.order_id);
+        Doubt { transaction_id, row: event.or_else(|| books.rows.attempts.first().map(|a| a.id)), at: books.now }
     }
 }
 
 /// Whether a transaction committed, asked on a new connection. None while it is still running.
-pub async fn committed(url: &str, transaction_id: &str) -> Result<Option<bool>> {
+///
+/// The id alone would do on this server; a standby that was promoted without the commit may have given the id to
+/// somebody else, so a row of the batch must be there too.
+pub async fn committed(url: &str, doubt: &Doubt) -> Result<Option<bool>> {
     let client = pg::connect(url, pg::ORDINARY, "admit stock writer").await?;
-    let row = client.query_one("select pg_xact_status($1::text::xid8)", &[&transaction_id]).await?;
-    Ok(match row.get::<_, Option<&str>>(0) {
-        Some("committed") => Some(true),
-        Some("aborted") => Some(false),
-        _ => None,
-    })
+    let row = client.query_one("select pg_xact_status($1::text::xid8)", &[&doubt.transaction_id]).await?;
+    match (row.get::<_, Option<&str>>(0), doubt.row) {
+        (Some("committed"), None) => Ok(Some(true)),
+        (Some("committed"), Some(id)) => {
+            let sql = "select exists (select from order_events where order_id = $1 and at = $2)
+                           or exists (select from attempts where id = $1)";
+            Ok(Some(client.query_one(sql, &[&id, &doubt.at]).await?.get(0)))
+        }
+        (Some("aborted"), _) => Ok(Some(false)),
+        _ => Ok(None),
+    }
 }

@@ -100,7 +100,20 @@ impl AttemptChange {
     fn merge(&mut self, later: AttemptChange) {
         macro_rules! lay { ($($field:ident),*) => { $(if later.$field.is_some() { self.$field = later.$field; })* } }
         self.state = later.state;
-        lay!(payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message, secret, raw, sent_at, ended_at, next_check_at, seat);
+        lay!(
+            payment_key,
+            method,
+            confirm_key,
+            confirm_fingerprint,
+            failure_code,
+            failure_message,
+            secret,
+            raw,
+            sent_at,
+            ended_at,
+            next_check_at,
+            seat
+        );
     }
 
     pub fn to(id: Uuid, state: AttemptState) -> AttemptChange {

@@ -102,8 +102,18 @@ mod tests {
         let mut codes = BTreeSet::new();
         for source in &files {
             for name in [
-                "malformed", "invalid", "unauthenticated", "forbidden", "not_found", "conflict", "gone", "too_large",
-                "unsupported_media_type", "method_not_allowed", "too_many", "unavailable",
+                "malformed",
+                "invalid",
+                "unauthenticated",
+                "forbidden",
+                "not_found",
+                "conflict",
+                "gone",
+                "too_large",
+                "unsupported_media_type",
+                "method_not_allowed",
+                "too_many",
+                "unavailable",
             ] {
                 named(source, &format!("Error::{name}("), &mut codes);
             }

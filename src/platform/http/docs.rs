@@ -242,7 +242,6 @@ pub fn problems(language: Language) -> Result<String> {
     .map_err(Error::bug)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 }
 
 pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    let text = std::str::from_utf8(body).map_err(|_| Error::malformed("request.malformed_json").because("invalid UTF-8"))?;
+    let text =
+        std::str::from_utf8(body).map_err(|_| Error::malformed("request.malformed_json").because("invalid UTF-8"))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -182,7 +183,13 @@ impl FromRequestParts<App> for ClientAddress {
 
 pub struct RequestLanguage(pub Language);
 
+pub const LANGUAGE_COOKIE: &str = "admit_language";
+
+/// The language chosen on a page, else the browser's.
 pub fn language_of(headers: &HeaderMap) -> Language {
+    if let Some(chosen) = cookie(headers, LANGUAGE_COOKIE) {
+        return Language::from_tag(chosen);
+    }
     Language::accepted(headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod assets;
 mod codes;
+pub mod cors;
 mod docs;
 pub mod extract;
 pub mod health;

@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::extract::language_of;
-use super::problem;
+use super::{cors, problem};
 use crate::app::App;
 use crate::error::{Error, Kind};
 use crate::platform::ids;
@@ -36,7 +36,9 @@ fn request_id(headers: &HeaderMap) -> String {
     headers
         .get(REQUEST_ID)
         .and_then(|v| v.to_str().ok())
-        .filter(|v| (8..=64).contains(&v.len()) && v.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
+        .filter(|v| {
+            (8..=64).contains(&v.len()) && v.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
         .map_or_else(|| hex(&ids::random_bytes::<16>()), str::to_owned)
 }
 
@@ -54,8 +56,12 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
             .and_then(|v| v.to_str().ok())
             .is_some_and(|accept| accept.contains("text/html"));
     request.extensions_mut().insert(RequestId(id.clone()));
+    let origin = cors::listed_origin(&app, request.headers());
 
-    let mut response = next.run(request).await;
+    let mut response = match &origin {
+        Some(_) if cors::is_preflight(&request) => cors::preflight(),
+        _ => next.run(request).await,
+    };
 
     let mut error = response.extensions_mut().remove::<Error>();
     if error.is_none() {
@@ -74,11 +80,17 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
         }
     }
     let headers = response.headers_mut();
+    if let Some(origin) = &origin {
+        cors::allow(headers, origin);
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
     if let Some(value) = traceparent {
         headers.insert(TRACEPARENT, value);
+    }
+    if app.lifecycle.is_stopping() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     security_headers(headers);
 
@@ -112,7 +124,16 @@ fn log(id: &str, method: &str, route: &str, status: StatusCode, elapsed: std::ti
             let source = error.source.as_deref().unwrap_or_default();
             macro_rules! line {
                 ($level:ident) => {
-                    tracing::$level!(request_id = id, method, route, status, elapsed_ms, code = error.code, source, "refused")
+                    tracing::$level!(
+                        request_id = id,
+                        method,
+                        route,
+                        status,
+                        elapsed_ms,
+                        code = error.code,
+                        source,
+                        "refused"
+                    )
                 };
             }
             match error.kind {
@@ -121,7 +142,7 @@ fn log(id: &str, method: &str, route: &str, status: StatusCode, elapsed: std::ti
                 _ => line!(debug),
             }
         }
-        None if SUCCESSES.fetch_add(1, Ordering::Relaxed) % SUCCESS_LOG_SHARE == 0 => {
+        None if SUCCESSES.fetch_add(1, Ordering::Relaxed).is_multiple_of(SUCCESS_LOG_SHARE) => {
             tracing::info!(request_id = id, method, route, status, elapsed_ms, "answered");
         }
         None => {}

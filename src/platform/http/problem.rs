@@ -68,7 +68,13 @@ struct ProblemPage<'a> {
 fn page(error: &Error, language: Language, request_id: &str) -> String {
     use askama::Template;
     let detail = texts::filled(language, &format!("problem.{}", error.code), &error.values);
-    ProblemPage { language: language.tag(), title: texts::text(language, "page.problem.title"), home: texts::text(language, "page.problem.home"), detail, request_id }
-        .render()
-        .unwrap_or_else(|_| error.code.to_owned())
+    ProblemPage {
+        language: language.tag(),
+        title: texts::text(language, "page.problem.title"),
+        home: texts::text(language, "page.problem.home"),
+        detail,
+        request_id,
+    }
+    .render()
+    .unwrap_or_else(|_| error.code.to_owned())
 }

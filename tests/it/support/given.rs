@@ -43,7 +43,6 @@ pub struct Given {
     pub slot_id: Option<i32>,
     pub slot_stock_id: Option<i32>,
     pub date: Option<String>,
-    pub price_won: i32,
 }
 
 impl TestApp {
@@ -102,21 +101,13 @@ impl TestApp {
         // Counted before any catalogue looks, which would ask for a rebuild in the background.
         admit::stock::rebuild::rebuild(self.app(), exhibition_id, kind.code, "test").await.unwrap();
         self.refresh().await;
-        Given {
-            code: kind.code,
-            exhibition_id,
-            product_id,
-            stock_id,
-            slot_id,
-            slot_stock_id,
-            date,
-            price_won: kind.price_won,
-        }
+        Given { code: kind.code, exhibition_id, product_id, stock_id, slot_id, slot_stock_id, date }
     }
 
     /// held, sold of a stock in Postgres.
     pub async fn stock(&self, stock_id: i32) -> (i32, i32) {
-        let row = self.db.client().await.query_one("select held, sold from stock where id = $1", &[&stock_id]).await.unwrap();
+        let row =
+            self.db.client().await.query_one("select held, sold from stock where id = $1", &[&stock_id]).await.unwrap();
         (row.get(0), row.get(1))
     }
 

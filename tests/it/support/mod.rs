@@ -53,11 +53,19 @@ pub struct Options {
     /// Where instances find Postgres, if not directly (a proxy).
     pub database_url: Option<String>,
     pub writer_queue: usize,
+    pub cors_origins: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { instances: 1, exempt: true, redis_url: None, database_url: None, writer_queue: 4096 }
+        Options {
+            instances: 1,
+            exempt: true,
+            redis_url: None,
+            database_url: None,
+            writer_queue: 4096,
+            cors_origins: vec![],
+        }
     }
 }
 
@@ -142,7 +150,7 @@ impl TestApp {
             toss_sdk_url: format!("{}/v2/standard", self.simulator.base_url()),
             rate_limit_exempt: if self.options.exempt { loopback() } else { vec![] },
             trusted_proxies: loopback(),
-            cors_origins: vec![],
+            cors_origins: self.options.cors_origins.clone(),
             mail: format!("file://{}", self.mail.0.display()),
             mail_from: "Admit <tickets@example.org>".into(),
             orders_per_minute: 5,
@@ -150,6 +158,7 @@ impl TestApp {
             lookups_per_minute: 10,
             writer_queue: self.options.writer_queue,
             writer_batch: 128,
+            threads: 0,
             shutdown_s: 5,
         }
     }
@@ -277,7 +286,9 @@ impl TestApp {
                 // Never touched: nothing was taken from it.
                 continue;
             };
-            if !levels.in_flight.is_empty() || truth.iter().any(|(id, l)| levels.free.get(id) != Some(&i64::from(l.free()))) {
+            if !levels.in_flight.is_empty()
+                || truth.iter().any(|(id, l)| levels.free.get(id) != Some(&i64::from(l.free())))
+            {
                 return false;
             }
         }

@@ -1,6 +1,5 @@
 //! The shared Redis, and Redis servers of a test's own for tests that flush, restore or stop one.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -29,10 +28,6 @@ impl OwnRedis {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
-    }
-
-    pub fn dump(&self) -> PathBuf {
-        self.dir.0.join("dump.rdb")
     }
 
     /// Starts the server on whatever dump lies in its directory.

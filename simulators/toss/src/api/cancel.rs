@@ -15,23 +15,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use std::sync::Arc;
 
-pub async fn cancel(
-    State(sim): State<Arc<Sim>>,
-    Path(key): Path<String>,
-    inbound: Inbound,
-    body: Bytes,
-) -> Response {
+pub async fn cancel(State(sim): State<Arc<Sim>>, Path(key): Path<String>, inbound: Inbound, body: Bytes) -> Response {
     let wanted = key.clone();
-    let order = move |sim: &Sim| {
-        sim.store
-            .get(&wanted)
-            .map(|entry| lock(&entry).object.order_id.to_string())
-    };
-    inbound
-        .run(sim, Op::Cancel, order, move |sim, caller, _| {
-            refund(sim, caller, key, body)
-        })
-        .await
+    let order = move |sim: &Sim| sim.store.get(&wanted).map(|entry| lock(&entry).object.order_id.to_string());
+    inbound.run(sim, Op::Cancel, order, move |sim, caller, _| refund(sim, caller, key, body)).await
 }
 
 /// What a cancel asks for, checked for shape only.
@@ -96,12 +83,7 @@ impl CancelAsk {
 }
 
 fn check_account(account: &serde_json::Value) -> Result<(), Refusal> {
-    let text = |name: &str| {
-        account
-            .get(name)
-            .and_then(|value| value.as_str())
-            .unwrap_or("")
-    };
+    let text = |name: &str| account.get(name).and_then(|value| value.as_str()).unwrap_or("");
     bank_code(text("bank")).ok_or_else(|| refuse("INVALID_BANK"))?;
     let number = text("accountNumber");
     if !(1..=20).contains(&number.len()) || !number.bytes().all(|b| b.is_ascii_digit()) {
@@ -115,10 +97,7 @@ fn check_account(account: &serde_json::Value) -> Result<(), Refusal> {
 
 async fn refund(sim: Arc<Sim>, caller: Caller, key: String, body: Bytes) -> Result<Bytes, Refusal> {
     let ask = CancelAsk::read(&body)?;
-    let entry = sim
-        .store
-        .get(&key)
-        .ok_or_else(|| refuse("NOT_FOUND_PAYMENT"))?;
+    let entry = sim.store.get(&key).ok_or_else(|| refuse("NOT_FOUND_PAYMENT"))?;
     let (answer, jobs) = {
         let mut held = lock(&entry);
         if held.terms.pair != caller.pair {
@@ -127,14 +106,7 @@ async fn refund(sim: Arc<Sim>, caller: Caller, key: String, body: Bytes) -> Resu
         apply(&sim, &mut held, &ask)?;
         let json = held.object.to_json();
         let jobs = sim.events(&held.object, &json);
-        (
-            if caller.english {
-                held.object.to_json_for(true, false)
-            } else {
-                json
-            },
-            jobs,
-        )
+        (if caller.english { held.object.to_json_for(true, false) } else { json }, jobs)
     };
     sim.publish(jobs).await;
     Ok(answer)
@@ -149,24 +121,13 @@ pub fn apply(sim: &Sim, held: &mut Held, ask: &CancelAsk) -> Result<(), Refusal>
     let payment = &mut held.object;
 
     payment.balance_amount -= amount;
-    payment.tax_free_amount =
-        (payment.tax_free_amount - ask.tax_free).clamp(0, payment.balance_amount);
+    payment.tax_free_amount = (payment.tax_free_amount - ask.tax_free).clamp(0, payment.balance_amount);
     payment.tax_exemption_amount = (payment.tax_exemption_amount - ask.tax_exemption).max(0);
     payment.reckon_tax();
     // Sticky: once partly cancelled, a payment never becomes CANCELED, even with nothing left.
     let in_one_go = payment.cancels.is_none() && payment.balance_amount == 0;
-    payment.status = if in_one_go {
-        Status::Canceled
-    } else {
-        Status::PartialCanceled
-    };
-    let key = sim.ledger.book(
-        now_ms,
-        held.terms.pair,
-        held.terms.customer_key.as_deref(),
-        payment,
-        amount,
-    );
+    payment.status = if in_one_go { Status::Canceled } else { Status::PartialCanceled };
+    let key = sim.ledger.book(now_ms, held.terms.pair, held.terms.customer_key.as_deref(), payment, amount);
     payment.last_transaction_key = Some(key.clone());
     payment.cancels.get_or_insert_default().push(Cancel {
         transaction_key: key,
@@ -191,10 +152,7 @@ pub fn apply(sim: &Sim, held: &mut Held, ask: &CancelAsk) -> Result<(), Refusal>
         if let Some(account) = &mut payment.virtual_account {
             account.refund_status = "PENDING";
         }
-        sim.agenda.at(
-            now_ms + REFUND_MS,
-            Due::RefundSent(payment.payment_key.clone()),
-        );
+        sim.agenda.at(now_ms + REFUND_MS, Due::RefundSent(payment.payment_key.clone()));
     }
     Ok(())
 }
@@ -207,19 +165,10 @@ fn allowed(held: &Held, ask: &CancelAsk, now_ms: i64) -> Result<i64, Refusal> {
         Status::Done | Status::PartialCanceled | Status::WaitingForDeposit => {}
         _ => return Err(refuse("NOT_CANCELABLE_PAYMENT")),
     }
-    if ask
-        .currency
-        .as_deref()
-        .is_some_and(|currency| currency != payment.currency)
-    {
-        return Err(
-            refuse("INVALID_REQUEST").because("승인된 통화와 다릅니다.", "The currency differs.")
-        );
+    if ask.currency.as_deref().is_some_and(|currency| currency != payment.currency) {
+        return Err(refuse("INVALID_REQUEST").because("승인된 통화와 다릅니다.", "The currency differs."));
     }
-    if ask
-        .refundable
-        .is_some_and(|believed| believed != payment.balance_amount)
-    {
+    if ask.refundable.is_some_and(|believed| believed != payment.balance_amount) {
         return Err(refuse("NOT_MATCHES_REFUNDABLE_AMOUNT"));
     }
     let amount = ask.amount.unwrap_or(payment.balance_amount);

@@ -20,20 +20,8 @@ use std::sync::Arc;
 
 pub async fn confirm(State(sim): State<Arc<Sim>>, inbound: Inbound, body: Bytes) -> Response {
     let order_of = body.clone();
-    let order = move |_: &Sim| {
-        Fields::read(&order_of)
-            .ok()?
-            .text("orderId")
-            .map(str::to_owned)
-    };
-    inbound
-        .run(
-            sim.clone(),
-            Op::Confirm,
-            order,
-            move |sim, caller, decline| settle(sim, caller, decline, body),
-        )
-        .await
+    let order = move |_: &Sim| Fields::read(&order_of).ok()?.text("orderId").map(str::to_owned);
+    inbound.run(sim.clone(), Op::Confirm, order, move |sim, caller, decline| settle(sim, caller, decline, body)).await
 }
 
 struct Ask {
@@ -45,12 +33,7 @@ struct Ask {
 /// What a confirm came to: an answer and the events that go with it.
 type Verdict = (Result<Bytes, Refusal>, Vec<Job>);
 
-async fn settle(
-    sim: Arc<Sim>,
-    caller: Caller,
-    decline: Option<Refusal>,
-    body: Bytes,
-) -> Result<Bytes, Refusal> {
+async fn settle(sim: Arc<Sim>, caller: Caller, decline: Option<Refusal>, body: Bytes) -> Result<Bytes, Refusal> {
     let arrived_ms = sim.clock.now_ms() - i64::try_from(sim.options().latency_ms).unwrap_or(0);
     let fields = Fields::read(&body)?;
     let ask = Ask {
@@ -58,23 +41,13 @@ async fn settle(
         order_id: fields.need_text("orderId")?.to_owned(),
         amount: fields.need_whole("amount")?,
     };
-    let entry = sim
-        .store
-        .get(&ask.payment_key)
-        .ok_or_else(|| refuse("NOT_FOUND_PAYMENT_SESSION"))?;
+    let entry = sim.store.get(&ask.payment_key).ok_or_else(|| refuse("NOT_FOUND_PAYMENT_SESSION"))?;
     let (answer, jobs) = judge(&sim, &mut lock(&entry), caller, &ask, decline, arrived_ms);
     sim.publish(jobs).await;
     answer
 }
 
-fn judge(
-    sim: &Sim,
-    held: &mut Held,
-    caller: Caller,
-    ask: &Ask,
-    decline: Option<Refusal>,
-    arrived_ms: i64,
-) -> Verdict {
+fn judge(sim: &Sim, held: &mut Held, caller: Caller, ask: &Ask, decline: Option<Refusal>, arrived_ms: i64) -> Verdict {
     if held.terms.pair != caller.pair {
         return (Err(refuse("NOT_FOUND_PAYMENT_SESSION")), vec![]);
     }
@@ -90,40 +63,24 @@ fn judge(
         }
         _ => {
             let at_once = sim.options().aborted_pair && arrived_ms <= held.terms.approved_ms;
-            let jobs = if at_once {
-                sim.stray_abort(&held.object)
-            } else {
-                vec![]
-            };
+            let jobs = if at_once { sim.stray_abort(&held.object) } else { vec![] };
             return (Err(refuse("ALREADY_PROCESSED_PAYMENT")), jobs);
         }
     }
-    let refusal = decline
-        .or_else(|| not_payable(&held.object, held.terms.wanted))
-        .or_else(|| {
-            let first = sim
-                .store
-                .claim_order(&held.object.order_id, &held.object.payment_key);
-            (!first).then(|| refuse("DUPLICATED_ORDER_ID"))
-        });
+    let refusal = decline.or_else(|| not_payable(&held.object, held.terms.wanted)).or_else(|| {
+        let first = sim.store.claim_order(&held.object.order_id, &held.object.payment_key);
+        (!first).then(|| refuse("DUPLICATED_ORDER_ID"))
+    });
     if let Some(refusal) = refusal {
         // A trouble that may pass leaves the payment as it was; a refusal ends it.
         let passing = refusal.status.is_server_error() || refusal.code == "PROVIDER_ERROR";
-        let jobs = if passing {
-            vec![]
-        } else {
-            sim.abort(held, &refusal)
-        };
+        let jobs = if passing { vec![] } else { sim.abort(held, &refusal) };
         return (Err(refusal), jobs);
     }
     approve(sim, held);
     let json = held.object.to_json();
     let jobs = sim.events(&held.object, &json);
-    let answer = if caller.english {
-        held.object.to_json_for(true, false)
-    } else {
-        json
-    };
+    let answer = if caller.english { held.object.to_json_for(true, false) } else { json };
     (Ok(answer), jobs)
 }
 
@@ -142,11 +99,7 @@ fn bound(sim: &Sim, payment: &Payment, ask: &Ask) -> Result<(), Refusal> {
 }
 
 fn not_payable(payment: &Payment, method: Method) -> Option<Refusal> {
-    let floor = if matches!(method, Method::Transfer | Method::VirtualAccount) {
-        200
-    } else {
-        100
-    };
+    let floor = if matches!(method, Method::Transfer | Method::VirtualAccount) { 200 } else { 100 };
     if payment.total_amount < floor {
         return Some(refuse("BELOW_MINIMUM_AMOUNT"));
     }
@@ -171,13 +124,8 @@ fn approve(sim: &Sim, held: &mut Held) {
     payment.fill_method(method);
     held.terms.approved_ms = now_ms;
     sim.counts.approve(payment.total_amount);
-    let key = sim.ledger.book(
-        now_ms,
-        held.terms.pair,
-        held.terms.customer_key.as_deref(),
-        payment,
-        payment.total_amount,
-    );
+    let key =
+        sim.ledger.book(now_ms, held.terms.pair, held.terms.customer_key.as_deref(), payment, payment.total_amount);
     payment.last_transaction_key = Some(key);
 }
 
@@ -202,16 +150,8 @@ pub fn issue_account(sim: &Sim, held: &mut Held, now_ms: i64) {
     }));
     // Parallel confirms are told apart by the time of the first one, paid or not.
     held.terms.approved_ms = now_ms;
-    let key = sim.ledger.book(
-        now_ms,
-        held.terms.pair,
-        held.terms.customer_key.as_deref(),
-        payment,
-        payment.total_amount,
-    );
+    let key =
+        sim.ledger.book(now_ms, held.terms.pair, held.terms.customer_key.as_deref(), payment, payment.total_amount);
     payment.last_transaction_key = Some(key);
-    sim.agenda.at(
-        held.terms.deposit_due_ms,
-        Due::DepositOver(payment.payment_key.clone()),
-    );
+    sim.agenda.at(held.terms.deposit_due_ms, Due::DepositOver(payment.payment_key.clone()));
 }

@@ -27,13 +27,7 @@ pub fn deposit(sim: &Sim, held: &mut Held) -> Result<Vec<Job>, &'static str> {
     held.terms.approved_ms = now_ms;
     let amount = held.object.total_amount;
     sim.counts.approve(amount);
-    let key = sim.ledger.book(
-        now_ms,
-        held.terms.pair,
-        held.terms.customer_key.as_deref(),
-        &held.object,
-        amount,
-    );
+    let key = sim.ledger.book(now_ms, held.terms.pair, held.terms.customer_key.as_deref(), &held.object, amount);
     held.object.last_transaction_key = Some(key);
     Ok(sim.events(&held.object, &held.object.to_json()))
 }
@@ -51,13 +45,7 @@ pub fn reverse(sim: &Sim, held: &mut Held) -> Result<Vec<Job>, &'static str> {
     held.object.approved_at = None;
     let amount = held.object.total_amount;
     sim.counts.reverse(amount);
-    let key = sim.ledger.book(
-        now_ms,
-        held.terms.pair,
-        held.terms.customer_key.as_deref(),
-        &held.object,
-        amount,
-    );
+    let key = sim.ledger.book(now_ms, held.terms.pair, held.terms.customer_key.as_deref(), &held.object, amount);
     held.object.last_transaction_key = Some(key);
     Ok(sim.events(&held.object, &held.object.to_json()))
 }

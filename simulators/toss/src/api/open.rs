@@ -43,12 +43,7 @@ pub struct Opening {
 
 pub async fn create(State(sim): State<Arc<Sim>>, inbound: Inbound, body: Bytes) -> Response {
     let order_of = body.clone();
-    let order = move |_: &Sim| {
-        Fields::read(&order_of)
-            .ok()?
-            .text("orderId")
-            .map(str::to_owned)
-    };
+    let order = move |_: &Sim| Fields::read(&order_of).ok()?.text("orderId").map(str::to_owned);
     let work = move |sim: Arc<Sim>, caller: Caller, _| async move {
         let opening = Opening::read(&Fields::read(&body)?, caller.pair)?;
         if opening.success_url.is_none() {
@@ -73,10 +68,7 @@ impl Opening {
         if !(1..=100).contains(&order_name.chars().count()) {
             return Err(refuse("INVALID_ORDER_NAME"));
         }
-        if fields
-            .text("currency")
-            .is_some_and(|currency| currency != "KRW")
-        {
+        if fields.text("currency").is_some_and(|currency| currency != "KRW") {
             return Err(refuse("INVALID_CURRENCY"));
         }
         let amount = fields.need_whole("amount")?;
@@ -96,10 +88,7 @@ impl Opening {
             order_id: order_id.into(),
             order_name: order_name.into(),
             customer_key: fields.short_text("customerKey", 300)?.map(str::to_owned),
-            customer_name: fields
-                .short_text("customerName", 100)?
-                .unwrap_or("홍길동")
-                .to_owned(),
+            customer_name: fields.short_text("customerName", 100)?.unwrap_or("홍길동").to_owned(),
             success_url: url(fields, "successUrl", "INCORRECT_SUCCESS_URL_FORMAT")?,
             fail_url: url(fields, "failUrl", "INCORRECT_FAIL_URL_FORMAT")?,
             opener: None,
@@ -146,17 +135,12 @@ pub fn open(sim: &Sim, opening: Opening) -> Result<Entry, Refusal> {
             deposit_due_ms: 0,
         },
     });
-    sim.agenda.at(
-        deadline_ms,
-        Due::Expire(lock(&entry).object.payment_key.clone()),
-    );
+    sim.agenda.at(deadline_ms, Due::Expire(lock(&entry).object.payment_key.clone()));
     Ok(entry)
 }
 
 fn blank(sim: &Sim, key: Text, now_ms: i64, opening: &Opening) -> Payment {
-    let receipt = format!(
-        "https://dashboard.tosspayments.com/receipt/redirection?transactionId={key}&ref=PX"
-    );
+    let receipt = format!("https://dashboard.tosspayments.com/receipt/redirection?transactionId={key}&ref=PX");
     let checkout = format!("{}/v1/payments/{key}/checkout", sim.origin);
     let mut payment = Payment {
         m_id: MERCHANT_ID,
@@ -215,9 +199,6 @@ pub fn authenticate(sim: &Sim, held: &mut Held, method: Option<Method>) -> Resul
     held.object.status = Status::InProgress;
     held.object.method = Some(held.terms.wanted);
     sim.counts.authorised.fetch_add(1, Relaxed);
-    sim.agenda.at(
-        held.terms.deadline_ms,
-        Due::Expire(held.object.payment_key.clone()),
-    );
+    sim.agenda.at(held.terms.deadline_ms, Due::Expire(held.object.payment_key.clone()));
     Ok(())
 }

@@ -10,34 +10,23 @@ use axum::response::Response;
 use bytes::Bytes;
 use std::sync::Arc;
 
-pub async fn by_key(
-    State(sim): State<Arc<Sim>>,
-    Path(key): Path<String>,
-    inbound: Inbound,
-) -> Response {
+pub async fn by_key(State(sim): State<Arc<Sim>>, Path(key): Path<String>, inbound: Inbound) -> Response {
     let wanted = key.clone();
-    let order = move |sim: &Sim| {
-        sim.store
-            .get(&wanted)
-            .map(|entry| lock(&entry).object.order_id.to_string())
-    };
+    let order = move |sim: &Sim| sim.store.get(&wanted).map(|entry| lock(&entry).object.order_id.to_string());
     inbound
-        .run(sim, Op::Query, order, move |sim, caller, _| async move {
-            show(&sim, caller, sim.store.get(&key)).await
-        })
+        .run(sim, Op::Query, order, move |sim, caller, _| async move { show(&sim, caller, sim.store.get(&key)).await })
         .await
 }
 
-pub async fn by_order(
-    State(sim): State<Arc<Sim>>,
-    Path(order_id): Path<String>,
-    inbound: Inbound,
-) -> Response {
+pub async fn by_order(State(sim): State<Arc<Sim>>, Path(order_id): Path<String>, inbound: Inbound) -> Response {
     let wanted = order_id.clone();
     inbound
-        .run(sim, Op::Query, move |_| Some(wanted), move |sim, caller, _| async move {
-            show(&sim, caller, sim.store.by_order(&order_id)).await
-        })
+        .run(
+            sim,
+            Op::Query,
+            move |_| Some(wanted),
+            move |sim, caller, _| async move { show(&sim, caller, sim.store.by_order(&order_id)).await },
+        )
         .await
 }
 
@@ -50,11 +39,7 @@ async fn show(sim: &Arc<Sim>, caller: Caller, entry: Option<Entry>) -> Result<By
         }
         let jobs = sim.expire_if_due(&mut held).unwrap_or_default();
         sim.mark_deposit_over(&mut held);
-        (
-            held.object
-                .to_json_for(caller.english, !sim.options().secret_on_get),
-            jobs,
-        )
+        (held.object.to_json_for(caller.english, !sim.options().secret_on_get), jobs)
     };
     sim.publish(jobs).await;
     Ok(answer)

@@ -20,17 +20,8 @@ const VALID_HOURS_MAX: i64 = 2_160;
 
 pub async fn issue(State(sim): State<Arc<Sim>>, inbound: Inbound, body: Bytes) -> Response {
     let order_of = body.clone();
-    let order = move |_: &Sim| {
-        Fields::read(&order_of)
-            .ok()?
-            .text("orderId")
-            .map(str::to_owned)
-    };
-    inbound
-        .run(sim, Op::Create, order, move |sim, caller, _| {
-            account(sim, caller, body)
-        })
-        .await
+    let order = move |_: &Sim| Fields::read(&order_of).ok()?.text("orderId").map(str::to_owned);
+    inbound.run(sim, Op::Create, order, move |sim, caller, _| account(sim, caller, body)).await
 }
 
 async fn account(sim: Arc<Sim>, caller: Caller, body: Bytes) -> Result<Bytes, Refusal> {
@@ -49,10 +40,7 @@ async fn account(sim: Arc<Sim>, caller: Caller, body: Bytes) -> Result<Bytes, Re
     let entry = open(&sim, opening)?;
     let (answer, jobs) = {
         let mut held = lock(&entry);
-        if !sim
-            .store
-            .claim_order(&held.object.order_id, &held.object.payment_key)
-        {
+        if !sim.store.claim_order(&held.object.order_id, &held.object.payment_key) {
             return Err(refuse("DUPLICATED_ORDER_ID"));
         }
         held.object.method = Some(Method::VirtualAccount);
@@ -61,14 +49,7 @@ async fn account(sim: Arc<Sim>, caller: Caller, body: Bytes) -> Result<Bytes, Re
         issue_account(&sim, &mut held, sim.clock.now_ms());
         let json = held.object.to_json();
         let jobs = sim.events(&held.object, &json);
-        (
-            if caller.english {
-                held.object.to_json_for(true, false)
-            } else {
-                json
-            },
-            jobs,
-        )
+        (if caller.english { held.object.to_json_for(true, false) } else { json }, jobs)
     };
     sim.publish(jobs).await;
     Ok(answer)
@@ -88,9 +69,7 @@ fn due(fields: &Fields, now_ms: i64) -> Result<Option<i64>, Refusal> {
         return Err(refuse("EXCEED_MAX_VALID_HOURS"));
     }
     let Some(date) = date else { return Ok(None) };
-    let due_ms = parse_kst(date)
-        .filter(|due_ms| *due_ms > now_ms)
-        .ok_or_else(|| missing("dueDate"))?;
+    let due_ms = parse_kst(date).filter(|due_ms| *due_ms > now_ms).ok_or_else(|| missing("dueDate"))?;
     if due_ms > now_ms + 90 * DAY_MS {
         return Err(refuse("EXCEED_MAX_DUE_DATE"));
     }

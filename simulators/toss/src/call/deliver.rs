@@ -16,12 +16,9 @@ const SILENCE_MS: u64 = 120_000;
 
 impl Inbound {
     pub(super) async fn deliver(&self, sim: &Sim, fault: &Fault, outcome: Outcome) -> Response {
-        let status =
-            |usual: u16| StatusCode::from_u16(fault.status.unwrap_or(usual)).unwrap_or_default();
+        let status = |usual: u16| StatusCode::from_u16(fault.status.unwrap_or(usual)).unwrap_or_default();
         match fault.kind {
-            Kind::Slow | Kind::Fail | Kind::ErrorBefore | Kind::RateLimited => {
-                self.respond(outcome)
-            }
+            Kind::Slow | Kind::Fail | Kind::ErrorBefore | Kind::RateLimited => self.respond(outcome),
             Kind::TimeoutBefore | Kind::TimeoutAfter => {
                 let silence = Duration::from_millis(fault.delay_ms.unwrap_or(SILENCE_MS));
                 let mut stop = sim.stop.clone();
@@ -38,20 +35,12 @@ impl Inbound {
             }
             Kind::ErrorAfter => self.respond(refused(&fault.refusal(), self.english)),
             Kind::EmptyBody => plain(status(500), "application/json;charset=UTF-8", ""),
-            Kind::HtmlBody => plain(
-                status(502),
-                "text/html",
-                "<html><head><title>502 Bad Gateway</title></head><body></body></html>",
-            ),
+            Kind::HtmlBody => {
+                plain(status(502), "text/html", "<html><head><title>502 Bad Gateway</title></head><body></body></html>")
+            }
             Kind::UnknownFields => {
                 let body = from_the_future(&outcome.answer.body);
-                self.respond(Outcome {
-                    answer: Answer {
-                        body,
-                        ..outcome.answer
-                    },
-                    ..outcome
-                })
+                self.respond(Outcome { answer: Answer { body, ..outcome.answer }, ..outcome })
             }
         }
     }
@@ -60,14 +49,8 @@ impl Inbound {
         let mut response = Response::new(Body::from(outcome.answer.body));
         *response.status_mut() = outcome.answer.status;
         let headers = response.headers_mut();
-        headers.insert(
-            "content-type",
-            HeaderValue::from_static("application/json;charset=UTF-8"),
-        );
-        headers.insert(
-            "cache-control",
-            HeaderValue::from_static("no-cache, no-store, max-age=0, must-revalidate"),
-        );
+        headers.insert("content-type", HeaderValue::from_static("application/json;charset=UTF-8"));
+        headers.insert("cache-control", HeaderValue::from_static("no-cache, no-store, max-age=0, must-revalidate"));
         if let Ok(trace) = HeaderValue::from_str(&outcome.trace) {
             headers.insert("x-tosspayments-trace-id", trace);
         }
@@ -81,9 +64,7 @@ impl Inbound {
 fn plain(status: StatusCode, content_type: &'static str, body: &'static str) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert("content-type", HeaderValue::from_static(content_type));
+    response.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
     response
 }
 
@@ -92,10 +73,7 @@ fn from_the_future(body: &Bytes) -> Bytes {
     let Ok(Value::Object(mut object)) = serde_json::from_slice(body) else {
         return body.clone();
     };
-    object.insert(
-        "fieldOfTomorrow".into(),
-        json!({ "nested": [1, "two", null], "amount": 1.5 }),
-    );
+    object.insert("fieldOfTomorrow".into(), json!({ "nested": [1, "two", null], "amount": 1.5 }));
     object.insert("type".into(), json!("TYPE_OF_TOMORROW"));
     if let Some(Value::Object(card)) = object.get_mut("card") {
         card.insert("cardType".into(), json!("미래카드"));

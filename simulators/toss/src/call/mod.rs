@@ -46,22 +46,16 @@ impl<S: Sync> FromRequestParts<S> for Inbound {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let text = |headers: &HeaderMap, name: &str| {
-            headers
-                .get(name)
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let cut = parts
-            .extensions
-            .get::<ConnectInfo<Cut>>()
-            .map(|info| info.0.clone());
+        let cut = parts.extensions.get::<ConnectInfo<Cut>>().map(|info| info.0.clone());
         Ok(Self {
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             authorization: text(&parts.headers, AUTHORIZATION.as_str()),
             idempotency_key: parts.headers.get("idempotency-key").cloned(),
             test_code: text(&parts.headers, "tosspayments-test-code"),
-            english: text(&parts.headers, ACCEPT_LANGUAGE.as_str())
-                .is_some_and(|tag| tag.starts_with("en")),
+            english: text(&parts.headers, ACCEPT_LANGUAGE.as_str()).is_some_and(|tag| tag.starts_with("en")),
             cut: cut.unwrap_or_default(),
         })
     }
@@ -93,9 +87,7 @@ impl Inbound {
         };
         let fault = sim.faults.take(op, || order(&sim));
         if let Some(fault) = fault.as_ref().filter(|fault| fault.is_before()) {
-            return self
-                .deliver(&sim, fault, refused(&fault.refusal(), self.english))
-                .await;
+            return self.deliver(&sim, fault, refused(&fault.refusal(), self.english)).await;
         }
         let outcome = self.once(&sim, op, caller, fault.clone(), work).await;
         match fault {
@@ -106,18 +98,11 @@ impl Inbound {
 
     fn admit(&self, sim: &Sim, op: Op) -> Result<Caller, Refusal> {
         let pair = auth::pair_of_secret(&sim.settings, self.authorization.as_deref())?;
-        if !sim
-            .limits
-            .allow(op, sim.clock.now_ms(), sim.options().rate_limit_per_min)
-        {
+        if !sim.limits.allow(op, sim.clock.now_ms(), sim.options().rate_limit_per_min) {
             return Err(refuse("TOO_MANY_REQUESTS"));
         }
         // Before any lookup, so that a dummy body will do; nothing is bound to an idempotency key.
-        if let Some(name) = self
-            .test_code
-            .as_deref()
-            .filter(|_| auth::is_test(&sim.settings, pair))
-        {
+        if let Some(name) = self.test_code.as_deref().filter(|_| auth::is_test(&sim.settings, pair)) {
             return Err(codes::find(name).map_or_else(|| refuse("INVALID_TEST_CODE"), Refusal::of));
         }
         if let Some(key) = self.bound_key()
@@ -125,17 +110,12 @@ impl Inbound {
         {
             return Err(refuse("INVALID_IDEMPOTENCY_KEY"));
         }
-        Ok(Caller {
-            pair,
-            english: self.english,
-        })
+        Ok(Caller { pair, english: self.english })
     }
 
     /// The idempotency key where it counts: GET ignores it.
     fn bound_key(&self) -> Option<&HeaderValue> {
-        self.idempotency_key
-            .as_ref()
-            .filter(|_| self.method != Method::GET)
+        self.idempotency_key.as_ref().filter(|_| self.method != Method::GET)
     }
 
     async fn once<Work, Doing>(
@@ -163,10 +143,7 @@ impl Inbound {
                     }
                     Begin::Replay(answer, first) => {
                         sim.counts.replays.fetch_add(1, Relaxed);
-                        return Outcome {
-                            answer,
-                            trace: format!("{trace},{first}"),
-                        };
+                        return Outcome { answer, trace: format!("{trace},{first}") };
                     }
                 }
             }
@@ -182,64 +159,38 @@ impl Inbound {
             answer
         });
         match task.await {
-            Ok(answer) => Outcome {
-                answer,
-                trace: trace.to_string(),
-            },
+            Ok(answer) => Outcome { answer, trace: trace.to_string() },
             // The work panicked: its outcome is unknown, and so says the answer.
             Err(_) => refused(&refuse("UNKNOWN_ERROR"), caller.english),
         }
     }
 }
 
-async fn perform<Work, Doing>(
-    sim: &Arc<Sim>,
-    op: Op,
-    caller: Caller,
-    fault: Option<Fault>,
-    work: Work,
-) -> Answer
+async fn perform<Work, Doing>(sim: &Arc<Sim>, op: Op, caller: Caller, fault: Option<Fault>, work: Work) -> Answer
 where
     Work: FnOnce(Arc<Sim>, Caller, Option<Refusal>) -> Doing,
     Doing: Future<Output = Result<Bytes, Refusal>>,
 {
-    let slow_ms = fault
-        .as_ref()
-        .filter(|fault| fault.kind == Kind::Slow)
-        .map_or(0, |f| f.delay_ms.unwrap_or(5_000));
+    let slow_ms = fault.as_ref().filter(|fault| fault.kind == Kind::Slow).map_or(0, |f| f.delay_ms.unwrap_or(5_000));
     let wait_ms = sim.options().latency_ms + slow_ms;
     if wait_ms > 0 {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
     }
-    let decline = fault
-        .filter(|fault| fault.kind == Kind::Fail)
-        .map(|fault| fault.refusal());
+    let decline = fault.filter(|fault| fault.kind == Kind::Fail).map(|fault| fault.refusal());
     let done = match decline {
         // Only a confirm that is declined leaves a trace.
         Some(refusal) if op != Op::Confirm => Err(refusal),
         decline => work(sim.clone(), caller, decline).await,
     };
     match done {
-        Ok(body) => Answer {
-            status: StatusCode::OK,
-            body,
-        },
-        Err(refusal) => Answer {
-            status: refusal.status,
-            body: refusal.body(caller.english),
-        },
+        Ok(body) => Answer { status: StatusCode::OK, body },
+        Err(refusal) => Answer { status: refusal.status, body: refusal.body(caller.english) },
     }
 }
 
 fn refused(refusal: &Refusal, english: bool) -> Outcome {
-    let answer = Answer {
-        status: refusal.status,
-        body: refusal.body(english),
-    };
-    Outcome {
-        answer,
-        trace: ids::trace_id(),
-    }
+    let answer = Answer { status: refusal.status, body: refusal.body(english) };
+    Outcome { answer, trace: ids::trace_id() }
 }
 
 fn count(sim: &Sim, op: Op) -> &AtomicU64 {

@@ -30,9 +30,7 @@ impl From<Refusal> for Slip {
 /// Opens and authenticates a payment without a browser: `{orderId, amount, method?, orderName?, widget?, ...}`.
 pub async fn authorise(State(sim): Sims, body: Bytes) -> Control {
     let mut fields: Map<String, Value> = read(&body)?;
-    fields
-        .entry("orderName")
-        .or_insert_with(|| "시뮬레이터 주문".into());
+    fields.entry("orderName").or_insert_with(|| "시뮬레이터 주문".into());
     let pair = usize::from(fields.get("widget") == Some(&Value::Bool(true)));
     let opening = Opening::read(&Fields::from(fields), pair)?;
     let entry = open(&sim, opening)?;
@@ -68,9 +66,7 @@ struct Url {
 pub async fn webhook_url(State(sim): Sims, body: Bytes) -> Control {
     let Url { url } = read(&body)?;
     if url.as_deref().is_some_and(|url| !is_http_url(url)) {
-        return Err(Slip::bad(
-            "url must be an absolute http(s) address, or null for none",
-        ));
+        return Err(Slip::bad("url must be an absolute http(s) address, or null for none"));
     }
     sim.webhooks.set_url(url.as_deref());
     Ok(Json(json!({ "url": url })))
@@ -83,8 +79,7 @@ pub async fn options(State(sim): Sims, body: Bytes) -> Control {
     if let Value::Object(present) = &mut merged {
         present.extend(wanted);
     }
-    let options: Options =
-        serde_json::from_value(merged).map_err(|error| Slip::bad(error.to_string()))?;
+    let options: Options = serde_json::from_value(merged).map_err(|error| Slip::bad(error.to_string()))?;
     sim.set_options(options);
     Ok(Json(json!(options)))
 }

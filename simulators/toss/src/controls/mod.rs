@@ -17,12 +17,7 @@ pub fn routes() -> Router<Arc<Sim>> {
     Router::new()
         .route("/_sim/health", get(async || Json(json!({ "ok": true }))))
         .route("/_sim/authorise", post(acts::authorise))
-        .route(
-            "/_sim/faults",
-            get(views::faults)
-                .post(acts::add_fault)
-                .delete(acts::clear_faults),
-        )
+        .route("/_sim/faults", get(views::faults).post(acts::add_fault).delete(acts::clear_faults))
         .route("/_sim/webhooks", get(views::webhooks).post(acts::webhooks))
         .route("/_sim/webhook-url", post(acts::webhook_url))
         .route("/_sim/options", get(views::options).post(acts::options))
@@ -35,10 +30,7 @@ pub fn routes() -> Router<Arc<Sim>> {
         .route("/_sim/payments/{order_id}", get(views::payments_of_order))
         .route("/_sim/counts", get(views::counts))
         .method_not_allowed_fallback(async || {
-            Slip::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this control has other methods",
-            )
+            Slip::new(StatusCode::METHOD_NOT_ALLOWED, "this control has other methods")
         })
 }
 
@@ -53,10 +45,7 @@ pub type Control = Result<Json<Value>, Slip>;
 
 impl Slip {
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self {
-            status,
-            error: error.into(),
-        }
+        Self { status, error: error.into() }
     }
 
     fn bad(error: impl Into<String>) -> Self {

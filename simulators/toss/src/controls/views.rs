@@ -44,10 +44,7 @@ pub async fn payments_of_order(State(sim): Sims, Path(order_id): Path<String>) -
 
 fn show(sim: &Sim, entries: &[Entry]) -> Control {
     sim.run_due();
-    let payments: Vec<Payment> = entries
-        .iter()
-        .map(|entry| lock(entry).object.clone())
-        .collect();
+    let payments: Vec<Payment> = entries.iter().map(|entry| lock(entry).object.clone()).collect();
     Ok(Json(json!({ "payments": payments })))
 }
 

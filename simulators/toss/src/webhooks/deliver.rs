@@ -11,12 +11,7 @@ use tokio::sync::mpsc::{Receiver, error::TrySendError};
 use tokio::sync::{Semaphore, watch};
 
 /// Works the queue off until the simulator stops.
-pub async fn run(
-    sim: Arc<Sim>,
-    mut queue: Receiver<Job>,
-    concurrency: usize,
-    mut stop: watch::Receiver<bool>,
-) {
+pub async fn run(sim: Arc<Sim>, mut queue: Receiver<Job>, concurrency: usize, mut stop: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(concurrency));
     loop {
         let job = tokio::select! {
@@ -77,18 +72,9 @@ async fn send(sim: &Sim, url: &str, job: &Job) -> Result<u16, String> {
             .client
             .post(url)
             .header("content-type", "application/json;charset=UTF-8")
-            .header(
-                "tosspayments-webhook-transmission-time",
-                kst(sim.clock.now_ms()),
-            )
-            .header(
-                "tosspayments-webhook-transmission-retried-count",
-                job.retried,
-            )
-            .header(
-                "tosspayments-webhook-transmission-id",
-                &*job.transmission_id,
-            )
+            .header("tosspayments-webhook-transmission-time", kst(sim.clock.now_ms()))
+            .header("tosspayments-webhook-transmission-retried-count", job.retried)
+            .header("tosspayments-webhook-transmission-id", &*job.transmission_id)
             .body(job.body.clone())
             .send()
             .await
@@ -104,21 +90,15 @@ async fn send(sim: &Sim, url: &str, job: &Job) -> Result<u16, String> {
         Ok(status)
     };
     let limit = Duration::from_millis(sim.options().webhook_timeout_ms);
-    tokio::time::timeout(limit, call)
-        .await
-        .unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
 }
 
 fn retry(sim: &Sim, job: Job) {
     sim.webhooks.tally.failed_attempts.fetch_add(1, Relaxed);
     match retry_wait_ms(job.retried) {
         Some(wait_ms) => {
-            let job = Job {
-                retried: job.retried + 1,
-                ..job
-            };
-            sim.agenda
-                .at(sim.clock.now_ms() + wait_ms, Due::Deliver(job));
+            let job = Job { retried: job.retried + 1, ..job };
+            sim.agenda.at(sim.clock.now_ms() + wait_ms, Due::Deliver(job));
         }
         None => {
             sim.webhooks.tally.given_up.fetch_add(1, Relaxed);

@@ -49,11 +49,7 @@ impl Sim {
         if self.webhooks.url().is_none() {
             return Vec::new();
         }
-        let aborted = Payment {
-            status: Status::Aborted,
-            approved_at: None,
-            ..payment.clone()
-        };
+        let aborted = Payment { status: Status::Aborted, approved_at: None, ..payment.clone() };
         vec![self.status_changed(&aborted, &aborted.to_json())]
     }
 

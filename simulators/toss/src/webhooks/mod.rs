@@ -106,10 +106,7 @@ impl Webhooks {
             .map_err(|error| error.to_string())?;
         let webhooks = Self {
             url: Mutex::new(url.map(Text::from)),
-            manner: Mutex::new(Manner {
-                mode: Mode::Normal,
-                delay_ms: usual_delay_ms(),
-            }),
+            manner: Mutex::new(Manner { mode: Mode::Normal, delay_ms: usual_delay_ms() }),
             queue,
             client,
             kept_back: Mutex::default(),
@@ -139,22 +136,11 @@ impl Webhooks {
     pub fn reset(&self, url: Option<&str>) {
         self.generation.fetch_add(1, Relaxed);
         self.set_url(url);
-        self.set_manner(Manner {
-            mode: Mode::Normal,
-            delay_ms: usual_delay_ms(),
-        });
+        self.set_manner(Manner { mode: Mode::Normal, delay_ms: usual_delay_ms() });
         lock(&self.kept_back).clear();
         lock(&self.log).clear();
-        let Tally {
-            created,
-            delivered,
-            failed_attempts,
-            given_up,
-            ..
-        } = &self.tally;
-        [created, delivered, failed_attempts, given_up]
-            .iter()
-            .for_each(|number| number.store(0, Relaxed));
+        let Tally { created, delivered, failed_attempts, given_up, .. } = &self.tally;
+        [created, delivered, failed_attempts, given_up].iter().for_each(|number| number.store(0, Relaxed));
     }
 
     pub fn to_json(&self) -> Value {
@@ -184,11 +170,7 @@ impl Sim {
     pub async fn publish(self: &Arc<Self>, jobs: Vec<Job>) {
         let now = self.webhooks.manner().mode == Mode::BeforeResponse;
         for job in jobs {
-            if now {
-                deliver::attempt(self, job).await
-            } else {
-                self.post(job)
-            }
+            if now { deliver::attempt(self, job).await } else { self.post(job) }
         }
     }
 
@@ -201,10 +183,7 @@ impl Sim {
             Mode::Normal | Mode::BeforeResponse => deliver::enqueue(self, job),
             Mode::Twice => {
                 // Registered twice: another transmission of the same event.
-                let again = Job {
-                    transmission_id: crate::ids::transmission_id().into(),
-                    ..job.clone()
-                };
+                let again = Job { transmission_id: crate::ids::transmission_id().into(), ..job.clone() };
                 deliver::enqueue(self, job);
                 deliver::enqueue(self, again);
             }
@@ -213,17 +192,10 @@ impl Sim {
                 let order_id = job.order_id.clone();
                 let mut kept_back = lock(&self.webhooks.kept_back);
                 if let Some(older) = kept_back.remove(&order_id) {
-                    deliver::enqueue(
-                        self,
-                        Job {
-                            then: Some(Box::new(older)),
-                            ..job
-                        },
-                    );
+                    deliver::enqueue(self, Job { then: Some(Box::new(older)), ..job });
                 } else {
                     kept_back.insert(order_id.clone(), job);
-                    self.agenda
-                        .at(later_ms, crate::agenda::Due::LetGo(order_id));
+                    self.agenda.at(later_ms, crate::agenda::Due::LetGo(order_id));
                 }
             }
         }

@@ -52,25 +52,20 @@ async fn sdk() -> impl IntoResponse {
 /// Opens a payment for the script and goes to its page. Opened twice, it is two payments, as at Toss.
 async fn window(State(sim): Sims, Query(asked): Query<Pairs>) -> Response {
     match open_window(&sim, asked) {
-        Ok(entry) => Redirect::to(&format!(
-            "/v1/payments/{}/checkout",
-            lock(&entry).object.payment_key
-        ))
-        .into_response(),
+        Ok(entry) => {
+            Redirect::to(&format!("/v1/payments/{}/checkout", lock(&entry).object.payment_key)).into_response()
+        }
         Err(refusal) => page::refused(&refusal),
     }
 }
 
 fn open_window(sim: &Sim, mut asked: Pairs) -> Result<Entry, Refusal> {
     let client_key = asked.remove("clientKey").unwrap_or_default();
-    let pair =
-        pair_of_client(&sim.settings, &client_key).ok_or_else(|| refuse("UNAUTHORIZED_KEY"))?;
+    let pair = pair_of_client(&sim.settings, &client_key).ok_or_else(|| refuse("UNAUTHORIZED_KEY"))?;
     let valid_hours = asked.get("validHours").and_then(|hours| hours.parse().ok());
     let opener = asked.remove("opener");
     let mut opening = Opening::read(&Fields::from(typed(asked)), pair)?;
-    opening.valid_hours = valid_hours
-        .filter(|hours| (1..=2_160).contains(hours))
-        .unwrap_or(opening.valid_hours);
+    opening.valid_hours = valid_hours.filter(|hours| (1..=2_160).contains(hours)).unwrap_or(opening.valid_hours);
     opening.opener = opener.filter(|origin| crate::settings::is_http_url(origin));
     if opening.opener.is_none() && opening.success_url.is_none() {
         return Err(refuse("INVALID_SUCCESS_URL"));
@@ -88,10 +83,7 @@ fn typed(asked: Pairs) -> Map<String, Value> {
         "useEscrow" | "cultureExpense" => Value::Bool(text == "true"),
         _ => Value::String(text),
     };
-    asked
-        .into_iter()
-        .map(|(name, text)| (name.clone(), value(&name, text)))
-        .collect()
+    asked.into_iter().map(|(name, text)| (name.clone(), value(&name, text))).collect()
 }
 
 async fn checkout(State(sim): Sims, Path(key): Path<String>) -> Response {
@@ -101,10 +93,7 @@ async fn checkout(State(sim): Sims, Path(key): Path<String>) -> Response {
     let (html, jobs) = {
         let mut held = lock(&entry);
         let jobs = sim.expire_if_due(&mut held).unwrap_or_default();
-        (
-            page::checkout(&held, held.terms.deadline_ms - sim.clock.now_ms()),
-            jobs,
-        )
+        (page::checkout(&held, held.terms.deadline_ms - sim.clock.now_ms()), jobs)
     };
     sim.publish(jobs).await;
     html
@@ -114,20 +103,14 @@ async fn pay(State(sim): Sims, Path(key): Path<String>, Form(chosen): Form<Pairs
     let method = chosen.get("method").and_then(|text| Method::parse(text));
     decide(&sim, &key, |held| {
         authenticate(&sim, held, method)?;
-        Ok(redirect::success(
-            held,
-            sim.options().payment_type_on_redirect,
-        ))
+        Ok(redirect::success(held, sim.options().payment_type_on_redirect))
     })
     .await
 }
 
 async fn fail(State(sim): Sims, Path(key): Path<String>, Form(chosen): Form<Pairs>) -> Response {
     let code = chosen.get("code").map_or(FAILURES[0], String::as_str);
-    let refusal = FAILURES
-        .iter()
-        .find(|known| **known == code)
-        .and_then(|known| codes::find(known));
+    let refusal = FAILURES.iter().find(|known| **known == code).and_then(|known| codes::find(known));
     decide(&sim, &key, |held| match refusal {
         Some(code) => Ok(redirect::failure(held, &Refusal::of(code), true)),
         None => Err(refuse("INVALID_REQUEST")),
@@ -137,31 +120,17 @@ async fn fail(State(sim): Sims, Path(key): Path<String>, Form(chosen): Form<Pair
 
 /// The buyer turns away: the payment stays READY until its thirty minutes are over.
 async fn cancel(State(sim): Sims, Path(key): Path<String>) -> Response {
-    decide(&sim, &key, |held| {
-        Ok(redirect::failure(
-            held,
-            &refuse("PAY_PROCESS_CANCELED"),
-            false,
-        ))
-    })
-    .await
+    decide(&sim, &key, |held| Ok(redirect::failure(held, &refuse("PAY_PROCESS_CANCELED"), false))).await
 }
 
-async fn decide(
-    sim: &Arc<Sim>,
-    key: &str,
-    choose: impl FnOnce(&mut Held) -> Result<Response, Refusal>,
-) -> Response {
+async fn decide(sim: &Arc<Sim>, key: &str, choose: impl FnOnce(&mut Held) -> Result<Response, Refusal>) -> Response {
     let Some(entry) = sim.store.get(key) else {
         return page::refused(&refuse("NOT_FOUND_PAYMENT"));
     };
     let (response, jobs) = {
         let mut held = lock(&entry);
         let jobs = sim.expire_if_due(&mut held).unwrap_or_default();
-        (
-            choose(&mut held).unwrap_or_else(|refusal| page::refused(&refusal)),
-            jobs,
-        )
+        (choose(&mut held).unwrap_or_else(|refusal| page::refused(&refusal)), jobs)
     };
     sim.publish(jobs).await;
     response

@@ -34,11 +34,7 @@ pub fn checkout(held: &Held, left_ms: i64) -> Response {
 
 /// A card window offers easy pay too; every other window has one way only.
 fn methods(wanted: Method) -> String {
-    let offered: &[Method] = if wanted == Method::Card {
-        &[Method::Card, Method::EasyPay]
-    } else {
-        &[wanted]
-    };
+    let offered: &[Method] = if wanted == Method::Card { &[Method::Card, Method::EasyPay] } else { &[wanted] };
     let option = |(n, method): (usize, &Method)| {
         format!(
             r#"<label class="way"><input type="radio" name="method" value="{}"{}> <span>{} <small lang="en">{}</small></span></label>"#,
@@ -53,9 +49,7 @@ fn methods(wanted: Method) -> String {
 
 fn failures() -> String {
     let known = FAILURES.iter().filter_map(|name| codes::find(name));
-    known
-        .map(|code| format!(r#"<option value="{0}">{0}</option>"#, code.name))
-        .collect()
+    known.map(|code| format!(r#"<option value="{0}">{0}</option>"#, code.name)).collect()
 }
 
 pub fn refused(refusal: &Refusal) -> Response {
@@ -72,26 +66,12 @@ pub fn refused(refusal: &Refusal) -> Response {
 pub fn message(opener: &str, message: &Value) -> Response {
     // A `<` inside the script could end it early.
     let literal = |value: &Value| value.to_string().replace('<', "\\u003c");
-    let script = format!(
-        "parent.postMessage({{tossSimulator: {}}}, {})",
-        literal(message),
-        literal(&opener.into())
-    );
-    framed(
-        StatusCode::OK,
-        &format!(
-            r#"<main><p>완료 <span lang="en">Done</span></p></main><script>{script}</script>"#
-        ),
-    )
+    let script = format!("parent.postMessage({{tossSimulator: {}}}, {})", literal(message), literal(&opener.into()));
+    framed(StatusCode::OK, &format!(r#"<main><p>완료 <span lang="en">Done</span></p></main><script>{script}</script>"#))
 }
 
 fn framed(status: StatusCode, body: &str) -> Response {
-    (
-        status,
-        [(CACHE_CONTROL, "no-store")],
-        Html(FRAME.replace("{{body}}", body)),
-    )
-        .into_response()
+    (status, [(CACHE_CONTROL, "no-store")], Html(FRAME.replace("{{body}}", body))).into_response()
 }
 
 fn escape(text: &str) -> String {

@@ -22,26 +22,15 @@ pub fn success(held: &Held, with_payment_type: bool) -> Response {
     if with_payment_type {
         pairs.push(("paymentType", payment.r#type));
     }
-    pairs.extend([
-        ("orderId", &*payment.order_id),
-        ("paymentKey", &*payment.payment_key),
-        ("amount", &amount),
-    ]);
+    pairs.extend([("orderId", &*payment.order_id), ("paymentKey", &*payment.payment_key), ("amount", &amount)]);
     to(held.terms.success_url.as_deref(), &pairs)
 }
 
 /// Whether the order is named depends on the code: a buyer who turned away sends none.
 pub fn failure(held: &Held, refusal: &Refusal, name_order: bool) -> Response {
     if let Some(opener) = &held.terms.opener {
-        let code = if refusal.code == "PAY_PROCESS_CANCELED" {
-            "USER_CANCEL"
-        } else {
-            &refusal.code
-        };
-        return page::message(
-            opener,
-            &json!({ "error": { "code": code, "message": refusal.ko } }),
-        );
+        let code = if refusal.code == "PAY_PROCESS_CANCELED" { "USER_CANCEL" } else { &refusal.code };
+        return page::message(opener, &json!({ "error": { "code": code, "message": refusal.ko } }));
     }
     let mut pairs = vec![("code", &*refusal.code), ("message", &*refusal.ko)];
     if name_order {
@@ -59,9 +48,7 @@ fn to(url: Option<&str>, pairs: &[(&str, &str)]) -> Response {
 
 /// Adds pairs to an address; what it already carries stays, and a fragment stays last.
 fn with_query(url: &str, pairs: &[(&str, &str)]) -> String {
-    let (url, fragment) = url
-        .split_once('#')
-        .map_or((url, None), |(url, fragment)| (url, Some(fragment)));
+    let (url, fragment) = url.split_once('#').map_or((url, None), |(url, fragment)| (url, Some(fragment)));
     let mut out = url.to_owned();
     for (name, value) in pairs {
         out.push(if out.contains('?') { '&' } else { '?' });
@@ -97,9 +84,6 @@ mod tests {
             with_query("http://x/back?seat=1#top", &pairs),
             "http://x/back?seat=1&orderId=a%3Db&message=%EC%B7%A8%EC%86%8C%201#top"
         );
-        assert_eq!(
-            with_query("http://x/back", &pairs[..1]),
-            "http://x/back?orderId=a%3Db"
-        );
+        assert_eq!(with_query("http://x/back", &pairs[..1]), "http://x/back?orderId=a%3Db");
     }
 }

@@ -35,12 +35,7 @@ impl Reply {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("a body");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self {
-            status,
-            text,
-            json,
-            headers,
-        }
+        Self { status, text, json, headers }
     }
 
     pub fn code(&self) -> (u16, &str) {
@@ -48,9 +43,7 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("ascii"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ascii"))
     }
 }
 
@@ -61,18 +54,12 @@ impl Bank {
 
     pub async fn with(settings: Settings) -> Self {
         let running = start(settings).await.expect("a free port");
-        let http = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .expect("a client");
+        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
         Self { running, http }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.running.base_url()))
-            .timeout(PATIENCE)
+        self.http.request(method, format!("{}{path}", self.running.base_url())).timeout(PATIENCE)
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Reply {
@@ -80,10 +67,7 @@ impl Bank {
     }
 
     pub async fn post_keyed(&self, path: &str, body: Value, key: Option<&str>) -> Reply {
-        let mut request = self
-            .request(Method::POST, path)
-            .basic_auth(SECRET_KEY, Some(""))
-            .json(&body);
+        let mut request = self.request(Method::POST, path).basic_auth(SECRET_KEY, Some("")).json(&body);
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
         }
@@ -91,9 +75,7 @@ impl Bank {
     }
 
     pub async fn get(&self, path: &str) -> Reply {
-        let request = self
-            .request(Method::GET, path)
-            .basic_auth(SECRET_KEY, Some(""));
+        let request = self.request(Method::GET, path).basic_auth(SECRET_KEY, Some(""));
         Reply::of(request.send().await.expect("an answer")).await
     }
 
@@ -121,18 +103,12 @@ impl Bank {
     }
 
     pub async fn authorise_by(&self, order_id: &str, amount: i64, method: &str) -> String {
-        let reply = self
-            .control(
-                "authorise",
-                json!({ "orderId": order_id, "amount": amount, "method": method }),
-            )
-            .await;
+        let reply = self.control("authorise", json!({ "orderId": order_id, "amount": amount, "method": method })).await;
         reply["paymentKey"].as_str().expect("a key").to_owned()
     }
 
     pub async fn confirm(&self, key: &str, order_id: &str, amount: i64) -> Reply {
-        self.post("/v1/payments/confirm", ask(key, order_id, amount))
-            .await
+        self.post("/v1/payments/confirm", ask(key, order_id, amount)).await
     }
 
     /// An approved card payment.
@@ -173,13 +149,8 @@ pub struct Receiver {
 impl Receiver {
     /// The receiver and its address.
     pub async fn listen(answers: &[u16]) -> (Self, String) {
-        let receiver = Self {
-            answers: Arc::new(Mutex::new(answers.iter().copied().collect())),
-            ..Self::default()
-        };
-        let app = Router::new()
-            .route("/hook", post(Self::take))
-            .with_state(receiver.clone());
+        let receiver = Self { answers: Arc::new(Mutex::new(answers.iter().copied().collect())), ..Self::default() };
+        let app = Router::new().route("/hook", post(Self::take)).with_state(receiver.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -188,17 +159,8 @@ impl Receiver {
 
     async fn take(State(receiver): State<Self>, headers: HeaderMap, body: String) -> StatusCode {
         let body = serde_json::from_str(&body).expect("JSON");
-        receiver
-            .arrived
-            .lock()
-            .expect("whole")
-            .push((headers, body));
-        let answer = receiver
-            .answers
-            .lock()
-            .expect("whole")
-            .pop_front()
-            .unwrap_or(200);
+        receiver.arrived.lock().expect("whole").push((headers, body));
+        let answer = receiver.answers.lock().expect("whole").pop_front().unwrap_or(200);
         StatusCode::from_u16(answer).expect("a status")
     }
 
@@ -209,13 +171,8 @@ impl Receiver {
     /// Status values in the order of arrival.
     pub fn statuses(&self) -> Vec<String> {
         let arrived = self.arrived.lock().expect("whole");
-        let status = |body: &Value| {
-            body["data"]["status"]
-                .as_str()
-                .or(body["status"].as_str())
-                .unwrap_or("")
-                .to_owned()
-        };
+        let status =
+            |body: &Value| body["data"]["status"].as_str().or(body["status"].as_str()).unwrap_or("").to_owned();
         arrived.iter().map(|(_, body)| status(body)).collect()
     }
 
@@ -227,10 +184,6 @@ impl Receiver {
 
 pub async fn bank_with_receiver(answers: &[u16]) -> (Bank, Receiver) {
     let (receiver, url) = Receiver::listen(answers).await;
-    let bank = Bank::with(Settings {
-        webhook_url: Some(url),
-        ..Settings::default()
-    })
-    .await;
+    let bank = Bank::with(Settings { webhook_url: Some(url), ..Settings::default() }).await;
     (bank, receiver)
 }

@@ -1,0 +1,41 @@
+//! Calls from browsers on other sites, by list (`ADMIT_CORS_ORIGINS`). Cookies are never part of them: what such a site
+//! may see, it sees with a token of its own.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+use crate::app::App;
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
+const HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, idempotency-key, x-request-id");
+const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, x-request-id");
+/// Browsers ask again after this long. [s]
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+
+/// The caller's origin if it is on the list.
+pub fn listed_origin(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let text = origin.to_str().ok()?;
+    app.settings.cors_origins.iter().any(|listed| listed == text).then(|| origin.clone())
+}
+
+pub fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+pub fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    response
+}
+
+pub fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+}
