@@ -148,3 +148,67 @@ async fn attempt(app: &App, asked: &[Asked]) -> Result<Vec<Result<Verdict>>> {
     let client = app.entrance_pg.get().await?;
     judge::batch(&client, asked).await
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::admin::{Exhibitions, Role, StaffUser};
+    use crate::entrance::rules::Reason;
+
+    fn entry() -> Entry {
+        let staff = StaffUser { id: 1, name: "gate".into(), role: Role::Staff, exhibitions: Exhibitions::All };
+        let asked = Asked {
+            scan_id: Uuid::nil(),
+            staff,
+            gate: "main".into(),
+            nonce: None,
+            code_digest: [0; 16],
+            claims: Err(Reason::Unknown),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        Entry { asked, answer: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn a_second_desk_opens_for_a_backlog_and_for_a_stuck_first() {
+        let door = Door::default();
+        assert!(door.enqueue(entry()).unwrap(), "the first scan opens a desk");
+        let mut first = Desk { door: &door, open: true };
+        assert_eq!(first.take().unwrap().len(), 1);
+        let opened = (0..BATCH_MAX).map(|_| door.enqueue(entry()).unwrap()).collect::<Vec<_>>();
+        assert_eq!(opened.iter().position(|opened| *opened), Some(BATCH_MAX - 1), "a whole batch is waiting");
+        let mut second = Desk { door: &door, open: true };
+        assert_eq!(second.take().unwrap().len(), BATCH_MAX);
+        assert!(second.take().is_none(), "nothing is left: it closes");
+        drop(second);
+        assert_eq!(door.queue().desks, 1);
+
+        door.queue().taken_at = Instant::now().checked_sub(STUCK);
+        assert!(door.enqueue(entry()).unwrap());
+        assert!(!door.enqueue(entry()).unwrap(), "two desks are the most");
+        // As when its task panics.
+        drop(first);
+        assert_eq!(door.queue().desks, 1);
+    }
+
+    #[test]
+    fn a_crowd_is_told_to_come_back() {
+        let door = Door::default();
+        for _ in 0..WAITING_MAX {
+            door.enqueue(entry()).unwrap();
+        }
+        assert_eq!(door.enqueue(entry()).unwrap_err().code, "entrance.busy");
+        assert_eq!(door.queue().waiting.len(), WAITING_MAX);
+    }
+
+    #[test]
+    fn keys_are_looked_for_now_and_then() {
+        let door = Door::default();
+        assert!(door.may_look_for_keys(10_000));
+        assert!(!door.may_look_for_keys(14_999));
+        assert!(door.may_look_for_keys(15_000));
+    }
+}

@@ -235,21 +235,20 @@ async fn every_refusal_has_its_reason_and_its_record() {
     app.db.execute("update exhibitions set starts_on = current_date - 1, ends_on = current_date + 60").await;
     assert_eq!(gate.reason(&code).await, "ok");
 
-    // Days and hours, five days ahead and then on the day.
+    // Days and hours: five days ahead, then on the day at noon.
     let slot = codes(&app, 3, &dated, 3).await;
     assert_eq!(gate.reason(&slot[0]).await, "wrong_date");
-    app.advance(Duration::from_secs(5 * 24 * 3600)).await;
+    let now = app.app().clock.now();
+    let day: jiff::civil::Date = dated.date.as_deref().unwrap().parse().unwrap();
+    let noon = day.at(12, 0, 0, 0).to_zoned(admit::platform::clock::seoul()).unwrap().timestamp();
+    app.advance(noon.duration_since(now).try_into().unwrap()).await;
     let gate = app.gate("gate-1", "main").await;
     assert_eq!(gate.reason(&slot[0]).await, "ok");
-    let now = "(admit_now() at time zone 'Asia/Seoul')";
-    // Far enough from midnight for both to be on this day, whenever the test runs.
-    for (start, end, reason) in [("23:59:58", "23:59:59", "too_early"), ("00:00:00", "00:00:01", "too_late")] {
-        app.db
-            .execute(&format!("update slots set visit_date = {now}::date, start_time = '{start}', end_time = '{end}'"))
-            .await;
+    for (start, end, reason) in [("12:40", "14:00", "too_early"), ("10:00", "11:00", "too_late")] {
+        app.db.execute(&format!("update slots set start_time = '{start}', end_time = '{end}'")).await;
         assert_eq!(gate.reason(&slot[1]).await, reason);
     }
-    app.db.execute(&format!("update slots set visit_date = {now}::date, start_time = null, end_time = null")).await;
+    app.db.execute("update slots set start_time = '12:20', end_time = '14:00'").await;
     assert_eq!(gate.reason(&slot[1]).await, "ok");
     assert_eq!(gate.reason(&slot[1]).await, "already_used");
     app.finish().await;
