@@ -94,7 +94,18 @@ pub async fn confirm(
 
     let origin = Origin::new("visitor", "confirm", request_id);
     let begin = Begin { payment_key, confirm_key, fingerprint };
-    begin.begin(app, &order, &attempt, &origin).await?;
+    if let Err(error) = begin.begin(app, &order, &attempt, &origin).await {
+        // Another call may have been quicker with this very attempt: then its outcome is the answer.
+        let client = app.pg.get().await?;
+        let now = pg::attempt_by_provider_order(&client, order_id).await?;
+        let order = pg::by_id(app, &client, attempt.order_id).await?;
+        return match (now, order) {
+            (Some(now), Some(order)) if now.state != AttemptState::Ready => {
+                so_far(app, order, &now, &begin.confirm_key).await
+            }
+            _ => Err(error),
+        };
+    }
     let (task_app, task_order, payment_key) = (app.clone(), order.clone(), payment_key.to_owned());
     let task = app.lifecycle.spawn(async move { send(&task_app, &task_order, &attempt, &payment_key, &origin).await });
     match tokio::time::timeout(PATIENCE, task).await {
