@@ -50,6 +50,8 @@ max_connections = 200
 fsync = on
 synchronous_commit = on
 full_page_writes = on
+# Old log files are used again: writing new ones stalls every commit for some 50 ms each.
+min_wal_size = 1GB
 CONF
         if [[ -e $("$PG_BIN/pg_config" --pkglibdir 2>/dev/null || printf '%s' "${PG_BIN%/bin}/lib")/pg_stat_statements.so ]]; then
             echo "shared_preload_libraries = 'pg_stat_statements'" >>"$dir/data/postgresql.conf"
@@ -108,9 +110,21 @@ postgres_create_database() {
     [[ $(postgres_sql "$port" "$password" "select 1 from pg_roles where rolname = 'admit'" postgres) == 1 ]] ||
         postgres_sql "$port" "$password" "create role admit login" postgres || die "the role admit could not be created"
     postgres_sql "$port" "$password" "alter role admit password '$role_password'" postgres || die "the password of role admit could not be set"
-    [[ $(postgres_sql "$port" "$password" "select 1 from pg_database where datname = 'admit'" postgres) == 1 ]] ||
+    if [[ $(postgres_sql "$port" "$password" "select 1 from pg_database where datname = 'admit'" postgres) != 1 ]]; then
         postgres_sql "$port" "$password" "create database admit owner admit" postgres || die "the database admit could not be created"
+        postgres_age_log "$port" "$password"
+    fi
     postgres_sql "$port" "$password" "create extension if not exists pg_stat_statements" admit >/dev/null || true
+}
+
+# postgres_age_log PORT PASSWORD_OF_SUPERUSER: gives a new cluster the stock of old log files (512 MB) that one has
+# after a day's work, so that the first minutes of a sale are like any other.
+postgres_age_log() {
+    local _
+    for _ in {1..32}; do
+        postgres_sql "$1" "$2" "select pg_logical_emit_message(false, 'admit', 'x'), pg_switch_wal()" postgres >/dev/null || return 0
+    done
+    postgres_sql "$1" "$2" checkpoint postgres >/dev/null || true
 }
 
 # Interrupt is Postgres's word for: end sessions, write everything, stop.
