@@ -84,7 +84,8 @@ migrate_and_seed() {
 simulator_start() {
     gone simulator || return 0
     start simulator self env -i "PATH=$PATH" LANG=C.UTF-8 RUST_BACKTRACE=1 "$BIN_DIR/toss-simulator" \
-        --listen "127.0.0.1:$SIMULATOR_PORT" --webhook-url "http://127.0.0.1:$HTTP_PORT/api/webhooks/toss"
+        --listen "127.0.0.1:$SIMULATOR_PORT" --webhook-url "http://127.0.0.1:$HTTP_PORT/api/webhooks/toss" \
+        --latency-ms "${ADMIT_SIM_LATENCY_MS:-0}"
     wait_for simulator 20 port_in_use "$SIMULATOR_PORT"
 }
 

@@ -25,6 +25,7 @@ with taken as (
      where t.state in ('valid', 'blocked') group by p.stock_id
     union all
     select s.stock_id, count(*) from tickets t join slots s on s.id = t.slot_id
+      join products p on p.id = t.product_id and p.dated
      where t.state in ('valid', 'blocked') group by s.stock_id
 )
 select s.id as stock_id, s.sold, coalesce(t.places, 0) as should_be
@@ -115,3 +116,9 @@ select o.id, o.number, o.state, l.to_state
 
 -- invariant: no personal data in the history
 select id from order_events where cause ~ '[0-9]{8,}' or actor ~ '@';
+
+-- invariant: only tickets of dated products are for a slot
+select t.id from tickets t join products p on p.id = t.product_id where p.dated <> (t.slot_id is not null);
+
+-- invariant: no refund that is owed has been given up
+select id, order_id, amount_won, failure_code from refunds where state = 'failed';

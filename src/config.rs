@@ -104,6 +104,9 @@ pub struct Settings {
     /// Entries written in one commit. More raises throughput a little and the wait of the first a lot. [entries]
     #[arg(long, env = "ADMIT_WRITER_BATCH", default_value_t = 128)]
     pub writer_batch: usize,
+    /// What is logged: error, warn, info, debug, or a filter such as `info,admit::stock=debug`.
+    #[arg(long, env = "ADMIT_LOG", default_value = "info")]
+    pub log: String,
     /// Threads that answer requests; 0: one per core. Where several instances share a machine, give each its share:
     /// threads that take turns on a core cost more than they do. [threads]
     #[arg(long, env = "ADMIT_THREADS", default_value_t = 0)]
@@ -111,6 +114,11 @@ pub struct Settings {
     /// How long a stopping process may finish what it has begun. [seconds]
     #[arg(long, env = "ADMIT_SHUTDOWN_S", default_value_t = 20)]
     pub shutdown_s: u64,
+}
+
+/// `scheme://host[:port]` and nothing behind it.
+fn is_origin(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
 }
 
 /// `NAME_FILE` may hold the path of a file with the value, as container platforms hand out secrets.
@@ -170,6 +178,19 @@ impl Settings {
         if self.redis_url.is_empty() {
             return Err("REDIS_URL is missing: set it to redis://host:6379/0".into());
         }
+        if ![
+            "redis://",
+            "rediss://",
+            "redis-cluster://",
+            "rediss-cluster://",
+            "redis-sentinel://",
+            "rediss-sentinel://",
+        ]
+        .iter()
+        .any(|scheme| self.redis_url.starts_with(scheme))
+        {
+            return Err("REDIS_URL is malformed: it must begin with redis:// or one of its kin".into());
+        }
         fred::types::config::Config::from_url(&self.redis_url).map_err(|e| format!("REDIS_URL is malformed: {e}"))?;
         if self.secret.len() < 32 {
             return Err("ADMIT_SECRET is missing or shorter than 32 characters".into());
@@ -185,6 +206,26 @@ impl Settings {
         {
             return Err("ADMIT_MAIL must be none, file:///directory, smtp://… or smtps://…".into());
         }
+        if let Some(listed) = self.cors_origins.iter().find(|origin| !is_origin(origin)) {
+            return Err(format!("ADMIT_CORS_ORIGINS: '{listed}' is not an origin such as https://partner.example.org"));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if self.redis_prefix.is_empty() || !self.redis_prefix.chars().all(plain) {
+            return Err("ADMIT_REDIS_PREFIX must be letters, digits, - and _".into());
+        }
+        for (name, value) in [
+            ("ADMIT_WRITER_QUEUE", self.writer_queue as u64),
+            ("ADMIT_WRITER_BATCH", self.writer_batch as u64),
+            ("ADMIT_ORDERS_PER_MINUTE", self.orders_per_minute.into()),
+            ("ADMIT_LOGINS_PER_MINUTE", self.logins_per_minute.into()),
+            ("ADMIT_LOOKUPS_PER_MINUTE", self.lookups_per_minute.into()),
+            ("ADMIT_SHUTDOWN_S", self.shutdown_s),
+        ] {
+            if value == 0 {
+                return Err(format!("{name} must be at least 1"));
+            }
+        }
+        tracing_subscriber::EnvFilter::try_new(&self.log).map_err(|e| format!("ADMIT_LOG is malformed: {e}"))?;
         self.check_toss()?;
         if self.mode == Mode::Production {
             self.check_production()?;
@@ -207,6 +248,12 @@ impl Settings {
         if client != secret {
             return Err(format!("TOSS_CLIENT_KEY is a {client} key but TOSS_SECRET_KEY is a {secret} key"));
         }
+        for (name, url) in [("TOSS_API_URL", &self.toss_api_url), ("TOSS_SDK_URL", &self.toss_sdk_url)] {
+            let parsed = reqwest::Url::parse(url).map_err(|e| format!("{name} is malformed: {e}"))?;
+            if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+                return Err(format!("{name} must be http(s)://host/…"));
+            }
+        }
         Ok(())
     }
 
@@ -220,7 +267,8 @@ impl Settings {
         if self.toss_secret_key.contains("DEMO") || self.toss_client_key.contains("DEMO") {
             return Err("TOSS_SECRET_KEY or TOSS_CLIENT_KEY is a demo key; production mode refuses it".into());
         }
-        if self.toss_secret_key.starts_with("live_") != self.toss_api_url.starts_with("https://api.tosspayments.com") {
+        let to_toss = self.toss_api_url.trim_end_matches('/') == "https://api.tosspayments.com";
+        if self.toss_secret_key.starts_with("live_") != to_toss {
             return Err("TOSS_API_URL and the Toss keys disagree: live keys go to Toss itself and to nowhere else, \
                         test keys belong to development mode"
                 .into());
@@ -233,5 +281,85 @@ impl Settings {
 
     pub fn secure_cookies(&self) -> bool {
         self.base_url.starts_with("https://")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    const GOOD: [(&str, &str); 9] = [
+        ("--mode", "production"),
+        ("--database-url", "postgres://admit@db/admit"),
+        ("--redis-url", "redis://redis:6379/0"),
+        ("--base-url", "https://tickets.example.org"),
+        ("--secret", "0123456789abcdef0123456789abcdef"),
+        ("--data-keys", "k1:abababababababababababababababababababababababababababababababab"),
+        ("--toss-client-key", "live_ck_x"),
+        ("--toss-secret-key", "live_sk_x"),
+        ("--mail", "none"),
+    ];
+
+    /// The good settings with one of them changed.
+    fn with(name: &str, value: &str) -> Result<Settings, String> {
+        let mut pairs: Vec<(&str, &str)> = GOOD.iter().filter(|(n, _)| *n != name).copied().collect();
+        pairs.push((name, value));
+        let words = std::iter::once("admit".to_owned()).chain(pairs.iter().map(|(n, v)| format!("{n}={v}")));
+        Cli::try_parse_from(words).map_err(|e| e.to_string())?.settings.check()
+    }
+
+    #[test]
+    fn good_settings_start() {
+        assert!(with("--mail", "smtps://user:pw@mail.example.org").is_ok());
+        assert!(with("--cors-origins", "https://a.example.org,https://b.example.org:8443").is_ok());
+    }
+
+    #[test]
+    fn a_missing_or_malformed_setting_is_named_and_its_secret_is_not_shown() {
+        for (name, value, says) in [
+            ("--database-url", "", "DATABASE_URL is missing"),
+            ("--database-url", "nonsense", "DATABASE_URL is malformed"),
+            ("--redis-url", "", "REDIS_URL is missing"),
+            ("--redis-url", "http://x", "REDIS_URL is malformed"),
+            ("--secret", "hush-hush", "ADMIT_SECRET is missing or shorter"),
+            ("--data-keys", "k1:hush-hush", "ADMIT_DATA_KEYS"),
+            ("--base-url", "tickets.example.org", "ADMIT_BASE_URL"),
+            ("--base-url", "https://tickets.example.org/", "ADMIT_BASE_URL"),
+            ("--toss-client-key", "", "TOSS_CLIENT_KEY is missing"),
+            ("--toss-secret-key", "hush-hush", "TOSS_CLIENT_KEY and TOSS_SECRET_KEY"),
+            ("--toss-sdk-url", "not a url", "TOSS_SDK_URL"),
+            ("--mail", "hush-hush", "ADMIT_MAIL"),
+            ("--cors-origins", "https://a.example.org/path", "ADMIT_CORS_ORIGINS"),
+            ("--redis-prefix", "a{b}", "ADMIT_REDIS_PREFIX"),
+            ("--writer-batch", "0", "ADMIT_WRITER_BATCH"),
+            ("--log", "info,=,", "ADMIT_LOG"),
+            ("--rate-limit-exempt", "everybody", "rate-limit-exempt"),
+        ] {
+            let Err(message) = with(name, value) else { panic!("{name}={value} was accepted") };
+            assert!(message.contains(says), "{name}: {message}");
+            assert!(!message.contains("hush"), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn production_refuses_demo_secrets_and_mixed_keys() {
+        for (name, value, says) in [
+            ("--secret", "a demo secret that is long enough to pass", "ADMIT_SECRET is a demo secret"),
+            ("--data-keys", "demo:abababababababababababababababababababababababababababababababab", "ADMIT_DATA_KEYS"),
+            ("--toss-client-key", "test_ck_x", "TOSS_CLIENT_KEY is a test key but TOSS_SECRET_KEY is a live key"),
+            ("--toss-api-url", "https://api.tosspayments.com.evil.example", "TOSS_API_URL"),
+            ("--toss-api-url", "http://127.0.0.1:9090", "TOSS_API_URL"),
+            ("--base-url", "http://tickets.example.org", "ADMIT_BASE_URL must be https"),
+        ] {
+            let Err(message) = with(name, value) else { panic!("{name}={value} was accepted") };
+            assert!(message.contains(says), "{name}: {message}");
+        }
     }
 }

@@ -81,6 +81,8 @@ create table attempts (
     ended_at             timestamptz,
     next_check_at        timestamptz,
     checks               int not null default 0,
+    -- Part of the idempotency key at the provider: raised when an answer was read that decided nothing.
+    confirm_try          int not null default 1,
     -- The take that seated a lapsed order again for this attempt.
     seat_id              bytea,
     seat_at_ms           bigint,

@@ -5,6 +5,7 @@ create table inbox (
     provider         text not null,
     transmission_id  text not null,
     kind             text not null,
+    order_id         text not null,
     body             jsonb not null,
     received_at      timestamptz not null,
     state            text not null default 'received',
@@ -15,6 +16,7 @@ create table inbox (
     constraint inbox_once unique (provider, transmission_id),
     constraint inbox_state check (state in ('received', 'processed', 'dead'))
 );
+create index inbox_waiting on inbox (order_id) where state = 'received';
 create index inbox_due on inbox (next_try_at) where state = 'received';
 
 create table outbox (

@@ -41,8 +41,10 @@ async fn check_rate(app: &App, caller: ClientAddress, username: &str) -> Result<
     let who = |parts: &[&[u8]]| hex(&app.secrets.mac(Purpose::IdempotencyKey, parts)[..16]);
     let here = who(&[b"login", username.as_bytes(), caller.address.to_string().as_bytes()]);
     let anywhere = who(&[b"login", username.as_bytes()]);
+    let anybody = who(&[b"login address", caller.address.to_string().as_bytes()]);
+    let loose = per_minute.saturating_mul(ALL_ADDRESSES_FACTOR);
     let now_ms = app.clock.now_ms();
-    for (who, limit) in [(here, per_minute), (anywhere, per_minute.saturating_mul(ALL_ADDRESSES_FACTOR))] {
+    for (who, limit) in [(here, per_minute), (anywhere, loose), (anybody, loose)] {
         if let Some(wait) = app.redis.rate_limit("login", &who, limit, now_ms).await {
             return Err(Error::too_many("auth.too_many", wait));
         }
@@ -67,8 +69,16 @@ pub async fn sign_in(app: &App, caller: ClientAddress, username: &str, password:
     if !app.passwords.verify(password, &user.password_hash).await? || user.disabled {
         return Err(refused());
     }
-    let client = app.pg.get().await?;
-    let refresh_token = refresh::begin(&client, user.id, app.clock.now()).await?;
+    // Under the user's lock, and only if nothing has changed while the password was being checked: a new password or
+    // a disabled account ends every family, also one that is just being made.
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let now = pg::lock(&transaction, user.id).await?;
+    if now.is_none_or(|now| now.disabled || now.password_hash != user.password_hash) {
+        return Err(refused());
+    }
+    let refresh_token = refresh::begin(&transaction, user.id, app.clock.now()).await?;
+    transaction.commit().await?;
     drop(client);
     session(app, user, refresh_token)
 }

@@ -22,10 +22,17 @@ pub fn routes() -> OpenApiRouter<App> {
 
 #[derive(Serialize, ToSchema)]
 pub struct ExhibitionList {
-    exhibitions: Vec<ExhibitionSummary>,
+    exhibitions: Vec<ExhibitionListed>,
     /// When this picture was taken (UTC).
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ExhibitionListed {
+    #[serde(flatten)]
+    summary: ExhibitionSummary,
+    slots: Vec<SlotShown>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -162,8 +169,14 @@ fn json(value: &impl Serialize) -> Bytes {
     Bytes::from(serde_json::to_vec(value).unwrap_or_default())
 }
 
-pub(super) fn list_body(exhibitions: &[Arc<Exhibition>], as_of: Timestamp) -> Bytes {
-    json(&ExhibitionList { exhibitions: exhibitions.iter().map(|e| summary(e)).collect(), as_of })
+/// The slots that are still to come.
+fn slots_shown(e: &Exhibition, now: Timestamp, today: Date) -> Vec<SlotShown> {
+    e.slots.iter().filter(|s| s.date >= today).map(|s| slot_shown(e, s, now, today)).collect()
+}
+
+pub(super) fn list_body(exhibitions: &[Arc<Exhibition>], as_of: Timestamp, today: Date) -> Bytes {
+    let listed = |e: &Arc<Exhibition>| ExhibitionListed { summary: summary(e), slots: slots_shown(e, as_of, today) };
+    json(&ExhibitionList { exhibitions: exhibitions.iter().map(listed).collect(), as_of })
 }
 
 pub(super) fn detail_body(e: &Exhibition, now: Timestamp, today: Date, stale: bool) -> Bytes {
@@ -171,7 +184,7 @@ pub(super) fn detail_body(e: &Exhibition, now: Timestamp, today: Date, stale: bo
         summary: summary(e),
         person_limit: e.person_limit,
         hold_ttl_s: e.hold_ttl_s,
-        slots: e.slots.iter().filter(|s| s.date >= today).map(|s| slot_shown(e, s, now, today)).collect(),
+        slots: slots_shown(e, now, today),
         as_of: now,
         stale,
     })

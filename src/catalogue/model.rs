@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 
+use crate::platform::clock::seoul;
 use crate::stock::Level;
 
 #[derive(Clone, Debug)]
@@ -87,6 +88,15 @@ impl State {
     }
 }
 
+impl Slot {
+    /// Its hours have passed; a slot without hours lasts all day.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.end_time
+            .and_then(|end| self.date.to_datetime(end).to_zoned(seoul()).ok())
+            .is_some_and(|ends| now >= ends.timestamp())
+    }
+}
+
 impl Exhibition {
     pub fn product(&self, id: i32) -> Option<&Product> {
         self.products.iter().find(|p| p.id == id)
@@ -135,7 +145,7 @@ impl Exhibition {
     }
 
     pub fn slot_state(&self, slot: &Slot, now: Timestamp, today: Date) -> State {
-        if slot.date < today || now >= self.sale_end {
+        if slot.date < today || slot.is_over(now) || now >= self.sale_end {
             State::Ended
         } else if slot.closed || self.paused {
             State::Paused

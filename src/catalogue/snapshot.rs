@@ -87,7 +87,7 @@ impl Catalogue {
             snapshot.order.push(shown.exhibition.clone());
             snapshot.shown.insert(exhibition.code.clone(), shown);
         }
-        snapshot.list = api::list_body(&snapshot.order, now);
+        snapshot.list = api::list_body(&snapshot.order, now, today);
         self.0.store(Arc::new(snapshot));
         Ok(())
     }

@@ -18,6 +18,9 @@ pub struct Args {
 pub async fn run(args: Args) -> Outcome {
     let app = App::build(args.settings.check()?, Clock::System).map_err(super::said)?;
     println!("ok    settings");
+    if app.settings.trusted_proxies.is_empty() {
+        println!("note  ADMIT_TRUSTED_PROXIES is empty: behind a proxy every caller would look like the proxy");
+    }
     let mut failed = 0;
     let mut line = |what: &str, outcome: Result<String, String>| match outcome {
         Ok(note) => println!("ok    {what} {note}"),

@@ -99,9 +99,9 @@ fn said(error: Error) -> String {
     }
 }
 
-fn init_logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ADMIT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+/// The filter was checked with the other settings.
+fn init_logs(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_target(false).init();
 }
 
@@ -169,7 +169,13 @@ impl WriterTask {
     #[expect(clippy::disallowed_methods, reason = "ends after the tracked tasks, so it cannot be one of them")]
     pub fn start(app: &App) -> WriterTask {
         let stop = tokio_util::sync::CancellationToken::new();
-        let task = tokio::spawn(crate::orders::writer::Writer::run(app.clone(), stop.clone()));
+        let (app, stopping) = (app.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            // A writer that panics leaves its batch unknown, and everybody else a new writer.
+            while tokio::spawn(crate::orders::writer::Writer::run(app.clone(), stopping.clone())).await.is_err() {
+                tracing::error!("the stock writer panicked and was started again");
+            }
+        });
         WriterTask { stop, task }
     }
 
@@ -181,7 +187,7 @@ impl WriterTask {
 
 /// Ends in order: tracked tasks, then the writer with what they queued, then Redis.
 async fn stop(app: App, writer: WriterTask) {
-    let patience = Duration::from_secs(app.settings.shutdown_s);
+    let patience = Duration::from_secs(app.settings.shutdown_s) / 2;
     if !app.lifecycle.finish(patience).await {
         tracing::warn!("some tasks did not end in time; recovery takes over");
     }

@@ -15,7 +15,7 @@ const BACKLOG: u32 = 4096;
 const LAST_CALLS: Duration = Duration::from_millis(1_500);
 
 pub async fn run(settings: Settings) -> Outcome {
-    super::init_logs();
+    super::init_logs(&settings.log);
     let address = settings.listen;
     let (app, writer) = super::start(settings).await?;
     super::private_port(&app).await?;
@@ -35,7 +35,8 @@ pub async fn run(settings: Settings) -> Outcome {
             stopping.cancelled().await;
             tokio::time::sleep(LAST_CALLS).await;
         });
-    let patience = Duration::from_secs(app.settings.shutdown_s);
+    // Half of the time is for requests, half for what they leave behind.
+    let patience = Duration::from_secs(app.settings.shutdown_s) / 2;
     let stopped = app.lifecycle.stopping();
     let served = async move { served.await };
     tokio::select! {

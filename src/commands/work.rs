@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::orders::worker::{self, WORKERS};
 
 pub async fn run(settings: Settings) -> Outcome {
-    super::init_logs();
+    super::init_logs(&settings.log);
     let (app, writer) = super::start(settings).await?;
     super::private_port(&app).await?;
     for worker in &WORKERS {

@@ -18,10 +18,10 @@ use super::writer::{Ask, Entry, Refusal, Reply as WriterReply};
 use super::{contact, pg, place, token};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::platform::http::extract::{bearer, same_site};
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, IdempotencyKey, Json, Path, RequestLanguage};
 use crate::platform::ids;
-use crate::platform::secrets::{hex, same};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -68,10 +68,20 @@ pub async fn owned(app: &App, headers: &HeaderMap, number: &str) -> Result<Order
     if token::authorised(app, headers, &order) {
         return Ok(order);
     }
-    if crate::platform::http::extract::bearer(headers).is_some() {
+    if bearer(headers).is_some() {
         return Err(Error::forbidden("order.wrong_token"));
     }
     Err(Error::unauthenticated("order.token_required"))
+}
+
+/// A browser sends its cookie whoever asks it to, so with a cookie alone the call must come from our own pages. Browsers
+/// say where a POST comes from; a caller that says nothing is none.
+async fn owned_for_a_change(app: &App, headers: &HeaderMap, number: &str) -> Result<Order> {
+    let from_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    if from_browser && bearer(headers).is_none() {
+        same_site(headers, &app.settings.base_url)?;
+    }
+    owned(app, headers, number).await
 }
 
 /// The order, its state, and its tickets once it is paid.
@@ -97,24 +107,7 @@ struct LookupAsk {
 #[utoipa::path(post, path = "/api/orders/lookup", tag = "orders", request_body = LookupAsk,
     responses((status = 200, body = OrderView), (status = 404, description = "order.unknown: no such pair"), (status = 429)))]
 async fn lookup(State(app): State<App>, client: ClientAddress, Json(ask): Json<LookupAsk>) -> Result<Response> {
-    let unknown = || Error::not_found("order.unknown");
-    let phone = contact::phone_e164(&ask.phone).ok_or_else(|| Error::field("phone", "phone"))?;
-    let digest = contact::phone_digest(&app, &phone);
-    if !client.exempt {
-        let who = hex(&digest[..16]);
-        if let Some(wait) =
-            app.redis.rate_limit("lookup", &who, app.settings.lookups_per_minute, app.clock.now_ms()).await
-        {
-            return Err(Error::too_many("order.too_many_lookups", wait));
-        }
-    }
-    let order = find(&app, ask.order_number.trim()).await?;
-    let db = app.pg.get().await?;
-    let known = pg::phone_digest(&db, order.facts.id).await?.ok_or_else(unknown)?;
-    drop(db);
-    if !same(&known, &digest) {
-        return Err(unknown());
-    }
+    let order = super::lookup::find(&app, client, &ask.order_number, &ask.phone).await?;
     let mut view = read::full(&app, &order).await?;
     view.order_token = Some(token::token(&app, order.facts.id, order.token_version));
     Ok(private(([(header::SET_COOKIE, token::cookie(&app, &order))], Reply(view))))
@@ -130,7 +123,7 @@ async fn cancel(
     RequestId(request_id): RequestId,
     Path(number): Path<String>,
 ) -> Result<Response> {
-    let order = owned(&app, &headers, &number).await?;
+    let order = owned_for_a_change(&app, &headers, &number).await?;
     let origin = Origin::new("visitor", "cancel", request_id);
     let entry = Entry { facts: order.facts.clone(), ask: Ask::Cancel, origin };
     match submit_tracked(&app, entry).await? {
@@ -197,7 +190,7 @@ async fn initialize(
     key: Option<IdempotencyKey>,
     Json(ask): Json<InitializeAsk>,
 ) -> Result<Response> {
-    let order = owned(&app, &headers, ask.order_number.trim()).await?;
+    let order = owned_for_a_change(&app, &headers, ask.order_number.trim()).await?;
     if let Some(name) = &ask.customer_name
         && (contact::has_control(name) || name.chars().count() > contact::NAME_CHARS_MAX)
     {

@@ -94,6 +94,9 @@ pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Dat
     }
     let dated = items.iter().any(|item| exhibition.product(item.product_id).is_some_and(|p| p.dated));
     let slot = if dated { check_slot(ask, exhibition, today, &mut refusals) } else { None };
+    if !dated {
+        check_idle_date(ask, today, &mut refusals);
+    }
     let (Some(contact), true) = (contact, refusals.0.is_empty()) else {
         return Err(Error::fields(refusals.0));
     };
@@ -146,7 +149,12 @@ fn check_items(ask: &OrderAsk, exhibition: &Exhibition, refusals: &mut Refusals)
         }
         match i32::try_from(item.quantity) {
             Ok(quantity) if (1..=product.per_order_max).contains(&quantity) => {
-                items.push(Item { product_id: product.id, quantity, unit_won: product.price_won });
+                items.push(Item {
+                    product_id: product.id,
+                    quantity,
+                    unit_won: product.price_won,
+                    dated: product.dated,
+                });
             }
             Ok(quantity) if quantity < 1 => refusals.push(format!("items[{at}].quantity"), "too_few"),
             _ => refusals.push(format!("items[{at}].quantity"), "per_order_limit"),
@@ -221,6 +229,16 @@ fn check_slot<'e>(
     Some(slot)
 }
 
+/// A date that no product of the order needs must still be one: whoever sends it means it.
+fn check_idle_date(ask: &OrderAsk, today: Date, refusals: &mut Refusals) {
+    let Some(text) = ask.visit_date.as_deref().map(str::trim).filter(|d| !d.is_empty()) else { return };
+    match text.parse::<Date>() {
+        Ok(date) if text.len() == 10 && date >= today => {}
+        Ok(_) if text.len() == 10 => refusals.push("visit_date", "past"),
+        _ => refusals.push("visit_date", "date"),
+    }
+}
+
 /// Sale windows and pauses. A slot of today may be bought until it ends.
 fn check_on_sale(items: &[Item], slot: Option<&Slot>, exhibition: &Exhibition, now: Timestamp) -> Result<()> {
     for item in items {
@@ -233,13 +251,8 @@ fn check_on_sale(items: &[Item], slot: Option<&Slot>, exhibition: &Exhibition, n
             Some(_) => return Err(Error::conflict("sale.paused")),
         }
     }
-    if let Some(slot) = slot
-        && let Some(end_time) = slot.end_time
-    {
-        let ends = slot.date.to_datetime(end_time).to_zoned(crate::platform::clock::seoul());
-        if ends.is_ok_and(|ends| now >= ends.timestamp()) {
-            return Err(Error::field("slot_id", "past"));
-        }
+    if slot.is_some_and(|slot| slot.is_over(now)) {
+        return Err(Error::field("slot_id", "past"));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod ask;
 pub mod contact;
+pub mod lookup;
 pub mod model;
 pub mod pages;
 pub mod pay;

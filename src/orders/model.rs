@@ -93,6 +93,8 @@ pub struct Item {
     pub product_id: i32,
     pub quantity: i32,
     pub unit_won: i32,
+    /// Only dated products are for the order's slot.
+    pub dated: bool,
 }
 
 /// What of an order never changes once it is held.

@@ -19,7 +19,8 @@ use crate::platform::secrets::{Purpose, sha256};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An attempt sent longer ago than a request lives belongs to no running request.
 const REQUEST_S: i64 = 15;
-const PAYMENT_KEY_CHARS_MAX: usize = 200;
+/// Longer than a payment can take that was authenticated while the hold lasted.
+const SEAT_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 
 /// Opens an attempt under a fresh order id for the gateway; the same caller's key gets the same attempt.
 pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, request_id: &str) -> Result<String> {
@@ -67,10 +68,11 @@ pub async fn confirm(
     key: &str,
     request_id: &str,
 ) -> Result<Confirmed> {
-    let shaped = (1..=PAYMENT_KEY_CHARS_MAX).contains(&payment_key.len())
-        && payment_key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'='));
-    if !shaped {
+    if !ids::is_payment_key(payment_key) {
         return Err(Error::field("payment_key", "malformed"));
+    }
+    if !ids::is_attempt_id(order_id) {
+        return Err(Error::not_found("payment.unknown_order"));
     }
     let confirm_key = app.secrets.mac(Purpose::IdempotencyKey, &[b"confirm", key.as_bytes()]).to_vec();
     let fingerprint = sha256(&[payment_key.as_bytes(), order_id.as_bytes(), &amount_won.to_be_bytes()]).to_vec();
@@ -87,6 +89,13 @@ pub async fn confirm(
     }
     let order = pg::by_id(app, &client, attempt.order_id).await?;
     let order = order.ok_or_else(|| Error::bug("an attempt without its order"))?;
+    let belongs_elsewhere = match &attempt.payment_key {
+        Some(known) => known != payment_key,
+        None => pg::payment_key_is_known(&client, payment_key, attempt.id).await?,
+    };
+    if belongs_elsewhere {
+        return Err(Error::conflict("payment.key_reused"));
+    }
     drop(client);
     if attempt.state != AttemptState::Ready {
         return so_far(app, order, &attempt, &confirm_key).await;
@@ -171,6 +180,9 @@ impl Begin<'_> {
             }
             match reply {
                 Reply::Begun => return Ok(()),
+                Reply::Refused(Refusal::Lapsed) if !may_be_seated_again(app, order)? => {
+                    return Err(Error::gone("order.expired"));
+                }
                 Reply::Refused(Refusal::Lapsed) => match settle::take_again(app, order, attempt).await? {
                     Some(again) => taken = Some(again),
                     None if was_full => return Err(Error::gone("order.expired")),
@@ -201,6 +213,20 @@ impl Begin<'_> {
     }
 }
 
+/// A lapsed hold is seated again only shortly after, and only while the same could be bought today: nobody keeps last
+/// month's price, or a closed day, by paying late. Money that was captured already is another matter (`settle`).
+fn may_be_seated_again(app: &App, order: &Order) -> Result<bool> {
+    let now = app.clock.now();
+    if now > order.expires_at + SEAT_AGAIN {
+        return Ok(false);
+    }
+    let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    let slot = order.facts.slot_id.and_then(|id| exhibition.slot(id));
+    let slot_is_open = slot.is_none_or(|s| !s.closed && !s.is_over(now) && s.date >= app.clock.today_in_seoul());
+    let on_sale = |id| exhibition.product(id).is_some_and(|p| exhibition.closed_for(p, now).is_none());
+    Ok(slot_is_open && order.facts.items.iter().all(|item| on_sale(item.product_id)))
+}
+
 /// What the gateway said, or that it did not say.
 enum Sent {
     Settled(Settled),
@@ -224,11 +250,15 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
             settle::declined(app, order, attempt, &code, &message, origin).await?;
             Ok(Sent::Declined(code))
         }
-        ConfirmOutcome::Unknown { why } => {
+        ConfirmOutcome::Unknown { why, answered } => {
             tracing::warn!(why, order = order.facts.number, "the outcome of a payment is unknown");
             settle::doubted(app, order, attempt, origin).await?;
-            match super::recover::resolve(app, attempt, Some(payment_key)).await? {
-                Some(Settled::Declined) => Ok(Sent::Declined(why)),
+            let mut attempt = attempt.clone();
+            if answered {
+                pg::raise_try(&app.pg.get().await?, attempt.id).await?;
+                attempt.confirm_try += 1;
+            }
+            match super::recover::resolve(app, &attempt, Some(payment_key)).await? {
                 Some(settled) => Ok(Sent::Settled(settled)),
                 None => Ok(Sent::Unknown),
             }
@@ -236,9 +266,9 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
     }
 }
 
-/// The same idempotency key for every repeat of this attempt: Toss then answers what it answered before.
+/// The same idempotency key for every repeat of this try: Toss then answers what it answered before.
 pub async fn call_gateway(app: &App, attempt: &Attempt, payment_key: &str) -> ConfirmOutcome {
-    let idempotency_key = format!("confirm-{}-1", attempt.id);
+    let idempotency_key = format!("confirm-{}-{}", attempt.id, attempt.confirm_try);
     app.gateway
         .confirm(&ConfirmAsk {
             payment_key,

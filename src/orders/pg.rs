@@ -46,7 +46,7 @@ const PHONE_DIGEST: Statement = Statement::new(
 const ATTEMPT: Statement = Statement::new(
     "orders.attempt_by_provider_order",
     "select id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
-            failure_code, sent_at, checks
+            failure_code, sent_at, checks, confirm_try
        from attempts where provider_order_id = $1",
 );
 
@@ -63,7 +63,7 @@ const CLAIM_UNRESOLVED: Statement = Statement::new(
       where id in (select id from attempts where state in ('sent', 'unknown') and next_check_at <= admit_now()
                     order by next_check_at limit $1 for update skip locked)
      returning id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
-               failure_code, sent_at, checks",
+               failure_code, sent_at, checks, confirm_try",
 );
 
 /// Whole minutes early is as good as late: the writer judges again under its lock.
@@ -103,6 +103,16 @@ const RETRY_REFUND: Statement = Statement::new(
 const PAID_ATTEMPT: Statement =
     Statement::new("orders.paid_attempt", "select paid_attempt_id from orders where id = $1");
 
+const PAYMENT_KEY_IS_KNOWN: Statement = Statement::new(
+    "orders.payment_key_is_known",
+    "select exists (select from attempts where payment_key = $1 and id <> $2)",
+);
+
+const RAISE_TRY: Statement = Statement::new(
+    "orders.raise_try",
+    "update attempts set confirm_try = confirm_try + 1 where id = $1 and state in ('sent', 'unknown')",
+);
+
 const SEAT_IS_USED: Statement = Statement::new(
     "orders.seat_is_used",
     "select exists (select from attempts where id = $1 and seat_id = $2 and seat_at_ms = $3)",
@@ -114,6 +124,8 @@ const PAYMENT_METHOD: Statement = Statement::new(
 );
 
 pub const STATEMENTS: &[&Statement] = &[
+    &PAYMENT_KEY_IS_KNOWN,
+    &RAISE_TRY,
     &SEAT_IS_USED,
     &PAYMENT_METHOD,
     &PAID_ATTEMPT,
@@ -154,7 +166,8 @@ fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
     let mut at = HashMap::<Uuid, usize>::new();
     for r in rows {
         let id: Uuid = r.get(0);
-        let item = Item { product_id: r.get(17), quantity: r.get(18), unit_won: r.get(19) };
+        // Whether it is dated is the catalogue's to say, below.
+        let item = Item { product_id: r.get(17), quantity: r.get(18), unit_won: r.get(19), dated: false };
         if let Some(index) = at.get(&id) {
             out[*index].facts.items.push(item);
             continue;
@@ -191,11 +204,12 @@ fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
         let exhibition = catalogue.by_id(order.facts.exhibition_id)?;
         let slot_stock = order.facts.slot_id.and_then(|id| exhibition.slot(id)).map(|slot| slot.stock_id);
         let mut parts = Vec::with_capacity(order.facts.items.len() * 2);
-        for item in &order.facts.items {
+        for item in &mut order.facts.items {
             let product = exhibition.product(item.product_id);
             let product =
                 product.ok_or_else(|| Error::bug(format!("product {} is not in the catalogue", item.product_id)))?;
             parts.push((product.stock_id, item.quantity));
+            item.dated = product.dated;
             if product.dated {
                 let stock = slot_stock.ok_or_else(|| Error::bug("a dated product without its slot"))?;
                 parts.push((stock, item.quantity));
@@ -225,6 +239,16 @@ pub async fn paid_attempt(client: &impl GenericClient, order_id: Uuid) -> Result
     Ok(PAID_ATTEMPT.query_opt(client, &[&order_id]).await?.and_then(|row| row.get(0)))
 }
 
+pub async fn raise_try(client: &impl GenericClient, attempt_id: Uuid) -> Result<()> {
+    RAISE_TRY.execute(client, &[&attempt_id]).await?;
+    Ok(())
+}
+
+/// Whether another attempt was sent with this key of the provider's.
+pub async fn payment_key_is_known(client: &impl GenericClient, payment_key: &str, attempt_id: Uuid) -> Result<bool> {
+    Ok(PAYMENT_KEY_IS_KNOWN.query_one(client, &[&payment_key, &attempt_id]).await?.get(0))
+}
+
 /// Whether the attempt was seated by this very take.
 pub async fn seat_is_used(client: &impl GenericClient, attempt_id: Uuid, seat: &Seat) -> Result<bool> {
     let row = SEAT_IS_USED.query_one(client, &[&attempt_id, &seat.hold_id.as_slice(), &seat.at_ms]).await?;
@@ -248,6 +272,7 @@ pub struct Attempt {
     pub failure_code: Option<String>,
     pub sent_at: Option<Timestamp>,
     pub checks: i32,
+    pub confirm_try: i32,
 }
 
 fn attempt(r: &Row) -> Result<Attempt> {
@@ -263,6 +288,7 @@ fn attempt(r: &Row) -> Result<Attempt> {
         failure_code: r.get(9),
         sent_at: r.get(10),
         checks: r.get(11),
+        confirm_try: r.get(12),
     })
 }
 

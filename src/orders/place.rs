@@ -17,7 +17,7 @@ use crate::platform::ids;
 use crate::platform::secrets::{Purpose, hex};
 use crate::platform::texts::Language;
 use crate::stock::model::HoldId;
-use crate::stock::{rebuild, redis};
+use crate::stock::{self, rebuild, redis};
 
 /// A rebuild between take and commit costs the order one more round; three in a row do not happen.
 const ROUNDS: usize = 4;
@@ -109,11 +109,12 @@ async fn hold(
     contact: SealedContact,
     caller: &Caller,
 ) -> Result<Order> {
+    let mut corrected = false;
     for round in 0..ROUNDS {
         if round > 0 {
             tokio::time::sleep(ROUND_PAUSE).await;
         }
-        match hold_once(app, exhibition, &facts, checked, &contact, caller).await? {
+        match hold_once(app, exhibition, &facts, checked, &contact, caller, &mut corrected).await? {
             Round::Placed(order) => return Ok(*order),
             Round::Again => {}
         }
@@ -128,6 +129,7 @@ async fn hold_once(
     checked: &Checked,
     contact: &SealedContact,
     caller: &Caller,
+    corrected: &mut bool,
 ) -> Result<Round> {
     let ask = redis::Ask {
         code: &facts.code,
@@ -145,7 +147,7 @@ async fn hold_once(
         redis::Take::Repeat { epoch, at_ms } => (Seat { hold_id: facts.hold_id, epoch, at_ms }, false),
         refused => {
             app.metrics.take("refused");
-            return refuse_take(app, exhibition, facts, caller, refused).await;
+            return refuse_take(app, exhibition, facts, caller, refused, corrected).await;
         }
     };
     app.metrics.take(if ours { "taken" } else { "repeated" });
@@ -204,6 +206,7 @@ async fn refuse_take(
     facts: &OrderFacts,
     caller: &Caller,
     take: redis::Take,
+    corrected: &mut bool,
 ) -> Result<Round> {
     let error = match take {
         redis::Take::OtherBody => return Err(Error::invalid("idempotency.key_reused")),
@@ -216,10 +219,20 @@ async fn refuse_take(
         redis::Take::OpenHolds => Error::conflict("order.open_holds").with("limit", exhibition.open_holds_max),
         redis::Take::Taken { .. } | redis::Take::Repeat { .. } => Error::bug("a take that was not refused"),
     };
-    if caller.key.is_some() {
-        let client = app.pg.get().await?;
-        if let Some(order) = pg::by_hold(app, &client, &facts.hold_id).await? {
-            return same_ask(order, facts).map(|o| Round::Placed(Box::new(o)));
+    let client = app.pg.get().await?;
+    if caller.key.is_some()
+        && let Some(order) = pg::by_hold(app, &client, &facts.hold_id).await?
+    {
+        return same_ask(order, facts).map(|o| Round::Placed(Box::new(o)));
+    }
+    if matches!(take, redis::Take::PersonLimit | redis::Take::OpenHolds) && !*corrected {
+        // Redis may count a person too high after a fault; before refusing anybody, Postgres is asked.
+        *corrected = true;
+        let (used, open) = stock::pg::person(&client, exhibition.id, &facts.person_key).await?;
+        let fits = exhibition.person_limit.is_none_or(|allowed| used + facts.person_places <= allowed);
+        if fits && (caller.client.exempt || open < exhibition.open_holds_max) {
+            redis::set_person(&app.redis, &facts.code, &facts.person_key, used, open).await?;
+            return Ok(Round::Again);
         }
     }
     Err(error)

@@ -21,15 +21,36 @@ pub async fn tick(app: &App) -> Result<usize> {
     let client = app.pg.get().await?;
     let due = pg::claim_unresolved(&client, BATCH).await?;
     drop(client);
-    let mut resolved = 0;
-    for attempt in &due {
-        match resolve(app, attempt, None).await {
-            Ok(Some(_)) => resolved += 1,
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, order_id = attempt.provider_order_id, "an attempt stays unresolved"),
+    // All at once: when Toss has been slow, what can still be confirmed has only minutes left.
+    let asked = together(app, due, |app, attempt| async move {
+        match resolve(&app, &attempt, None).await {
+            Ok(settled) => usize::from(settled.is_some()),
+            Err(error) => {
+                tracing::warn!(%error, order_id = attempt.provider_order_id, "an attempt stays unresolved");
+                0
+            }
+        }
+    });
+    Ok(asked.await.into_iter().sum())
+}
+
+/// Does the same with every item of a claimed batch at the same time, and waits for all.
+pub async fn together<T, F, Fut, R>(app: &App, items: Vec<T>, act: F) -> Vec<R>
+where
+    T: Send + 'static,
+    F: Fn(App, T) -> Fut,
+    Fut: Future<Output = R> + Send + 'static,
+    R: Send + 'static,
+{
+    let tasks: Vec<_> = items.into_iter().map(|item| app.lifecycle.spawn(act(app.clone(), item))).collect();
+    let mut done = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        match task.await {
+            Ok(result) => done.push(result),
+            Err(error) => tracing::error!(%error, "a task of a worker panicked"),
         }
     }
-    Ok(resolved)
+    done
 }
 
 /// Asks Toss and settles what it says. None: still not known.
@@ -63,28 +84,34 @@ async fn by_status(
     payment: &Payment,
     origin: &Origin,
 ) -> Result<Option<Settled>> {
-    if payment.total_won != i64::from(attempt.amount_won) || payment.currency != "KRW" {
-        tracing::error!(order_id = attempt.provider_order_id, total = payment.total_won, "Toss knows another amount");
-        return Ok(None);
-    }
+    let right_sum = payment.total_won == i64::from(attempt.amount_won) && payment.currency == "KRW";
+    // An order id may have several payments at Toss; how another one ended says nothing about this attempt's.
+    let is_ours = attempt.payment_key.as_deref().is_none_or(|key| key == payment.payment_key);
+    let decline = |code: &'static str| settle::declined(app, order, attempt, code, "", origin);
     match payment.status {
-        Status::Captured => settle::accepted(app, order, attempt, payment, origin).await.map(Some),
-        Status::Dead => {
+        Status::Captured if right_sum => settle::accepted(app, order, attempt, payment, origin).await.map(Some),
+        Status::Captured => {
+            tracing::error!(
+                order_id = attempt.provider_order_id,
+                total = payment.total_won,
+                "Toss captured another sum"
+            );
+            Ok(None)
+        }
+        Status::Dead if is_ours => {
             let code = payment.failure_code.as_deref().unwrap_or("ABORTED");
             settle::declined(app, order, attempt, code, "", origin).await.map(Some)
         }
         // Captured and given back in full at Toss: nothing is kept.
-        Status::Cancelled if attempt.state != AttemptState::Accepted => {
-            settle::declined(app, order, attempt, "CANCELED", "", origin).await.map(Some)
-        }
-        Status::AwaitingDeposit => {
-            settle::declined(app, order, attempt, "NOT_SUPPORTED_METHOD", "", origin).await.map(Some)
-        }
+        Status::Cancelled if is_ours && attempt.state != AttemptState::Accepted => decline("CANCELED").await.map(Some),
+        Status::AwaitingDeposit if is_ours => decline("NOT_SUPPORTED_METHOD").await.map(Some),
         // We meant to confirm and do not know whether the call arrived: it may be repeated, and the visitor waits.
-        Status::Pending if attempt.sent_at.is_some() && !is_over(app, attempt) => {
+        Status::Pending if right_sum && is_ours && attempt.sent_at.is_some() && !is_over(app, attempt) => {
             send_again(app, order, attempt, &payment.payment_key, origin).await
         }
-        Status::Pending | Status::Cancelled | Status::PartlyCancelled | Status::Other => Ok(None),
+        // Not captured, and too late to be by us: Toss lets it expire.
+        Status::Pending | Status::Dead if is_over(app, attempt) => decline("EXPIRED").await.map(Some),
+        _ => Ok(None),
     }
 }
 
@@ -100,7 +127,12 @@ async fn send_again(
         ConfirmOutcome::Declined { code, message } => {
             settle::declined(app, order, attempt, &code, &message, origin).await.map(Some)
         }
-        ConfirmOutcome::Unknown { .. } => Ok(None),
+        ConfirmOutcome::Unknown { answered, .. } => {
+            if answered {
+                pg::raise_try(&app.pg.get().await?, attempt.id).await?;
+            }
+            Ok(None)
+        }
     }
 }
 
@@ -112,22 +144,26 @@ pub async fn webhooks(app: &App) -> Result<usize> {
     let client = app.pg.get().await?;
     let events = payments::pg::claim(&client, BATCH).await?;
     drop(client);
-    for event in &events {
-        let (state, outcome) = match webhook(app, event).await {
-            Ok(Some(outcome)) => ("processed", outcome),
-            Ok(None) if event.tries < WEBHOOK_TRIES_MAX => continue,
-            Ok(None) => ("dead", "still unknown".to_owned()),
-            Err(error) if event.tries < WEBHOOK_TRIES_MAX => {
-                tracing::warn!(%error, event = event.id, "a webhook will be tried again");
-                continue;
-            }
-            Err(error) => ("dead", error.to_string()),
-        };
-        app.metrics.webhook(if state == "dead" { "dead" } else { "processed" });
-        let client = app.pg.get().await?;
-        payments::pg::finish(&client, event.id, state, &outcome).await?;
-    }
-    Ok(events.len())
+    let done = together(app, events, |app, event| async move { one_webhook(&app, &event).await });
+    let done = done.await;
+    let count = done.len();
+    done.into_iter().collect::<Result<()>>()?;
+    Ok(count)
+}
+
+async fn one_webhook(app: &App, event: &payments::pg::Event) -> Result<()> {
+    let (state, outcome) = match webhook(app, event).await {
+        Ok(Some(outcome)) => ("processed", outcome),
+        Ok(None) if event.tries < WEBHOOK_TRIES_MAX => return Ok(()),
+        Ok(None) => ("dead", "still unknown".to_owned()),
+        Err(error) if event.tries < WEBHOOK_TRIES_MAX => {
+            tracing::warn!(%error, event = event.id, "a webhook will be tried again");
+            return Ok(());
+        }
+        Err(error) => ("dead", error.to_string()),
+    };
+    app.metrics.webhook(if state == "dead" { "dead" } else { "processed" });
+    payments::pg::finish(&app.pg.get().await?, event.id, state, &outcome).await
 }
 
 /// The outcome in a word; None to be tried again.
@@ -139,7 +175,7 @@ async fn webhook(app: &App, event: &payments::pg::Event) -> Result<Option<String
     drop(client);
     // Toss is asked only about what is ours.
     let Some(attempt) = attempt else { return Ok(Some("unknown_order".into())) };
-    let settled = match app.gateway.find(text("payment_key"), order_id).await {
+    let settled = match app.gateway.find(attempt.payment_key.as_deref(), order_id).await {
         FindOutcome::Found(payment) => {
             let order = order_of(app, &attempt).await?;
             let origin = Origin::new("worker", "webhook", &attempt.provider_order_id);

@@ -1,6 +1,7 @@
 //! Refunds that nobody asked for and everybody is owed: money that came twice, or too late with no room left.
 
 use super::pg::{self, Refund};
+use super::recover::together;
 use crate::app::App;
 use crate::error::Result;
 use crate::payments::{CancelAsk, CancelOutcome, FindOutcome};
@@ -13,11 +14,13 @@ pub async fn tick(app: &App) -> Result<usize> {
     let client = app.pg.get().await?;
     let due = pg::claim_refunds(&client, BATCH).await?;
     drop(client);
-    let mut done = 0;
-    for refund in &due {
-        done += usize::from(one(app, refund).await?);
-    }
-    Ok(done)
+    let done = together(app, due, |app, refund| async move {
+        one(&app, &refund).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, refund = %refund.id, "a refund will be tried again");
+            false
+        })
+    });
+    Ok(done.await.into_iter().filter(|done| *done).count())
 }
 
 async fn one(app: &App, refund: &Refund) -> Result<bool> {

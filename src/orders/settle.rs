@@ -120,6 +120,7 @@ pub async fn settle_free(app: &App, order: Order, request_id: &str) -> Result<Or
         Reply::Paid | Reply::Already => Ok(Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), ..order }),
         Reply::Failed(error) => Err(error),
         Reply::Unknown => Err(Error::unavailable("order.unknown_outcome", "an unknown commit")),
+        Reply::Refused(Refusal::Closed) => Err(Error::gone("order.closed")),
         other => Err(Error::bug(format!("a free order was answered {other:?}"))),
     }
 }

@@ -53,6 +53,9 @@ pub enum ConfirmOutcome {
     },
     Unknown {
         why: String,
+        /// The provider did answer. It gives the same answer to the same key for days, so a repeat that shall be
+        /// judged anew needs another one; after silence the key must stay.
+        answered: bool,
     },
 }
 

@@ -5,10 +5,15 @@ use deadpool_postgres::GenericClient;
 use crate::error::Result;
 use crate::platform::pg::Statement;
 
+/// Events of one attempt that may wait at once. Whatever they say, the worker asks Toss the same question for each.
+const WAITING_MAX: i64 = 20;
+
 const STORE: Statement = Statement::new(
     "payments.store_webhook",
-    "insert into inbox (provider, transmission_id, kind, body, received_at, next_try_at)
-     values ('toss', $1, $2, $3, admit_now(), admit_now())
+    "insert into inbox (provider, transmission_id, kind, order_id, body, received_at, next_try_at)
+     select 'toss', $1, $2, $3, $4, admit_now(), admit_now()
+      where exists (select from attempts where provider_order_id = $3)
+        and (select count(*) from inbox where order_id = $3 and state = 'received') < $5
      on conflict on constraint inbox_once do nothing",
 );
 
@@ -29,14 +34,15 @@ const FINISH: Statement = Statement::new(
 
 pub const STATEMENTS: &[&Statement] = &[&STORE, &CLAIM, &FINISH];
 
-/// False when the event is there already.
+/// False when the event is there already, names no attempt of ours, or enough of its kind are waiting.
 pub async fn store(
     client: &impl GenericClient,
     transmission_id: &str,
     kind: &str,
+    order_id: &str,
     body: &serde_json::Value,
 ) -> Result<bool> {
-    Ok(STORE.execute(client, &[&transmission_id, &kind, body]).await? == 1)
+    Ok(STORE.execute(client, &[&transmission_id, &kind, &order_id, body, &WAITING_MAX]).await? == 1)
 }
 
 #[derive(Debug)]

@@ -254,20 +254,26 @@ impl PaymentGateway for Toss {
             .json(&json!({ "paymentKey": ask.payment_key, "orderId": ask.order_id, "amount": ask.amount_won }));
         match self.call("confirm", request).await {
             Answer::Payment(payment) => match belongs(&payment, Some(ask.payment_key), ask.order_id, ask.amount_won) {
-                Err(why) => ConfirmOutcome::Unknown { why },
+                Err(why) => ConfirmOutcome::Unknown { why, answered: true },
                 Ok(()) if payment.status == Status::Captured => ConfirmOutcome::Accepted(payment),
                 // An account was issued; nothing is paid. Until virtual accounts are offered this is a refusal, and a
                 // deposit that comes all the same is settled or returned by its webhook.
                 Ok(()) if payment.status == Status::AwaitingDeposit => {
                     ConfirmOutcome::Declined { code: "NOT_SUPPORTED_METHOD".into(), message: String::new() }
                 }
-                Ok(()) => ConfirmOutcome::Unknown { why: format!("confirmed but {:?}", payment.status) },
+                Ok(()) => {
+                    ConfirmOutcome::Unknown { why: format!("confirmed but {:?}", payment.status), answered: true }
+                }
             },
             Answer::Refused { status, code, message } if is_definite_refusal(status, &code) => {
                 ConfirmOutcome::Declined { code, message }
             }
-            Answer::Refused { status, code, .. } => ConfirmOutcome::Unknown { why: format!("{status} {code}") },
-            Answer::Nothing(why) => ConfirmOutcome::Unknown { why },
+            Answer::Refused { status, code, .. } => ConfirmOutcome::Unknown {
+                // Of a fault of theirs nobody knows whether it is bound to the key; a running call is.
+                answered: status.is_client_error() && code != "IDEMPOTENT_REQUEST_PROCESSING",
+                why: format!("{status} {code}"),
+            },
+            Answer::Nothing(why) => ConfirmOutcome::Unknown { why, answered: false },
         }
     }
 
@@ -278,9 +284,8 @@ impl PaymentGateway for Toss {
         };
         match self.call("find", self.http.get(url).timeout(FIND_TIMEOUT)).await {
             Answer::Payment(payment) if payment.order_id == order_id => FindOutcome::Found(payment),
-            Answer::Payment(payment) => {
-                FindOutcome::Unknown { why: format!("asked about {order_id}, told about {}", payment.order_id) }
-            }
+            // The key is another order's: there is no payment of this order under it.
+            Answer::Payment(_) => FindOutcome::NotFound,
             Answer::Refused { code, .. } if code == "NOT_FOUND_PAYMENT" || code == "NOT_FOUND" => FindOutcome::NotFound,
             Answer::Refused { status, code, .. } => FindOutcome::Unknown { why: format!("{status} {code}") },
             Answer::Nothing(why) => FindOutcome::Unknown { why },
@@ -302,20 +307,28 @@ impl PaymentGateway for Toss {
     }
 }
 
+/// The caller looks at the payment after every refusal, so none of these decides alone. An answer that was read is
+/// bound to its key, hence `again` means with a new one.
 fn cancel_refusal(status: StatusCode, code: String) -> CancelOutcome {
-    match code.as_str() {
-        // Over the balance, or already empty: only a look tells.
-        "ALREADY_CANCELED_PAYMENT"
-        | "ALREADY_REFUND_PAYMENT"
-        | "NOT_CANCELABLE_AMOUNT"
-        | "PROVIDER_ERROR"
-        | "IDEMPOTENT_REQUEST_PROCESSING" => CancelOutcome::Unknown { why: code },
-        "NOT_AVAILABLE_BANK" | "FORBIDDEN_CONSECUTIVE_REQUEST" => CancelOutcome::Refused { code, again: true },
-        _ if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-            CancelOutcome::Refused { code, again: false }
-        }
-        _ => CancelOutcome::Unknown { why: format!("{status} {code}") },
+    const FINAL: [&str; 12] = [
+        "INVALID_REFUND_ACCOUNT_INFO",
+        "INVALID_REFUND_ACCOUNT_NUMBER",
+        "INVALID_BANK",
+        "FORBIDDEN_BANK_REFUND_REQUEST",
+        "EXCEED_CANCEL_AMOUNT_DISCOUNT_AMOUNT",
+        "REFUND_REJECTED",
+        "NOT_CANCELABLE_PAYMENT",
+        "NOT_CANCELABLE_PAYMENT_FOR_DORMANT_USER",
+        "EXCEED_MAX_REFUND_DUE",
+        "EXCEED_CANCEL_LIMIT",
+        "NOT_ALLOWED_PARTIAL_REFUND",
+        "NOT_ALLOWED_PARTIAL_REFUND_WAITING_DEPOSIT",
+    ];
+    if code == "IDEMPOTENT_REQUEST_PROCESSING" || status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return CancelOutcome::Unknown { why: format!("{status} {code}") };
     }
+    let again = !FINAL.contains(&code.as_str());
+    CancelOutcome::Refused { code, again }
 }
 
 /// An answer counts only if it is about this order, this payment and this sum.

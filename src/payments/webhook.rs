@@ -9,6 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::pg;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::platform::ids;
 use crate::platform::secrets::{hex, sha256};
 
 /// A Payment object is a few kilobytes.
@@ -38,15 +39,15 @@ async fn receive(State(app): State<App>, request: Request) -> Result<&'static st
         app.metrics.webhook("no_order");
         return Ok("ok");
     };
-    // Only attempts of ours can have been named by anybody honest; the worker looks the rest up.
-    if !looks_like_ours(order_id) {
+    // Only attempts of ours can have been named by anybody honest.
+    if !ids::is_attempt_id(order_id) {
         app.metrics.webhook("not_ours");
         return Ok("ok");
     }
-    let kept = kept_part(&event, kind);
+    let kept = kept_part(&event, kind, order_id);
     let client = app.pg.get().await?;
-    let new = pg::store(&client, &transmission_id(&parts.headers, &body), kind, &kept).await?;
-    app.metrics.webhook(if new { "received" } else { "repeated" });
+    let new = pg::store(&client, &transmission_id(&parts.headers, &body), kind, order_id, &kept).await?;
+    app.metrics.webhook(if new { "received" } else { "repeated_or_not_ours" });
     Ok("ok")
 }
 
@@ -63,24 +64,11 @@ fn order_id_of(event: &Value) -> Option<&str> {
     event.pointer("/data/orderId").or_else(|| event.get("orderId")).and_then(Value::as_str)
 }
 
-/// `ORD20250725-XXXXXXXXXX-n`
-fn looks_like_ours(order_id: &str) -> bool {
-    order_id.rsplit_once('-').is_some_and(|(number, n)| {
-        crate::platform::ids::is_order_number(number)
-            && (1..=3).contains(&n.len())
-            && n.bytes().all(|b| b.is_ascii_digit())
-    })
-}
-
-/// Only what the worker needs: ids to ask about, and the deposit secret's digest.
-fn kept_part(event: &Value, kind: &str) -> Value {
-    serde_json::json!({
-        "kind": kind,
-        "order_id": order_id_of(event),
-        "payment_key": event.pointer("/data/paymentKey"),
-        "status": event.pointer("/data/status").or_else(|| event.get("status")),
-        "created_at": event.get("createdAt"),
-    })
+/// Only what the worker needs; values of another shape than Toss's are left out.
+fn kept_part(event: &Value, kind: &str, order_id: &str) -> Value {
+    let status = event.pointer("/data/status").or_else(|| event.get("status")).and_then(Value::as_str);
+    let named = |text: &&str| text.len() <= 40 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    serde_json::json!({ "kind": kind, "order_id": order_id, "status": status.filter(named) })
 }
 
 /// Toss's id of the transmission, or the body's digest where there is none. Both together, so that a forged id
@@ -100,11 +88,11 @@ mod tests {
     fn shapes_are_told_apart() {
         let status = json!({"eventType": "PAYMENT_STATUS_CHANGED", "data": {"orderId": "ORD20250725-0123456789-1"}});
         assert_eq!(kind_of(&status), Some("payment_status_changed"));
-        assert!(looks_like_ours(order_id_of(&status).unwrap()));
+        assert!(ids::is_attempt_id(order_id_of(&status).unwrap()));
         let deposit = json!({"secret": "s", "transactionKey": "t", "orderId": "o", "status": "DONE"});
         assert_eq!(kind_of(&deposit), Some("deposit_callback"));
         assert_eq!(kind_of(&json!({"eventType": "payout.changed", "entityBody": {}})), None);
         assert_eq!(kind_of(&json!([1, 2])), None);
-        assert!(!looks_like_ours("TK-20261120-7Q2M9X"));
+        assert!(!ids::is_attempt_id("TK-20261120-7Q2M9X"));
     }
 }

@@ -39,6 +39,19 @@ pub fn is_order_number(text: &str) -> bool {
         && text.as_bytes()[12..].iter().all(|b| CROCKFORD.contains(b))
 }
 
+/// `ORD20250725-XXXXXXXXXX-n`: what an attempt to pay is called outside.
+pub fn is_attempt_id(text: &str) -> bool {
+    text.rsplit_once('-').is_some_and(|(number, n)| {
+        is_order_number(number) && (1..=3).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+/// The shape of a payment provider's key.
+pub fn is_payment_key(text: &str) -> bool {
+    (1..=200).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'='))
+}
+
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0u8; N];
     rand::rng().fill(&mut bytes[..]);

@@ -23,6 +23,20 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// A dead server must not collect calls without end.
 const COMMANDS_WAITING_MAX: usize = 20_000;
 
+/// First words of refusals that pass: a replica, no memory, a disk that is full, a fail-over under way.
+const AWAY: [&str; 10] = [
+    "OOM",
+    "READONLY",
+    "MISCONF",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "LOADING",
+    "BUSY",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "UNKILLABLE",
+];
+
 /// A Lua script from `lua/`, with its contract in its own header.
 pub struct Script {
     pub name: &'static str,
@@ -94,7 +108,11 @@ impl Redis {
             Ok(other) => Err(Error::bug(format!("{}: expected an array, got {other:?}", script.name))),
             Err(error) => {
                 let source = format!("{}: {error}", script.name);
-                // The server refuses writes for now (a replica, no memory, still loading): unavailable as well.
+                // The server refuses writes for now; inside a script its words get the script's name behind them.
+                let word = error.details().split([' ', ':']).next().unwrap_or_default();
+                if AWAY.contains(&word) {
+                    return Err(Error::unavailable("server.redis_away", source));
+                }
                 if error.details().contains("script:") || error.details().starts_with("ERR") {
                     return Err(Error::bug(source));
                 }

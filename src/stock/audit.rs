@@ -37,25 +37,34 @@ pub struct Report {
     pub difference: i64,
 }
 
-/// One round over all exhibitions. Idempotent; several workers may run it at once.
+/// One round over all exhibitions. Idempotent; several workers may run it at once. One that fails leaves the others
+/// their round.
 pub async fn tick(app: &App) -> Result<Report> {
     let mut report = Report::default();
     let run_id = app.redis.run_id().await?;
-    let restarted = {
-        let Ok(mut state) = app.audit.state.lock() else { return Ok(report) };
-        state.run_id.replace(run_id.clone()).is_some_and(|before| before != run_id)
-    };
+    let restarted = app.audit.knows_other_than(&run_id);
+    let mut failed = None;
     for exhibition in app.catalogue.current().exhibitions() {
-        if restarted {
+        let outcome = if restarted {
             // It may have come back older than it went: count anew rather than guess.
-            rebuild::rebuild(app, exhibition.id, &exhibition.code, "redis_restarted").await?;
             report.rebuilt += 1;
-            continue;
+            rebuild::rebuild(app, exhibition.id, &exhibition.code, "redis_restarted").await
+        } else {
+            audit_one(app, exhibition.id, &exhibition.code, &mut report).await
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(exhibition = exhibition.code, %error, "not audited");
+            failed = Some(error);
         }
-        audit_one(app, exhibition.id, &exhibition.code, &mut report).await?;
     }
     app.metrics.audit(report.difference, report.given_back);
-    Ok(report)
+    match failed {
+        Some(error) => Err(error),
+        None => {
+            app.audit.remember(run_id);
+            Ok(report)
+        }
+    }
 }
 
 async fn audit_one(app: &App, exhibition_id: i32, code: &str, report: &mut Report) -> Result<()> {
@@ -94,9 +103,9 @@ async fn audit_one(app: &App, exhibition_id: i32, code: &str, report: &mut Repor
     let unknown: Vec<&InFlight> = levels.in_flight.iter().filter(|take| !is_known(take)).collect();
     let epoch = truth.values().map(|l| l.epoch).max().unwrap_or(0);
     let mut differences = differences(&levels, &unknown, truth.iter().map(|(id, l)| (*id, i64::from(l.free()))));
-    if levels.epoch != epoch {
-        // A rebuild that raised the epoch and died before it set Redis.
-        differences.insert(0, levels.epoch - epoch);
+    if levels.epoch != epoch || truth.values().any(|level| level.epoch != epoch) {
+        // A rebuild that raised the epoch and died before it set Redis, or a stock that was added meanwhile.
+        differences.insert(0, -1);
     }
     report.difference += differences.values().map(|d| d.abs()).sum::<i64>();
     if app.audit.is_real(exhibition_id, &differences) {
@@ -122,6 +131,16 @@ fn differences(levels: &Levels, unknown: &[&InFlight], truth: impl Iterator<Item
 }
 
 impl Audit {
+    fn knows_other_than(&self, run_id: &str) -> bool {
+        self.state.lock().is_ok_and(|state| state.run_id.as_deref().is_some_and(|known| known != run_id))
+    }
+
+    fn remember(&self, run_id: String) {
+        if let Ok(mut state) = self.state.lock() {
+            state.run_id = Some(run_id);
+        }
+    }
+
     /// Remembers this round's differences; true when one has kept its sign long enough to be real.
     fn is_real(&self, exhibition_id: i32, differences: &HashMap<i32, i64>) -> bool {
         let Ok(mut state) = self.state.lock() else { return false };

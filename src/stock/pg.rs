@@ -13,8 +13,10 @@ const LOCK: Statement =
 
 const RAISE_EPOCH: Statement = Statement::new(
     "stock.raise_epoch",
-    "update stock set epoch = epoch + 1 where exhibition_id = $1
-     returning id, total, offered, held, sold, epoch",
+    "update stock set epoch = newest.epoch + 1
+       from (select max(epoch) as epoch from stock where exhibition_id = $1) as newest
+      where exhibition_id = $1
+     returning stock.id, total, offered, held, sold, stock.epoch",
 );
 
 const LEVELS: Statement =
@@ -35,7 +37,18 @@ const PEOPLE: Statement = Statement::new(
       order by person_key limit $3",
 );
 
-pub const STATEMENTS: [&Statement; 5] = [&LOCK, &RAISE_EPOCH, &LEVELS, &KNOWN_TAKES, &PEOPLE];
+const PERSON: Statement = Statement::new(
+    "stock.person",
+    "select used, open_holds from person_counters where exhibition_id = $1 and person_key = $2",
+);
+
+pub const STATEMENTS: [&Statement; 6] = [&LOCK, &RAISE_EPOCH, &LEVELS, &KNOWN_TAKES, &PEOPLE, &PERSON];
+
+/// Places and open holds of one person, as committed.
+pub async fn person(client: &impl GenericClient, exhibition_id: i32, person: &PersonKey) -> Result<(i32, i32)> {
+    let row = PERSON.query_opt(client, &[&exhibition_id, &person.as_slice()]).await?;
+    Ok(row.map_or((0, 0), |row| (row.get(0), row.get(1))))
+}
 
 fn level(row: &tokio_postgres::Row) -> (i32, Level) {
     (

@@ -15,10 +15,11 @@ static CONFIRM: Script = Script::new("stock.confirm", include_str!("../../lua/st
 static RELEASE: Script = Script::new("stock.release", include_str!("../../lua/stock/release.lua"));
 static REBUILD: Script = Script::new("stock.rebuild", include_str!("../../lua/stock/rebuild.lua"));
 static PEOPLE: Script = Script::new("stock.people", include_str!("../../lua/stock/people.lua"));
+static PERSON: Script = Script::new("stock.person", include_str!("../../lua/stock/person.lua"));
 static LEVELS: Script = Script::new("stock.levels", include_str!("../../lua/stock/levels.lua"));
 
-pub fn scripts() -> [&'static Script; 7] {
-    [&TAKE, &GIVE_BACK, &CONFIRM, &RELEASE, &REBUILD, &PEOPLE, &LEVELS]
+pub fn scripts() -> [&'static Script; 8] {
+    [&TAKE, &GIVE_BACK, &CONFIRM, &RELEASE, &REBUILD, &PEOPLE, &PERSON, &LEVELS]
 }
 
 /// What an order asks of the stock.
@@ -195,6 +196,17 @@ pub async fn add_people(redis: &Redis, code: &str, epoch: i64, people: &[(Person
         "added" => Ok(true),
         "other_epoch" => Ok(false),
         other => Err(unknown(&PEOPLE, other)),
+    }
+}
+
+/// Corrects one person's counts.
+pub async fn set_person(redis: &Redis, code: &str, person: &PersonKey, places: i32, open_holds: i32) -> Result<()> {
+    let keys = vec![stock_key(redis, code), people_key(redis, code)];
+    let args = vec![person_field(person).into(), i64::from(places).into(), i64::from(open_holds).into()];
+    let reply = redis.run(&PERSON, keys, args).await?;
+    match tag_of(&PERSON, &reply)?.as_str() {
+        "set" | "unready" => Ok(()),
+        other => Err(unknown(&PERSON, other)),
     }
 }
 

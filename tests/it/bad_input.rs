@@ -174,6 +174,24 @@ async fn requests_that_are_not_well_formed_are_told_so() {
     let odd = with(&confirm, "payment_key", json!("a b\u{0}"));
     let request = app.http.post(app.url("/api/payments/confirm")).header("idempotency-key", "k").json(&odd);
     assert_eq!(field(&Answer::of(request).await).0, "payment_key");
+    for order_id in ["a\u{0}", "ORD20250101-0000000000", "ORD20250101-0000000000-1' or 1=1"] {
+        let odd = json!({ "payment_key": "k", "order_id": order_id, "amount": 1 });
+        let request = app.http.post(app.url("/api/payments/confirm")).header("idempotency-key", "k").json(&odd);
+        Answer::of(request).await.refused(404, "payment.unknown_order");
+    }
+    let odd = json!({ "eventType": "PAYMENT_STATUS_CHANGED",
+        "data": { "orderId": "ORD20250101-0000000000-1", "paymentKey": "a\u{0}", "status": "\u{0}" } });
+    Answer::of(app.http.post(app.url("/api/webhooks/toss")).json(&odd)).await.expect(200);
+    for path in
+        ["/x/complete/x%00?orderId=x%00-1&paymentKey=k&amount=1", "/%5Cevil.example/payment/ORD20250101-0000000000"]
+    {
+        let status = app.http.get(app.url(path)).send().await.unwrap().status().as_u16();
+        assert_eq!(status, 404, "{path}");
+    }
+    for date in ["2026-02-30", "2020-01-01", "tomorrow"] {
+        let undated = with(&ask, "visit_date", json!(date));
+        assert_eq!(field(&Answer::of(app.http.post(app.url("/api/orders")).json(&undated)).await).0, "visit_date");
+    }
     for number in ["x", "ORD20250101-000000000%00", "ORD20250101-'OR1=1--"] {
         let answer = Answer::of(app.http.get(app.url(&format!("/api/orders/{number}"))).bearer_auth("ot1.x")).await;
         answer.refused(404, "order.unknown");

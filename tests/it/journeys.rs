@@ -35,6 +35,22 @@ async fn a_visitor_books_pays_and_gets_one_code_per_person() {
 }
 
 #[tokio::test]
+async fn an_undated_ticket_in_a_dated_order_is_not_bound_to_the_day() {
+    let app = TestApp::start().await;
+    let dated = app.given(Kind { slot_places: Some(20), ..places(100) }).await;
+    let open = app.given(places(50)).await;
+    let visitor = app.visitor(1);
+    let mut ask = visitor.ask(&dated, 1);
+    ask["items"].as_array_mut().unwrap().push(json!({ "product_id": open.product_id, "quantity": 2 }));
+    let placed = Answer::of(visitor.post("/api/orders").json(&ask)).await.expect(201);
+    assert_eq!(app.stock(dated.slot_stock_id.unwrap()).await, (1, 0));
+    let paid = visitor.pay(&(&placed).into()).await.expect(200);
+    let days: Vec<bool> = paid.body["tickets"].as_array().unwrap().iter().map(|t| t["slot_date"].is_string()).collect();
+    assert_eq!(days, [true, false, false]);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn an_order_is_shown_only_to_whoever_proves_it_is_theirs() {
     let app = TestApp::start().await;
     let adult = app.given(places(10)).await;
@@ -106,6 +122,22 @@ async fn a_person_gets_no_more_than_the_limit_across_orders() {
     visitor.cancel(&last).await.expect(200);
     app.until("the place is counted back", async || visitor.order(&adult, 1).await.status == 201).await;
     assert_eq!(app.stock(adult.stock_id).await, (8, 0));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_person_counted_too_high_in_redis_is_not_refused() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { person_limit: Some(4), ..places(100) }).await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&adult, 2).await;
+    let person: Vec<u8> = app.db.one("select person_key from orders").await;
+    let person: [u8; 16] = person.try_into().unwrap();
+    // As after a release that was lost, or a rebuild in the middle of a sale.
+    admit::stock::redis::set_person(&app.app().redis, adult.code, &person, 9, 3).await.unwrap();
+    visitor.order(&adult, 2).await.expect(201);
+    visitor.order(&adult, 1).await.refused(409, "stock.person_limit");
+    visitor.cancel(&order).await.expect(200);
     app.finish().await;
 }
 

@@ -135,10 +135,12 @@ pub async fn seed(client: &mut deadpool_postgres::Object, clock: &Clock) -> Resu
         pg::product(&transaction, aaa, &p, position).await?;
     }
     for (n, day) in days.iter().enumerate() {
-        // One day nobody can sell out, one that sells out at once, and ordinary ones.
+        // One day that sells out at once, one that nobody can sell out, and ordinary ones. A demo that is seeded again
+        // after those two days have passed gets them anew, on days that are new.
+        let (scarce, vast) = pg::special_days(&transaction, aaa, today).await?;
         let places = match n {
-            7 => 1_200_000,
-            3 => 50,
+            _ if n >= 3 && !scarce => 50,
+            _ if n >= 7 && !vast => 1_200_000,
             _ => 3_000,
         };
         pg::slot(&transaction, aaa, *day, None, places).await?;

@@ -57,7 +57,19 @@ const SLOT: Statement = Statement::new(
      select $1, counted.id, $2, $3, $4 from counted",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&EXHIBITION, &PRODUCT, &SLOT];
+const SPECIAL_DAYS: Statement = Statement::new(
+    "seed.special_days",
+    "select coalesce(bool_or(t.total <= 50), false), coalesce(bool_or(t.total >= 1000000), false)
+       from slots s join stock t on t.id = s.stock_id where s.exhibition_id = $1 and s.visit_date >= $2",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&EXHIBITION, &PRODUCT, &SLOT, &SPECIAL_DAYS];
+
+/// Whether a scarce and a vast day are still to come.
+pub async fn special_days(client: &impl GenericClient, exhibition_id: i32, today: Date) -> Result<(bool, bool)> {
+    let row = SPECIAL_DAYS.query_one(client, &[&exhibition_id, &today]).await?;
+    Ok((row.get(0), row.get(1)))
+}
 
 pub async fn exhibition(
     client: &impl GenericClient,

@@ -76,6 +76,8 @@ async fn confirm(
     if order_id.strip_prefix(number).is_none_or(|rest| !rest.starts_with('-')) {
         return Err(Error::not_found("payment.unknown_order"));
     }
+    // Before any money moves: this order is of this exhibition.
+    super::of_exhibition(app, code, number).await?;
     let task_app = app.clone();
     // Goes on to its end when the visitor's connection drops.
     let confirmed =

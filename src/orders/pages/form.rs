@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State as AppState};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 
 use super::browse::{exhibition_page, left_text};
 use super::frame::{PageLanguage, go, page};
@@ -18,6 +18,7 @@ use crate::orders::ask::{ItemAsk, OrderAsk};
 use crate::orders::model::OrderState;
 use crate::orders::{place, token};
 use crate::platform::http::extract::BODY_BYTES_MAX;
+use crate::platform::http::extract::same_site;
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, Path};
 use crate::platform::ids;
@@ -229,21 +230,6 @@ pub async fn order(
     }
 }
 
-/// A form counts only when our own page sent it. Browsers say so in Sec-Fetch-Site or Origin, and no page of another
-/// site can make them say it.
-pub fn same_site(headers: &HeaderMap, base_url: &str) -> Result<()> {
-    let value = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
-    let own = match (value(header::HeaderName::from_static("sec-fetch-site")), value(header::ORIGIN)) {
-        (Some(site), _) => site == "same-origin",
-        (None, Some(origin)) => {
-            let host = origin.split_once("://").map(|(_, host)| host);
-            origin == base_url || (host.is_some() && host == value(header::HOST))
-        }
-        (None, None) => false,
-    };
-    if own { Ok(()) } else { Err(Error::forbidden("request.cross_site")) }
-}
-
 /// The fields of a form that a browser has sent.
 pub async fn pairs(request: Request) -> Result<Vec<(String, String)>> {
     let malformed = || Error::malformed("request.malformed_form");
@@ -311,6 +297,7 @@ fn ask(code: &str, given: &Filled) -> (OrderAsk, Vec<i32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderMap;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(n, v)| (header::HeaderName::from_static(n), HeaderValue::from_static(v))).collect()

@@ -98,8 +98,9 @@ pub fn go(path: &str, cookie: Option<String>) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
-    // A path that begins with two slashes would name another host.
-    let path = format!("/{}", path.trim_start_matches('/'));
+    // Browsers read two slashes, a backslash or a tab as the beginning of another host's name.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.?=&%".contains(&b);
+    let path = if path.bytes().all(plain) { format!("/{}", path.trim_start_matches('/')) } else { "/".to_owned() };
     headers.insert(header::LOCATION, HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/")));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {

@@ -5,16 +5,14 @@ use axum::body::Body;
 use axum::extract::{Request, State as AppState};
 use axum::http::{Response, StatusCode};
 
-use super::form::{pairs, same_site};
+use super::form::pairs;
 use super::frame::{Frame, PageLanguage, go, page};
 use super::words;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
-use crate::orders::model::Order;
-use crate::orders::{contact, pg, token};
+use crate::orders::{lookup, token};
 use crate::platform::http::ClientAddress;
-use crate::platform::ids;
-use crate::platform::secrets::{hex, same};
+use crate::platform::http::extract::same_site;
 use crate::platform::texts::{Language, filled};
 
 #[derive(askama::Template)]
@@ -58,7 +56,7 @@ pub async fn look_up(
             _ => {}
         }
     }
-    match find(&app, client, &number, &phone).await {
+    match lookup::find(&app, client, &number, &phone).await {
         Ok(order) => {
             let path = format!("/{}/complete/{}", order.facts.code, order.facts.number);
             Ok(go(&path, Some(token::cookie(&app, &order))))
@@ -66,25 +64,4 @@ pub async fn look_up(
         Err(error) if error.kind == Kind::Bug => Err(error),
         Err(error) => page(&shown(language, number, phone, Some(&error)), error.kind.status()),
     }
-}
-
-/// The same answer for an unknown order and for another's phone number.
-async fn find(app: &App, client: ClientAddress, number: &str, phone: &str) -> Result<Order> {
-    let unknown = || Error::not_found("order.unknown");
-    let phone = contact::phone_e164(phone).ok_or_else(|| Error::field("phone", "phone"))?;
-    let digest = contact::phone_digest(app, &phone);
-    if !client.exempt {
-        let limit = app.settings.lookups_per_minute;
-        if let Some(wait) = app.redis.rate_limit("lookup", &hex(&digest[..16]), limit, app.clock.now_ms()).await {
-            return Err(Error::too_many("order.too_many_lookups", wait));
-        }
-    }
-    let number = number.trim().to_ascii_uppercase();
-    if !ids::is_order_number(&number) {
-        return Err(unknown());
-    }
-    let client = app.pg.get().await?;
-    let order = pg::by_number(app, &client, &number).await?.ok_or_else(unknown)?;
-    let known = pg::phone_digest(&client, order.facts.id).await?.ok_or_else(unknown)?;
-    if same(&known, &digest) { Ok(order) } else { Err(unknown()) }
 }

@@ -49,6 +49,15 @@ enum Access {
 }
 
 /// The order of a page, for whoever may see it. `purpose` is what a link must have been signed for.
+async fn of_exhibition(app: &App, code: &str, number: &str) -> Result<Order> {
+    let unknown = || Error::not_found("order.unknown");
+    if !ids::is_order_number(number) {
+        return Err(unknown());
+    }
+    let client = app.pg.get().await?;
+    pg::by_number(app, &client, number).await?.filter(|order| order.facts.code == code).ok_or_else(unknown)
+}
+
 async fn visible(
     app: &App,
     headers: &HeaderMap,
@@ -57,14 +66,7 @@ async fn visible(
     purpose: &str,
     proof: &Proof,
 ) -> Result<(Order, Access)> {
-    let unknown = || Error::not_found("order.unknown");
-    if !ids::is_order_number(number) {
-        return Err(unknown());
-    }
-    let client = app.pg.get().await?;
-    let order =
-        pg::by_number(app, &client, number).await?.filter(|order| order.facts.code == code).ok_or_else(unknown)?;
-    drop(client);
+    let order = of_exhibition(app, code, number).await?;
     if let (Some(until_s), Some(mac)) = (proof.e, proof.s.as_deref())
         && token::link_ok(app, purpose, order.facts.id, until_s, mac)
     {

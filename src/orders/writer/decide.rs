@@ -16,6 +16,8 @@ use crate::stock::model::{HoldId, PersonKey};
 pub const ENTRY_AGE_MAX_MS: i64 = 10_000;
 /// Time to pay that is left at least after an attempt has begun. [s]
 const AFTER_BEGIN_S: i64 = 120;
+/// Attempts that may lengthen a hold so: more would let somebody keep places without paying.
+const EXTENDING_ATTEMPTS: i32 = 3;
 /// When recovery first looks at an attempt whose outcome has not come back. [s]
 const FIRST_CHECK_S: i64 = 30;
 /// Attempts per order; a visitor who needs more has another problem.
@@ -167,7 +169,9 @@ impl Books {
             return Reply::Refused(Refusal::UnknownAttempt);
         };
         let facts = &entry.facts;
-        let Some(attempt) = self.attempts.get(&attempt_id) else { return Reply::Refused(Refusal::UnknownAttempt) };
+        let Some(attempt) = self.attempts.get(&attempt_id).cloned() else {
+            return Reply::Refused(Refusal::UnknownAttempt);
+        };
         match attempt.state {
             AttemptState::Ready => {}
             AttemptState::Sent | AttemptState::Unknown => return Reply::Refused(Refusal::InProgress),
@@ -189,7 +193,10 @@ impl Books {
             OrderState::Paid | OrderState::PartiallyRefunded => return Reply::Refused(Refusal::AlreadyPaid),
             OrderState::Refunded | OrderState::Cancelled => return Reply::Refused(Refusal::Closed),
         }
-        let expires_at = order.expires_at.max(self.now + SignedDuration::from_secs(AFTER_BEGIN_S));
+        let mut expires_at = order.expires_at;
+        if attempt.n <= EXTENDING_ATTEMPTS {
+            expires_at = expires_at.max(self.now + SignedDuration::from_secs(AFTER_BEGIN_S));
+        }
         self.set_attempt(AttemptChange {
             payment_key: Some(payment_key.clone()),
             confirm_key: Some(confirm_key.clone()),

@@ -1,7 +1,7 @@
 //! The stock writer: the one path by which stock and the state of orders change in Postgres.
 //!
 //! It takes whatever has queued while the last commit was in flight, at most a batch, in turn from every exhibition
-//! that has something waiting, so that a flood on one costs another at most its share. It locks in one total order,
+//! of the lane that has something waiting, so that a flood on one costs another at most its share. It locks in one total order,
 //! decides each entry in memory, writes all rows in one flight and one commit, and answers an entry only after that
 //! commit. One bad entry never fails its neighbours: when the database refuses a batch, its entries are tried one by
 //! one. Redis is told afterwards, as best it can; the audit repairs the rest.
@@ -13,9 +13,9 @@ mod pg;
 mod queue;
 mod rows;
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -36,41 +36,55 @@ const CONNECT_TRIES: u32 = 5;
 /// How long an unknown COMMIT is asked about before the audit is left to decide. [attempts, 100 ms apart]
 const DOUBT_TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
+/// A host that swallows packets must not hold up the entries of every exhibition for longer than this.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+const DOUBT_MAX: Duration = Duration::from_secs(6);
+/// After this a caller is told that the outcome is unknown; below the handler's and nginx's limits.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// Each lane has a connection and a batch of its own, so that an exhibition in another lane does not wait for the hot
+/// rows of this one. Exhibitions that share a lane share its batches fairly.
+const LANES: usize = 4;
 
 pub struct Writer {
-    queue: Arc<Queue>,
+    lanes: [Queue; LANES],
 }
 
 impl Writer {
     pub fn new(queue_max: usize) -> Writer {
-        Writer { queue: Arc::new(Queue::new(queue_max)) }
+        Writer { lanes: std::array::from_fn(|_| Queue::new(queue_max)) }
     }
 
     /// Queues an entry and waits for its commit. A full queue is refused at once: certainly not written.
     pub async fn submit(&self, entry: Entry) -> Reply {
         let (reply, answer) = oneshot::channel();
-        if !self.queue.push(Job { entry, reply }) {
+        let lane = &self.lanes[entry.facts.exhibition_id.unsigned_abs() as usize % LANES];
+        if !lane.push(Job { entry, reply }) {
             return Reply::Failed(Error::unavailable("stock.busy", "the stock writer's queue is full"));
         }
         // The writer answers every job; a dropped sender means that it panicked mid-batch.
-        answer.await.unwrap_or(Reply::Unknown)
+        tokio::time::timeout(PATIENCE, answer).await.ok().and_then(Result::ok).unwrap_or(Reply::Unknown)
     }
 
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.lanes.iter().map(Queue::len).sum()
     }
 
     /// Writes batches until told to stop, which happens after everybody who could still submit has ended.
     pub async fn run(app: App, stop: CancellationToken) {
+        join_all((0..LANES).map(|lane| Writer::run_lane(&app, &app.writer.lanes[lane], &stop))).await;
+    }
+
+    async fn run_lane(app: &App, queue: &Queue, stop: &CancellationToken) {
         let mut connection = None;
         loop {
-            let jobs = app.writer.queue.take(app.settings.writer_batch);
+            let jobs = queue.take(app.settings.writer_batch);
             if !jobs.is_empty() {
-                write(&app, &mut connection, jobs).await;
+                write(app, &mut connection, jobs).await;
                 continue;
             }
             tokio::select! {
-                () = app.writer.queue.filled() => {}
+                () = queue.filled() => {}
                 () = stop.cancelled() => return,
             }
         }
@@ -210,6 +224,13 @@ async fn commit_once(app: &App, connection: &Connection, jobs: &[Job]) -> Result
 }
 
 async fn connect(app: &App) -> Result<Connection, Failure> {
+    match tokio::time::timeout(CONNECT_MAX, try_to_connect(app)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Failure::Lost(Error::unavailable("server.database_away", "no connection in time"))),
+    }
+}
+
+async fn try_to_connect(app: &App) -> Result<Connection, Failure> {
     let mut last = Error::unavailable("server.database_away", "not tried");
     for attempt in 0..CONNECT_TRIES {
         if attempt > 0 {
@@ -224,6 +245,10 @@ async fn connect(app: &App) -> Result<Connection, Failure> {
 }
 
 async fn ask_about(app: &App, doubt: &Doubt) -> Option<bool> {
+    tokio::time::timeout(DOUBT_MAX, keep_asking(app, doubt)).await.ok().flatten()
+}
+
+async fn keep_asking(app: &App, doubt: &Doubt) -> Option<bool> {
     for _ in 0..DOUBT_TRIES {
         match pg::committed(&app.settings.database.database_url, doubt).await {
             Ok(Some(committed)) => return Some(committed),
@@ -233,6 +258,19 @@ async fn ask_about(app: &App, doubt: &Doubt) -> Option<bool> {
         tokio::time::sleep(PAUSE).await;
     }
     None
+}
+
+/// A commit of a newer epoch than Redis has belongs to a rebuild that is just about to set Redis: it waits for that.
+async fn release(app: &App, wake: &rows::Wake) -> crate::error::Result<Release> {
+    let mut outcome = redis::release(&app.redis, &wake.code, &wake.freed).await?;
+    for _ in 0..20 {
+        match outcome {
+            Release::OtherEpoch(epoch) if epoch < wake.freed.epoch => tokio::time::sleep(PAUSE / 2).await,
+            _ => break,
+        }
+        outcome = redis::release(&app.redis, &wake.code, &wake.freed).await?;
+    }
+    Ok(outcome)
 }
 
 /// Confirms takes and applies what became free, once, without making anybody wait.
@@ -251,8 +289,8 @@ fn tell_redis(app: &App, books: Books) {
             if wake.freed.stocks.is_empty() && wake.freed.people.is_empty() {
                 continue;
             }
-            match redis::release(&task_app.redis, &wake.code, &wake.freed).await {
-                // A rebuild under another epoch has counted, or will count, this commit.
+            match release(&task_app, &wake).await {
+                // A rebuild under a newer epoch has counted this commit.
                 Ok(Release::Released | Release::OtherEpoch(_)) => {}
                 Ok(Release::Unready) => {
                     crate::stock::rebuild::request(&task_app, exhibition_id, &wake.code, "unready");

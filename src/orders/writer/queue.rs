@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use super::entry::Job;
+use super::entry::{Ask, Job};
 
 pub struct Queue {
     lines: Mutex<Lines>,
@@ -32,7 +32,8 @@ impl Queue {
         {
             let Ok(mut lines) = self.lines.lock() else { return false };
             let line = lines.by_exhibition.entry(exhibition).or_default();
-            if line.len() >= self.line_max {
+            // New holds are turned away when the line is long; whoever has places or has paid already is not.
+            if matches!(job.entry.ask, Ask::Hold(_)) && line.len() >= self.line_max {
                 return false;
             }
             line.push_back(job);
@@ -82,8 +83,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orders::model::{OrderFacts, Origin};
-    use crate::orders::writer::{Ask, Entry};
+    use crate::orders::model::{OrderFacts, Origin, Seat};
+    use crate::orders::writer::{Entry, Hold, SealedContact};
 
     fn job(exhibition_id: i32) -> Job {
         let facts = OrderFacts {
@@ -105,7 +106,13 @@ mod tests {
             lines: vec![],
         };
         let (reply, _) = tokio::sync::oneshot::channel();
-        Job { entry: Entry { facts, ask: Ask::Expire, origin: Origin::new("test", "", "") }, reply }
+        let hold = Hold {
+            seat: Seat { hold_id: [0; 16], epoch: 1, at_ms: 0 },
+            contact: SealedContact { phone_digest: vec![], key_id: String::new(), sealed: vec![] },
+            referral_code: None,
+            ttl_s: 600,
+        };
+        Job { entry: Entry { facts, ask: Ask::Hold(Box::new(hold)), origin: Origin::new("test", "", "") }, reply }
     }
 
     #[test]
@@ -127,7 +134,10 @@ mod tests {
         let queue = Queue::new(2);
         assert!(queue.push(job(1)) && queue.push(job(1)) && !queue.push(job(1)));
         assert!(queue.push(job(2)));
-        assert_eq!(queue.take(10).len(), 3);
+        let mut paid = job(1);
+        paid.entry.ask = Ask::Expire;
+        assert!(queue.push(paid), "only new holds are turned away");
+        assert_eq!(queue.take(10).len(), 4);
         assert!(queue.push(job(1)));
     }
 }

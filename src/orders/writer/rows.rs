@@ -228,14 +228,14 @@ impl Rows {
     /// One ticket per place.
     pub fn tickets(&mut self, facts: &OrderFacts, key_id: i16, now: Timestamp) {
         let of_total: i32 = facts.items.iter().map(|i| i.quantity).sum();
-        let places = facts.items.iter().flat_map(|item| (0..item.quantity).map(move |_| item.product_id));
-        for (number, product_id) in (1i16..).zip(places) {
+        let places = facts.items.iter().flat_map(|item| (0..item.quantity).map(move |_| item));
+        for (number, item) in (1i16..).zip(places) {
             let t = &mut self.tickets;
             t.ids.push(row_id(now));
             t.order_ids.push(facts.id);
             t.exhibition_ids.push(facts.exhibition_id);
-            t.product_ids.push(product_id);
-            t.slot_ids.push(facts.slot_id);
+            t.product_ids.push(item.product_id);
+            t.slot_ids.push(facts.slot_id.filter(|_| item.dated));
             t.numbers.push(number);
             t.of_totals.push(of_total as i16);
             t.key_ids.push(key_id);

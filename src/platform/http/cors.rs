@@ -34,8 +34,14 @@ pub fn preflight() -> Response<Body> {
     response
 }
 
-pub fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+pub fn answer(app: &App, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    if app.settings.cors_origins.is_empty() {
+        return;
+    }
+    // Whoever asks: a shared cache must not hand one site's answer to another.
     headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
 }

@@ -146,6 +146,21 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     })
 }
 
+/// A form counts only when our own page sent it. Browsers say so in Sec-Fetch-Site or Origin, and no page of another
+/// site can make them say it.
+pub fn same_site(headers: &HeaderMap, base_url: &str) -> Result<()> {
+    let value = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+    let own = match (value(header::HeaderName::from_static("sec-fetch-site")), value(header::ORIGIN)) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            origin == base_url || (host.is_some() && host == value(header::HOST))
+        }
+        (None, None) => false,
+    };
+    if own { Ok(()) } else { Err(Error::forbidden("request.cross_site")) }
+}
+
 /// Where the call came from: the peer, or what a trusted proxy says of it.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress {

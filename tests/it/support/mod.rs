@@ -158,6 +158,7 @@ impl TestApp {
             lookups_per_minute: 10,
             writer_queue: self.options.writer_queue,
             writer_batch: 128,
+            log: "info".into(),
             threads: 0,
             shutdown_s: 5,
         }
