@@ -16,7 +16,7 @@ create table inbox (
     constraint inbox_once unique (provider, transmission_id),
     constraint inbox_state check (state in ('received', 'processed', 'dead'))
 );
-create index inbox_waiting on inbox (order_id) where state = 'received';
+create index inbox_waiting on inbox (order_id, state);
 create index inbox_due on inbox (next_try_at) where state = 'received';
 
 create table outbox (

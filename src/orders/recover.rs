@@ -8,6 +8,7 @@ use super::pg::{self, Attempt};
 use super::settle::{self, Settled};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::payments::pg::Ended;
 use crate::payments::{self, ConfirmOutcome, FindOutcome, Payment, Status};
 
 /// A payment that was authenticated can be confirmed for ten minutes.
@@ -144,26 +145,29 @@ pub async fn webhooks(app: &App) -> Result<usize> {
     let client = app.pg.get().await?;
     let events = payments::pg::claim(&client, BATCH).await?;
     drop(client);
-    let done = together(app, events, |app, event| async move { one_webhook(&app, &event).await });
-    let done = done.await;
-    let count = done.len();
-    done.into_iter().collect::<Result<()>>()?;
+    let count = events.len();
+    let ended = together(app, events, |app, event| async move { one_webhook(&app, &event).await }).await;
+    let ended: Vec<Ended> = ended.into_iter().flatten().collect();
+    if !ended.is_empty() {
+        payments::pg::finish(&app.pg.get().await?, &ended).await?;
+    }
     Ok(count)
 }
 
-async fn one_webhook(app: &App, event: &payments::pg::Event) -> Result<()> {
+/// None: to be tried again.
+async fn one_webhook(app: &App, event: &payments::pg::Event) -> Option<Ended> {
     let (state, outcome) = match webhook(app, event).await {
         Ok(Some(outcome)) => ("processed", outcome),
-        Ok(None) if event.tries < WEBHOOK_TRIES_MAX => return Ok(()),
+        Ok(None) if event.tries < WEBHOOK_TRIES_MAX => return None,
         Ok(None) => ("dead", "still unknown".to_owned()),
         Err(error) if event.tries < WEBHOOK_TRIES_MAX => {
             tracing::warn!(%error, event = event.id, "a webhook will be tried again");
-            return Ok(());
+            return None;
         }
         Err(error) => ("dead", error.to_string()),
     };
     app.metrics.webhook(if state == "dead" { "dead" } else { "processed" });
-    payments::pg::finish(&app.pg.get().await?, event.id, state, &outcome).await
+    Some(Ended { id: event.id, state, outcome })
 }
 
 /// The outcome in a word; None to be tried again.
@@ -175,6 +179,9 @@ async fn webhook(app: &App, event: &payments::pg::Event) -> Result<Option<String
     drop(client);
     // Toss is asked only about what is ours.
     let Some(attempt) = attempt else { return Ok(Some("unknown_order".into())) };
+    if attempt.state == AttemptState::Accepted && text("status") == Some("DONE") {
+        return Ok(Some("settled_before".into()));
+    }
     let settled = match app.gateway.find(attempt.payment_key.as_deref(), order_id).await {
         FindOutcome::Found(payment) => {
             let order = order_of(app, &attempt).await?;

@@ -28,8 +28,10 @@ const CLAIM: Statement = Statement::new(
 );
 
 const FINISH: Statement = Statement::new(
-    "payments.finish_webhook",
-    "update inbox set state = $2, outcome = $3, processed_at = admit_now() where id = $1 and state = 'received'",
+    "payments.finish_webhooks",
+    "update inbox i set state = d.state, outcome = d.outcome, processed_at = admit_now()
+       from unnest($1::bigint[], $2::text[], $3::text[]) as d (id, state, outcome)
+      where i.id = d.id and i.state = 'received'",
 );
 
 pub const STATEMENTS: &[&Statement] = &[&STORE, &CLAIM, &FINISH];
@@ -58,7 +60,17 @@ pub async fn claim(client: &impl GenericClient, limit: i64) -> Result<Vec<Event>
     Ok(rows.iter().map(|r| Event { id: r.get(0), kind: r.get(1), body: r.get(2), tries: r.get(3) }).collect())
 }
 
-pub async fn finish(client: &impl GenericClient, id: i64, state: &str, outcome: &str) -> Result<()> {
-    FINISH.execute(client, &[&id, &state, &outcome]).await?;
+/// How an event ended.
+pub struct Ended {
+    pub id: i64,
+    pub state: &'static str,
+    pub outcome: String,
+}
+
+pub async fn finish(client: &impl GenericClient, ended: &[Ended]) -> Result<()> {
+    let ids: Vec<i64> = ended.iter().map(|e| e.id).collect();
+    let states: Vec<&str> = ended.iter().map(|e| e.state).collect();
+    let outcomes: Vec<&str> = ended.iter().map(|e| e.outcome.as_str()).collect();
+    FINISH.execute(client, &[&ids, &states, &outcomes]).await?;
     Ok(())
 }

@@ -159,6 +159,8 @@ fn parse_payment(body: &[u8]) -> Option<Payment> {
 fn redact(raw: &mut Value) {
     match raw {
         Value::Object(map) => {
+            // Toss sends every field it knows, most of them empty.
+            map.retain(|_, value| !value.is_null());
             for (key, value) in map.iter_mut() {
                 let private = matches!(
                     key.as_str(),
@@ -174,7 +176,7 @@ fn redact(raw: &mut Value) {
                         | "customerIdentityNumber"
                         | "issueNumber"
                 );
-                if private && !value.is_null() {
+                if private {
                     *value = json!("(removed)");
                 } else {
                     redact(value);

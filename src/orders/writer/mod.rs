@@ -45,9 +45,12 @@ const PATIENCE: Duration = Duration::from_secs(12);
 /// Each lane has a connection and a batch of its own, so that an exhibition in another lane does not wait for the hot
 /// rows of this one. Exhibitions that share a lane share its batches fairly.
 const LANES: usize = 4;
+/// Lanes for what changes no stock (attempts begun, declined, doubted): it need not wait for hot rows, nor keep others
+/// waiting for them.
+const QUIET_LANES: usize = 2;
 
 pub struct Writer {
-    lanes: [Queue; LANES],
+    lanes: [Queue; LANES + QUIET_LANES],
 }
 
 impl Writer {
@@ -58,8 +61,9 @@ impl Writer {
     /// Queues an entry and waits for its commit. A full queue is refused at once: certainly not written.
     pub async fn submit(&self, entry: Entry) -> Reply {
         let (reply, answer) = oneshot::channel();
-        let lane = &self.lanes[entry.facts.exhibition_id.unsigned_abs() as usize % LANES];
-        if !lane.push(Job { entry, reply }) {
+        let exhibition = entry.facts.exhibition_id.unsigned_abs() as usize;
+        let lane = if entry.ask.touches_stock() { exhibition % LANES } else { LANES + exhibition % QUIET_LANES };
+        if !self.lanes[lane].push(Job { entry, reply }) {
             return Reply::Failed(Error::unavailable("stock.busy", "the stock writer's queue is full"));
         }
         // The writer answers every job; a dropped sender means that it panicked mid-batch.
@@ -72,7 +76,7 @@ impl Writer {
 
     /// Writes batches until told to stop, which happens after everybody who could still submit has ended.
     pub async fn run(app: App, stop: CancellationToken) {
-        join_all((0..LANES).map(|lane| Writer::run_lane(&app, &app.writer.lanes[lane], &stop))).await;
+        join_all(app.writer.lanes.iter().map(|lane| Writer::run_lane(&app, lane, &stop))).await;
     }
 
     async fn run_lane(app: &App, queue: &Queue, stop: &CancellationToken) {
