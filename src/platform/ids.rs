@@ -39,7 +39,7 @@ pub fn is_order_number(text: &str) -> bool {
         && text.as_bytes()[12..].iter().all(|b| CROCKFORD.contains(b))
 }
 
-/// `ORD20250725-XXXXXXXXXX-n`: what an attempt to pay is called outside.
+/// `ORD20250725-0123456789-1`: what an attempt to pay is called outside.
 pub fn is_attempt_id(text: &str) -> bool {
     text.rsplit_once('-').is_some_and(|(number, n)| {
         is_order_number(number) && (1..=3).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit())
