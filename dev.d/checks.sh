@@ -48,7 +48,7 @@ check_nginx_docker() {
 check_nginx_behaviour() {
     local dir="$TEST_DIR/nginx-behaviour" http first second
     http=$(free_port) first=$(free_port) second=$(free_port)
-    nginx_start nginx-behaviour "$dir" "$http" "$first" "$second" || return 1
+    NGINX_HSTS='max-age=1' nginx_start nginx-behaviour "$dir" "$http" "$first" "$second" || return 1
     "$(yaml_python)" "$ROOT/nginx/behaviour_test.py" "$http" "$first" "$second" "$dir/access.log"
     local result=$?
     nginx_stop nginx-behaviour
@@ -57,10 +57,11 @@ check_nginx_behaviour() {
 
 check_compose() {
     "$(yaml_python)" "$ROOT/dev.d/compose_check.py" "$ROOT/docker-compose.yml" "$ROOT/.env.example" || return 1
+    "$(yaml_python)" "$ROOT/dev.d/context_check.py" "$ROOT" || return 1
     if has docker && docker compose version >/dev/null 2>&1; then
         docker compose --project-directory "$ROOT" -f "$ROOT/docker-compose.yml" --env-file "$ROOT/.env.example" --profile demo config --quiet
     else
-        say "docker compose is not here: structure and references were checked without it"
+        say "docker compose is not here: structure, references and the build's files were checked without it"
     fi
 }
 

@@ -3,7 +3,7 @@
 
 has_ipv6_loopback() { grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 2>/dev/null; }
 
-# nginx_render DIR HTTP_PORT SERVE_1_PORT SERVE_2_PORT. The snippets are copied, because the user
+# nginx_render DIR HTTP_PORT SERVE_1_PORT SERVE_2_PORT, and NGINX_HSTS for a test. The snippets are copied, because the user
 # that runs nginx may not be able to enter the checkout.
 nginx_render() {
     local dir=$1 http=$2 first=$3 second=$4 listen_v6='' connections
@@ -14,7 +14,7 @@ nginx_render() {
     mkdir -p "$dir/tmp" "$dir/cache" "$dir/snippets"
     cp "$ROOT"/nginx/snippets/*.conf "$dir/snippets/"
     sed -e "s|@HTTP_PORT@|$http|g" -e "s|@SERVE_1_PORT@|$first|g" -e "s|@SERVE_2_PORT@|$second|g" \
-        -e "s|@LISTEN_V6@|$listen_v6|g" -e "s|@WORKER_CONNECTIONS@|$connections|g" \
+        -e "s|@HSTS@|${NGINX_HSTS:-}|g" -e "s|@LISTEN_V6@|$listen_v6|g" -e "s|@WORKER_CONNECTIONS@|$connections|g" \
         "$ROOT/nginx/dev.conf.template" >"$dir/nginx.conf"
     if grep -n '@[A-Z0-9_]*@' "$dir/nginx.conf" >&2; then die "nginx/dev.conf.template holds a name that nobody fills in"; fi
     ((EUID == 0)) && chown -R "$SERVICE_USER:" "$dir"

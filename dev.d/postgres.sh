@@ -52,7 +52,7 @@ fsync = on
 synchronous_commit = on
 full_page_writes = on
 # Old log files are used again: writing new ones stalls every commit for some 50 ms each.
-min_wal_size = 1GB
+min_wal_size = 2GB
 CONF
         if [[ -e $("$PG_BIN/pg_config" --pkglibdir 2>/dev/null || printf '%s' "${PG_BIN%/bin}/lib")/pg_stat_statements.so ]]; then
             echo "shared_preload_libraries = 'pg_stat_statements'" >>"$dir/data/postgresql.conf"
@@ -118,11 +118,11 @@ postgres_create_database() {
     postgres_sql "$port" "$password" "create extension if not exists pg_stat_statements" admit >/dev/null || true
 }
 
-# postgres_age_log PORT PASSWORD_OF_SUPERUSER: gives a new cluster the stock of old log files (512 MB) that one has
+# postgres_age_log PORT PASSWORD_OF_SUPERUSER: gives a new cluster the stock of old log files (1 GB) that one has
 # after a day's work, so that the first minutes of a sale are like any other.
 postgres_age_log() {
     local _
-    for _ in {1..32}; do
+    for _ in {1..64}; do
         postgres_sql "$1" "$2" "select pg_logical_emit_message(false, 'admit', 'x'), pg_switch_wal()" postgres >/dev/null || return 0
     done
     postgres_sql "$1" "$2" checkpoint postgres >/dev/null || true

@@ -99,6 +99,12 @@ def problem(answer, status, code):
     same("type", answer[1].get_content_type(), "application/problem+json")
     same("code", json.loads(answer[2])["code"], code)
     same("nosniff", answer[1].get_all("X-Content-Type-Options"), ["nosniff"])
+    hsts(answer)
+
+
+def hsts(answer):
+    """The check starts nginx with this value: every location must send it, whoever gave the answer."""
+    same("Strict-Transport-Security", answer[1].get_all("Strict-Transport-Security"), ["max-age=1"])
 
 
 def a_read_is_tried_on_the_other_instance():
@@ -195,6 +201,20 @@ def the_visitor_cannot_lie_about_himself():
     same("fresh request id", len(seen()[0][2]["X-Request-ID"]), 32)
 
 
+def every_answer_says_to_stay_on_tls():
+    both(reply())
+    for method, path in (
+        ("GET", "/"), ("GET", "/aaa"), ("GET", "/api/orders/x"), ("POST", "/api/orders"), ("POST", "/api/payments/confirm"),
+        ("GET", "/api/exhibitions"), ("GET", "/api/exhibitions/tls"), ("GET", "/api/exhibitions/tls/products"),
+    ):  # fmt: skip
+        for headers in ({}, {"Idempotency_Key": "k"}):
+            answer = ask(method, path, **headers)
+            same("status", answer[0], 200)
+            hsts(answer)
+    both(reply(404))
+    hsts(ask("GET", "/nothing"))
+
+
 def large_bodies_reach_admit_and_huge_ones_do_not():
     both(reply(413))
     same("answer of Admit", ask("POST", "/api/orders", "x" * 100_000)[2], '{"count": 1}')
@@ -231,6 +251,7 @@ def when_everything_is_away():
     same("two languages", korean[2] != english[2] and "again" in english[2], True)
     page = ask("GET", "/aaa?token=SECRET")
     same("page", (page[0], page[1]["Content-Type"]), (503, "text/html; charset=utf-8"))
+    hsts(page)
     same("both languages", "잠시만" in page[2] and "One moment" in page[2], True)
     first.listen()
     second.listen()

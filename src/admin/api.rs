@@ -86,7 +86,7 @@ impl LoginAsk {
 /// Signs in.
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginAsk,
     responses((status = 200, body = SessionShown), (status = 401, description = "auth.invalid_credentials"),
-        (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many")))]
+        (status = 429, description = "auth.too_many"), (status = 503, description = "auth.busy, server.database_away")))]
 async fn login(AppState(app): AppState<App>, caller: ClientAddress, Json(ask): Json<LoginAsk>) -> Result<Response> {
     ask.check()?;
     Ok(shown(sign_in::sign_in(&app, caller, &ask.username, &ask.password).await?))
@@ -97,14 +97,16 @@ async fn login(AppState(app): AppState<App>, caller: ClientAddress, Json(ask): J
 /// A token that was spent before ends every token of its sign-in.
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", request_body = RefreshAsk,
     responses((status = 200, body = SessionShown),
-        (status = 401, description = "auth.invalid_token, auth.expired_token")))]
+        (status = 401, description = "auth.invalid_token, auth.expired_token"),
+        (status = 503, description = "server.database_away")))]
 async fn renew(AppState(app): AppState<App>, Json(ask): Json<RefreshAsk>) -> Result<Response> {
     Ok(shown(sign_in::renew(&app, &ask.refresh_token).await?))
 }
 
 /// Signs out: ends every refresh token of this sign-in. The access token ends by itself within 15 minutes.
 #[utoipa::path(post, path = "/api/auth/logout", tag = "auth", request_body = RefreshAsk,
-    responses((status = 204, description = "signed out, or never signed in")))]
+    responses((status = 204, description = "signed out, or never signed in"),
+        (status = 503, description = "server.database_away")))]
 async fn logout(AppState(app): AppState<App>, Json(ask): Json<RefreshAsk>) -> Result<StatusCode> {
     refresh::end(&app, &ask.refresh_token).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -203,7 +203,8 @@ fn public(body: Bytes) -> Response<Body> {
 }
 
 /// All exhibitions.
-#[utoipa::path(get, path = "/api/exhibitions", tag = "catalogue", responses((status = 200, body = ExhibitionList)))]
+#[utoipa::path(get, path = "/api/exhibitions", tag = "catalogue",
+    responses((status = 200, body = ExhibitionList), (status = 503, description = "server.starting")))]
 async fn list(AppState(app): AppState<App>) -> Result<Response<Body>> {
     let snapshot = app.catalogue.current();
     snapshot.ready()?;
@@ -212,14 +213,16 @@ async fn list(AppState(app): AppState<App>) -> Result<Response<Body>> {
 
 /// One exhibition with its slots.
 #[utoipa::path(get, path = "/api/exhibitions/{code}", tag = "catalogue", params(("code" = String, Path,)),
-    responses((status = 200, body = ExhibitionDetail), (status = 404, description = "catalogue.unknown_exhibition")))]
+    responses((status = 200, body = ExhibitionDetail), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 503, description = "server.starting")))]
 async fn detail(AppState(app): AppState<App>, Path(code): Path<String>) -> Result<Response<Body>> {
     Ok(public(app.catalogue.current().shown(&code)?.detail.clone()))
 }
 
 /// Products of an exhibition with what is free now.
 #[utoipa::path(get, path = "/api/exhibitions/{code}/products", tag = "catalogue", params(("code" = String, Path,)),
-    responses((status = 200, body = ProductList), (status = 404, description = "catalogue.unknown_exhibition")))]
+    responses((status = 200, body = ProductList), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 503, description = "server.starting")))]
 async fn products(AppState(app): AppState<App>, Path(code): Path<String>) -> Result<Response<Body>> {
     Ok(public(app.catalogue.current().shown(&code)?.products.clone()))
 }

@@ -90,10 +90,11 @@ async fn genuine(app: &App, door: &Door, signed: &Signed, now: Timestamp) -> Res
 /// Every scan that is well formed is answered with 200 and recorded, whatever its code says; `entrance_status` and
 /// `reason` tell the outcome. The same `nonce` again gets the same answer and no second record.
 #[utoipa::path(post, path = "/api/entrance/scan", tag = "entrance", request_body = ScanAsk,
+    security(("staff" = [])),
     responses((status = 200, body = ScanReply),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
-        (status = 422, description = "request.invalid, entrance.nonce_reused"),
-        (status = 503, description = "entrance.busy, server.database_away: scan offline, or again with the same nonce")))]
+        (status = 422, description = "entrance.nonce_reused"),
+        (status = 503, description = "entrance.busy, server.busy, server.database_away: scan offline, or again with the same nonce")))]
 async fn scan(
     AppState(app): AppState<App>,
     Extension(door): Extension<Door>,

@@ -36,8 +36,10 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Reserves places. They are kept until `expires_at`.
 #[utoipa::path(post, path = "/api/orders", tag = "orders", request_body = OrderAsk,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; the same key and body get the same order")),
-    responses((status = 201, body = OrderView), (status = 409, description = "stock.sold_out, stock.person_limit, sale.*"),
-              (status = 422, description = "request.invalid, with errors by field"), (status = 503)))]
+    responses((status = 201, body = OrderView), (status = 404, description = "catalogue.unknown_exhibition"),
+              (status = 409, description = "stock.sold_out, stock.person_limit, sale.not_yet, sale.paused, sale.ended, order.open_holds"),
+              (status = 422, description = "idempotency.key_reused"), (status = 429, description = "order.too_many"),
+              (status = 503, description = "stock.busy, stock.unready, server.redis_away, server.database_away, server.starting, order.unknown_outcome")))]
 async fn create(
     State(app): State<App>,
     client: ClientAddress,
@@ -86,8 +88,10 @@ async fn owned_for_a_change(app: &App, headers: &HeaderMap, number: &str) -> Res
 
 /// The order, its state, and its tickets once it is paid.
 #[utoipa::path(get, path = "/api/orders/{order_number}", tag = "orders", params(("order_number" = String, Path,)),
-    security(("order_token" = [])),
-    responses((status = 200, body = OrderView), (status = 401), (status = 403), (status = 404)))]
+    security(("order_token" = []), ("order_cookie" = [])),
+    responses((status = 200, body = OrderView), (status = 401, description = "order.token_required"),
+              (status = 403, description = "order.wrong_token"), (status = 404, description = "order.unknown"),
+              (status = 503, description = "server.database_away")))]
 async fn read_one(State(app): State<App>, headers: HeaderMap, Path(number): Path<String>) -> Result<Response> {
     let order = owned(&app, &headers, &number).await?;
     Ok(private(Reply(read::full(&app, &order).await?)))
@@ -105,7 +109,8 @@ struct LookupAsk {
 
 /// Finds an order by its number and phone number, and hands out its token again.
 #[utoipa::path(post, path = "/api/orders/lookup", tag = "orders", request_body = LookupAsk,
-    responses((status = 200, body = OrderView), (status = 404, description = "order.unknown: no such pair"), (status = 429)))]
+    responses((status = 200, body = OrderView), (status = 404, description = "order.unknown: no such pair"),
+              (status = 429, description = "order.too_many_lookups"), (status = 503, description = "server.database_away")))]
 async fn lookup(State(app): State<App>, client: ClientAddress, Json(ask): Json<LookupAsk>) -> Result<Response> {
     let order = super::lookup::find(&app, client, &ask.order_number, &ask.phone).await?;
     let mut view = read::full(&app, &order).await?;
@@ -115,8 +120,11 @@ async fn lookup(State(app): State<App>, client: ClientAddress, Json(ask): Json<L
 
 /// Gives the places of an unpaid order back at once.
 #[utoipa::path(post, path = "/api/orders/{order_number}/cancel", tag = "orders", params(("order_number" = String, Path,)),
-    security(("order_token" = [])),
-    responses((status = 200, body = OrderView), (status = 409, description = "payment.in_progress, order.paid"), (status = 410)))]
+    security(("order_token" = []), ("order_cookie" = [])),
+    responses((status = 200, body = OrderView), (status = 401, description = "order.token_required"),
+              (status = 403, description = "order.wrong_token, request.cross_site"), (status = 404, description = "order.unknown"),
+              (status = 409, description = "payment.in_progress, order.paid"), (status = 410, description = "order.expired, order.closed"),
+              (status = 503, description = "stock.busy, server.database_away, order.unknown_outcome")))]
 async fn cancel(
     State(app): State<App>,
     headers: HeaderMap,
@@ -179,10 +187,13 @@ struct Initialized {
 
 /// Opens an attempt to pay.
 #[utoipa::path(post, path = "/api/payments/initialize", tag = "payments", request_body = InitializeAsk,
-    security(("order_token" = [])),
+    security(("order_token" = []), ("order_cookie" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key gets the same attempt")),
-    responses((status = 200, body = Initialized), (status = 401), (status = 409), (status = 410, description = "order.expired"),
-              (status = 422, description = "payment.amount_mismatch")))]
+    responses((status = 200, body = Initialized), (status = 401, description = "order.token_required"),
+              (status = 403, description = "order.wrong_token, request.cross_site"), (status = 404, description = "order.unknown"),
+              (status = 409, description = "payment.nothing_to_pay, payment.in_progress, payment.already_paid, payment.too_many_attempts"),
+              (status = 410, description = "order.expired, order.closed"), (status = 422, description = "payment.amount_mismatch"),
+              (status = 503, description = "stock.busy, server.database_away, order.unknown_outcome")))]
 async fn initialize(
     State(app): State<App>,
     headers: HeaderMap,
@@ -232,12 +243,17 @@ struct ConfirmAsk {
 }
 
 /// Confirms a payment that the buyer has authenticated. 202 while the outcome is not known.
+///
+/// The payment key is proof enough to confirm; whoever also shows that the order is theirs gets its tickets in the answer.
 #[utoipa::path(post, path = "/api/payments/confirm", tag = "payments", request_body = ConfirmAsk,
+    security(("order_token" = []), ("order_cookie" = []), ()),
     params(("Idempotency-Key" = String, Header,)),
     responses((status = 200, body = OrderView), (status = 202, body = OrderView),
               (status = 404, description = "payment.unknown_order"),
-              (status = 409, description = "payment.declined, payment.in_progress, payment.already_paid, payment.refunding, idempotency.in_progress"),
-              (status = 410, description = "order.expired: nothing was charged"), (status = 422)))]
+              (status = 409, description = "payment.declined, payment.in_progress, payment.already_paid, payment.refunding, payment.key_reused, idempotency.in_progress"),
+              (status = 410, description = "order.expired, order.closed: nothing was charged"),
+              (status = 422, description = "payment.amount_mismatch, idempotency.key_reused"),
+              (status = 503, description = "stock.busy, stock.unready, server.redis_away, server.database_away, server.starting, payment.unsettled")))]
 async fn confirm(
     State(app): State<App>,
     headers: HeaderMap,

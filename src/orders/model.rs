@@ -151,6 +151,8 @@ pub struct Order {
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub paid_at: Option<Timestamp>,
+    /// How it was paid, in the provider's word.
+    pub payment_method: Option<String>,
 }
 
 #[cfg(test)]

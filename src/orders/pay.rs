@@ -77,26 +77,19 @@ pub async fn confirm(
     let confirm_key = app.secrets.mac(Purpose::IdempotencyKey, &[b"confirm", key.as_bytes()]).to_vec();
     let fingerprint = sha256(&[payment_key.as_bytes(), order_id.as_bytes(), &amount_won.to_be_bytes()]).to_vec();
     let client = app.pg.get().await?;
-    if let Some((known_order_id, known_fingerprint)) = pg::attempt_by_confirm_key(&client, &confirm_key).await?
-        && (known_order_id != order_id || known_fingerprint.as_ref() != Some(&fingerprint))
-    {
+    let found = pg::to_confirm(app, &client, order_id, &confirm_key, &fingerprint, payment_key).await?;
+    drop(client);
+    let found = found.ok_or_else(|| Error::not_found("payment.unknown_order"))?;
+    if found.confirm_key_reused {
         return Err(Error::invalid("idempotency.key_reused"));
     }
-    let attempt = pg::attempt_by_provider_order(&client, order_id).await?;
-    let attempt = attempt.ok_or_else(|| Error::not_found("payment.unknown_order"))?;
+    let (order, attempt) = (found.order, found.attempt);
     if i64::from(attempt.amount_won) != amount_won {
         return Err(Error::invalid("payment.amount_mismatch"));
     }
-    let order = pg::by_id(app, &client, attempt.order_id).await?;
-    let order = order.ok_or_else(|| Error::bug("an attempt without its order"))?;
-    let belongs_elsewhere = match &attempt.payment_key {
-        Some(known) => known != payment_key,
-        None => pg::payment_key_is_known(&client, payment_key, attempt.id).await?,
-    };
-    if belongs_elsewhere {
+    if attempt.payment_key.as_deref().map_or(found.payment_key_known, |known| known != payment_key) {
         return Err(Error::conflict("payment.key_reused"));
     }
-    drop(client);
     if attempt.state != AttemptState::Ready {
         return so_far(app, order, &attempt, &confirm_key).await;
     }
@@ -229,7 +222,8 @@ fn may_be_seated_again(app: &App, order: &Order) -> Result<bool> {
 
 /// What the gateway said, or that it did not say.
 enum Sent {
-    Settled(Settled),
+    /// With how it was paid, where that is at hand.
+    Settled(Settled, Option<String>),
     Declined(String),
     Unknown,
 }
@@ -238,7 +232,7 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
     match call_gateway(app, attempt, payment_key).await {
         ConfirmOutcome::Accepted(payment) => {
             match settle::accepted(app, order, attempt, &payment, origin).await {
-                Ok(settled) => Ok(Sent::Settled(settled)),
+                Ok(settled) => Ok(Sent::Settled(settled, payment.method)),
                 Err(error) => {
                     // The money is captured: recovery settles it as soon as Postgres and Redis are back.
                     tracing::error!(%error, order = order.facts.number, "a captured payment is not settled yet");
@@ -259,7 +253,7 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
                 attempt.confirm_try += 1;
             }
             match super::recover::resolve(app, &attempt, Some(payment_key)).await? {
-                Some(settled) => Ok(Sent::Settled(settled)),
+                Some(settled) => Ok(Sent::Settled(settled, None)),
                 None => Ok(Sent::Unknown),
             }
         }
@@ -281,12 +275,12 @@ pub async fn call_gateway(app: &App, attempt: &Attempt, payment_key: &str) -> Co
 
 async fn finished(app: &App, order: Order, sent: Result<Sent>) -> Result<Confirmed> {
     match sent? {
-        Sent::Settled(Settled::Paid) => {
-            let paid = Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), ..order };
+        Sent::Settled(Settled::Paid, payment_method) => {
+            let paid = Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), payment_method, ..order };
             Ok(Confirmed::Paid(Box::new(paid)))
         }
-        Sent::Settled(Settled::Refunding) => Err(Error::conflict("payment.refunding")),
-        Sent::Settled(Settled::Declined) => Err(declined(None)),
+        Sent::Settled(Settled::Refunding, _) => Err(Error::conflict("payment.refunding")),
+        Sent::Settled(Settled::Declined, _) => Err(declined(None)),
         Sent::Declined(code) => Err(declined(Some(&code))),
         Sent::Unknown => Ok(Confirmed::Confirming(Box::new(Order { state: OrderState::Confirming, ..order }))),
     }

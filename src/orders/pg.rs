@@ -15,25 +15,46 @@ use crate::platform::pg::Statement;
 use crate::stock::model::{HoldId, lines};
 
 macro_rules! order_by {
-    ($name:ident, $label:literal, $where:literal) => {
+    ($name:ident, $label:literal, $columns:literal, $attempt:literal, $where:literal) => {
         const $name: Statement = Statement::new(
             $label,
             concat!(
                 "select o.id, o.number, o.exhibition_id, o.slot_id, o.hold_id, o.fingerprint, o.state, o.total_won,
                         o.person_key, o.person_places, o.person_counted, o.token_version, o.has_email, o.language,
                         o.created_at, o.expires_at, o.paid_at,
-                        i.product_id, i.quantity, i.unit_won
-                   from orders o join order_items i on i.order_id = o.id where ",
+                        i.product_id, i.quantity, i.unit_won, ",
+                $columns,
+                " from orders o join order_items i on i.order_id = o.id left join attempts a on ",
+                $attempt,
+                " where ",
                 $where,
                 " order by o.id, i.line"
             ),
         );
+    };
+    ($name:ident, $label:literal, $where:literal) => {
+        order_by!($name, $label, "a.method", "a.id = o.paid_attempt_id", $where);
     };
 }
 
 order_by!(BY_ID, "orders.by_id", "o.id = any($1::uuid[])");
 order_by!(BY_NUMBER, "orders.by_number", "o.number = $1");
 order_by!(BY_HOLD, "orders.by_hold", "o.hold_id = $1");
+
+// All a confirm has to know before it begins, in one look: the attempt with its order, whether the caller's key was
+// used for something else, and whether another attempt was sent with this key of the provider's.
+order_by!(
+    TO_CONFIRM,
+    "orders.to_confirm",
+    "(select m.method from attempts m where m.id = o.paid_attempt_id),
+     a.id, a.order_id, a.n, a.provider_order_id, a.payment_key, a.amount_won, a.state, a.confirm_key,
+     a.confirm_fingerprint, a.failure_code, a.sent_at, a.checks, a.confirm_try,
+     exists (select from attempts k where k.confirm_key = $2
+              and (k.id <> a.id or k.confirm_fingerprint is distinct from $3)),
+     exists (select from attempts p where p.payment_key = $4 and p.id <> a.id)",
+    "a.order_id = o.id and a.provider_order_id = $1",
+    "o.id = (select f.order_id from attempts f where f.provider_order_id = $1)"
+);
 
 const CONTACT: Statement =
     Statement::new("orders.contact", "select key_id, sealed from contacts where order_id = $1 and erased_at is null");
@@ -48,11 +69,6 @@ const ATTEMPT: Statement = Statement::new(
     "select id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
             failure_code, sent_at, checks, confirm_try
        from attempts where provider_order_id = $1",
-);
-
-const ATTEMPT_BY_KEY: Statement = Statement::new(
-    "orders.attempt_by_confirm_key",
-    "select provider_order_id, confirm_fingerprint from attempts where confirm_key = $1",
 );
 
 /// Claims by moving the next check ahead: 1, 2, 4 … seconds, at most about four minutes.
@@ -103,11 +119,6 @@ const RETRY_REFUND: Statement = Statement::new(
 const PAID_ATTEMPT: Statement =
     Statement::new("orders.paid_attempt", "select paid_attempt_id from orders where id = $1");
 
-const PAYMENT_KEY_IS_KNOWN: Statement = Statement::new(
-    "orders.payment_key_is_known",
-    "select exists (select from attempts where payment_key = $1 and id <> $2)",
-);
-
 const RAISE_TRY: Statement = Statement::new(
     "orders.raise_try",
     "update attempts set confirm_try = confirm_try + 1 where id = $1 and state in ('sent', 'unknown')",
@@ -118,16 +129,10 @@ const SEAT_IS_USED: Statement = Statement::new(
     "select exists (select from attempts where id = $1 and seat_id = $2 and seat_at_ms = $3)",
 );
 
-const PAYMENT_METHOD: Statement = Statement::new(
-    "orders.payment_method",
-    "select a.method from orders o join attempts a on a.id = o.paid_attempt_id where o.id = $1",
-);
-
 pub const STATEMENTS: &[&Statement] = &[
-    &PAYMENT_KEY_IS_KNOWN,
+    &TO_CONFIRM,
     &RAISE_TRY,
     &SEAT_IS_USED,
-    &PAYMENT_METHOD,
     &PAID_ATTEMPT,
     &BY_ID,
     &BY_NUMBER,
@@ -135,7 +140,6 @@ pub const STATEMENTS: &[&Statement] = &[
     &CONTACT,
     &PHONE_DIGEST,
     &ATTEMPT,
-    &ATTEMPT_BY_KEY,
     &CLAIM_UNRESOLVED,
     &LAPSED,
     &CLAIM_REFUNDS,
@@ -198,6 +202,7 @@ fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
             created_at: r.get(14),
             expires_at: r.get(15),
             paid_at: r.get(16),
+            payment_method: r.get(20),
         });
     }
     for order in &mut out {
@@ -244,19 +249,10 @@ pub async fn raise_try(client: &impl GenericClient, attempt_id: Uuid) -> Result<
     Ok(())
 }
 
-/// Whether another attempt was sent with this key of the provider's.
-pub async fn payment_key_is_known(client: &impl GenericClient, payment_key: &str, attempt_id: Uuid) -> Result<bool> {
-    Ok(PAYMENT_KEY_IS_KNOWN.query_one(client, &[&payment_key, &attempt_id]).await?.get(0))
-}
-
 /// Whether the attempt was seated by this very take.
 pub async fn seat_is_used(client: &impl GenericClient, attempt_id: Uuid, seat: &Seat) -> Result<bool> {
     let row = SEAT_IS_USED.query_one(client, &[&attempt_id, &seat.hold_id.as_slice(), &seat.at_ms]).await?;
     Ok(row.get(0))
-}
-
-pub async fn payment_method(client: &impl GenericClient, order_id: Uuid) -> Result<Option<String>> {
-    Ok(PAYMENT_METHOD.query_opt(client, &[&order_id]).await?.and_then(|row| row.get(0)))
 }
 
 #[derive(Clone, Debug)]
@@ -275,37 +271,58 @@ pub struct Attempt {
     pub confirm_try: i32,
 }
 
-fn attempt(r: &Row) -> Result<Attempt> {
+/// An attempt whose columns begin at `from`.
+fn attempt(r: &Row, from: usize) -> Result<Attempt> {
     Ok(Attempt {
-        id: r.get(0),
-        order_id: r.get(1),
-        provider_order_id: r.get(3),
-        payment_key: r.get(4),
-        amount_won: r.get(5),
-        state: AttemptState::parse(r.get(6)).ok_or_else(|| Error::bug("an attempt in an unknown state"))?,
-        confirm_key: r.get(7),
-        confirm_fingerprint: r.get(8),
-        failure_code: r.get(9),
-        sent_at: r.get(10),
-        checks: r.get(11),
-        confirm_try: r.get(12),
+        id: r.get(from),
+        order_id: r.get(from + 1),
+        provider_order_id: r.get(from + 3),
+        payment_key: r.get(from + 4),
+        amount_won: r.get(from + 5),
+        state: AttemptState::parse(r.get(from + 6)).ok_or_else(|| Error::bug("an attempt in an unknown state"))?,
+        confirm_key: r.get(from + 7),
+        confirm_fingerprint: r.get(from + 8),
+        failure_code: r.get(from + 9),
+        sent_at: r.get(from + 10),
+        checks: r.get(from + 11),
+        confirm_try: r.get(from + 12),
     })
 }
 
-pub async fn attempt_by_provider_order(client: &impl GenericClient, order_id: &str) -> Result<Option<Attempt>> {
-    ATTEMPT.query_opt(client, &[&order_id]).await?.as_ref().map(attempt).transpose()
+/// What a confirm finds before it begins.
+pub struct ToConfirm {
+    pub order: Order,
+    pub attempt: Attempt,
+    /// The caller's key has confirmed another attempt, or the same with other words.
+    pub confirm_key_reused: bool,
+    /// Another attempt was sent with this key of the provider's.
+    pub payment_key_known: bool,
 }
 
-/// The attempt that a caller's key has confirmed: its provider order id and the fingerprint of what was asked.
-pub async fn attempt_by_confirm_key(
+pub async fn to_confirm(
+    app: &App,
     client: &impl GenericClient,
-    key: &[u8],
-) -> Result<Option<(String, Option<Vec<u8>>)>> {
-    Ok(ATTEMPT_BY_KEY.query_opt(client, &[&key]).await?.map(|row| (row.get(0), row.get(1))))
+    provider_order_id: &str,
+    confirm_key: &[u8],
+    fingerprint: &[u8],
+    payment_key: &str,
+) -> Result<Option<ToConfirm>> {
+    let rows = TO_CONFIRM.query(client, &[&provider_order_id, &confirm_key, &fingerprint, &payment_key]).await?;
+    let (Some(first), Some(order)) = (rows.first(), orders(app, &rows)?.pop()) else { return Ok(None) };
+    Ok(Some(ToConfirm {
+        order,
+        attempt: attempt(first, 21)?,
+        confirm_key_reused: first.get(34),
+        payment_key_known: first.get(35),
+    }))
+}
+
+pub async fn attempt_by_provider_order(client: &impl GenericClient, order_id: &str) -> Result<Option<Attempt>> {
+    ATTEMPT.query_opt(client, &[&order_id]).await?.map(|row| attempt(&row, 0)).transpose()
 }
 
 pub async fn claim_unresolved(client: &impl GenericClient, limit: i64) -> Result<Vec<Attempt>> {
-    CLAIM_UNRESOLVED.query(client, &[&limit]).await?.iter().map(attempt).collect()
+    CLAIM_UNRESOLVED.query(client, &[&limit]).await?.iter().map(|row| attempt(row, 0)).collect()
 }
 
 pub async fn lapsed(client: &impl GenericClient, limit: i64) -> Result<Vec<Uuid>> {

@@ -85,7 +85,7 @@ pub fn view(app: &App, order: &Order) -> Result<OrderView> {
         exhibition_name: exhibition.name_ko.clone(),
         status: order.state.as_str(),
         payment_status: order.state.payment_status(),
-        payment_method: None,
+        payment_method: order.payment_method.clone(),
         total_amount: facts.total_won,
         currency: "KRW",
         visit_date: slot.map(|s| s.date),
@@ -116,10 +116,9 @@ pub fn payment_url(app: &App, order: &Order) -> String {
 /// With tickets once paid, for whoever proved that the order is theirs.
 pub async fn full(app: &App, order: &Order) -> Result<OrderView> {
     let mut view = view(app, order)?;
-    let client = app.pg.get().await?;
-    view.payment_method = super::pg::payment_method(&client, order.facts.id).await?;
     if matches!(order.state, OrderState::Paid | OrderState::PartiallyRefunded | OrderState::Refunded) {
         let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+        let client = app.pg.get().await?;
         view.tickets = Some(tickets::of_order(app, &client, order.facts.id, &exhibition).await?);
     }
     Ok(view)

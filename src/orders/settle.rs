@@ -30,7 +30,7 @@ pub async fn accepted(
         payment_key: payment.payment_key.clone(),
         method: payment.method.clone(),
         secret: payment.secret.clone(),
-        raw: Some(payment.raw.clone()),
+        raw: payment.raw.clone(),
     };
     let mut taken: Option<Taken> = None;
     let mut refund_if_full = false;

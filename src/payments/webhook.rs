@@ -21,7 +21,9 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Receives a webhook of Toss Payments.
 #[utoipa::path(post, path = "/api/webhooks/toss", tag = "payments", request_body = serde_json::Value,
-    responses((status = 200, description = "stored, or not for us"), (status = 400), (status = 413), (status = 503)))]
+    responses((status = 200, description = "stored, or not for us"),
+        (status = 400, description = "request.malformed_json"), (status = 413, description = "request.too_large"),
+        (status = 503, description = "server.database_away")))]
 async fn receive(State(app): State<App>, request: Request) -> Result<&'static str> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX)

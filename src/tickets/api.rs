@@ -70,12 +70,14 @@ fn shown(body: impl Into<Body>, content_type: &'static str, cache: &'static str)
 ///
 /// The proof is the order's token as bearer or in its cookie, or the signed link that came with the ticket.
 #[utoipa::path(get, path = "/api/tickets/{ticket_id}/qr.svg", tag = "tickets",
+    security(("order_token" = []), ("order_cookie" = []), ("ticket_link" = [])),
     params(("ticket_id" = Uuid, Path,), ("e" = Option<i64>, Query, description = "end of a signed link, unix time"),
         ("s" = Option<String>, Query, description = "its signature")),
     responses((status = 200, content_type = "image/svg+xml", body = String),
         (status = 401, description = "ticket.proof_required"),
         (status = 403, description = "ticket.wrong_proof"), (status = 404, description = "ticket.unknown"),
-        (status = 410, description = "ticket.void, ticket.link_expired")))]
+        (status = 410, description = "ticket.void, ticket.link_expired"),
+        (status = 503, description = "server.database_away, server.starting")))]
 async fn qr_svg(
     AppState(app): AppState<App>,
     Path(ticket_id): Path<String>,
@@ -88,12 +90,14 @@ async fn qr_svg(
 
 /// The ticket's QR as PNG.
 #[utoipa::path(get, path = "/api/tickets/{ticket_id}/qr.png", tag = "tickets",
+    security(("order_token" = []), ("order_cookie" = []), ("ticket_link" = [])),
     params(("ticket_id" = Uuid, Path,), ("e" = Option<i64>, Query, description = "end of a signed link, unix time"),
         ("s" = Option<String>, Query, description = "its signature")),
     responses((status = 200, content_type = "image/png", body = Vec<u8>),
         (status = 401, description = "ticket.proof_required"),
         (status = 403, description = "ticket.wrong_proof"), (status = 404, description = "ticket.unknown"),
-        (status = 410, description = "ticket.void, ticket.link_expired")))]
+        (status = 410, description = "ticket.void, ticket.link_expired"),
+        (status = 503, description = "server.database_away, server.starting")))]
 async fn qr_png(
     AppState(app): AppState<App>,
     Path(ticket_id): Path<String>,

@@ -69,8 +69,13 @@ pub async fn of_order(
 fn view(app: &App, row: pg::TicketRow, exhibition: &Exhibition) -> Result<TicketView> {
     let now = app.clock.now();
     let valid = row.state == "valid";
+    let product = exhibition.product(row.product_id);
+    let slot = row.slot_id.and_then(|id| exhibition.slot(id));
+    if row.slot_id.is_some() && slot.is_none() {
+        return Err(Error::bug("a ticket of a slot that is not in the catalogue"));
+    }
     let qr_code = valid.then(|| {
-        let days = (row.slot_date.unwrap_or(exhibition.starts_on), row.slot_date.unwrap_or(exhibition.ends_on));
+        let days = slot.map_or((exhibition.starts_on, exhibition.ends_on), |slot| (slot.date, slot.date));
         sign(app, row.id, row.version, row.key_id, row.exhibition_id, days, now)
     });
     let link = |format: &str| {
@@ -85,11 +90,11 @@ fn view(app: &App, row: pg::TicketRow, exhibition: &Exhibition) -> Result<Ticket
         ticket_no: row.ticket_no,
         of: row.of_total,
         product_id: row.product_id,
-        product_name: row.product_name_ko,
-        product_name_en: row.product_name_en,
-        slot_date: row.slot_date,
-        start_time: row.start_time,
-        end_time: row.end_time,
+        product_name: product.map(|p| p.name_ko.clone()).unwrap_or_default(),
+        product_name_en: product.map(|p| p.name_en.clone()).unwrap_or_default(),
+        slot_date: slot.map(|s| s.date),
+        start_time: slot.and_then(|s| s.start_time),
+        end_time: slot.and_then(|s| s.end_time),
         state: row.state,
         used_at: row.used_at,
         version: row.version,

@@ -3,7 +3,7 @@
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
-use jiff::civil::{Date, Time};
+use jiff::civil::Date;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -11,10 +11,8 @@ use crate::platform::pg::Statement;
 
 const OF_ORDER: Statement = Statement::new(
     "tickets.of_order",
-    "select t.id, t.ticket_no, t.of_total, t.version, t.key_id, t.state, t.used_at, t.exhibition_id, t.product_id,
-            p.name_ko, p.name_en, s.visit_date, s.start_time, s.end_time
-       from tickets t join products p on p.id = t.product_id left join slots s on s.id = t.slot_id
-      where t.order_id = $1 order by t.ticket_no",
+    "select id, ticket_no, of_total, version, key_id, state, used_at, exhibition_id, product_id, slot_id
+       from tickets where order_id = $1 order by ticket_no",
 );
 
 const TO_SHOW: Statement = Statement::new(
@@ -52,11 +50,7 @@ pub struct TicketRow {
     pub used_at: Option<Timestamp>,
     pub exhibition_id: i32,
     pub product_id: i32,
-    pub product_name_ko: String,
-    pub product_name_en: String,
-    pub slot_date: Option<Date>,
-    pub start_time: Option<Time>,
-    pub end_time: Option<Time>,
+    pub slot_id: Option<i32>,
 }
 
 pub async fn of_order(client: &impl GenericClient, order_id: Uuid) -> Result<Vec<TicketRow>> {
@@ -73,11 +67,7 @@ pub async fn of_order(client: &impl GenericClient, order_id: Uuid) -> Result<Vec
             used_at: r.get(6),
             exhibition_id: r.get(7),
             product_id: r.get(8),
-            product_name_ko: r.get(9),
-            product_name_en: r.get(10),
-            slot_date: r.get(11),
-            start_time: r.get(12),
-            end_time: r.get(13),
+            slot_id: r.get(9),
         })
         .collect())
 }

@@ -1,10 +1,13 @@
 //! Promises that no compiler checks: every statement prepares, every script has its contract, every code has words,
 //! every route is documented, and features import only what they may.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::support::{TestApp, db};
+use serde_json::{Value, json};
+
+use crate::support::given::places;
+use crate::support::{Answer, TestApp, db};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -148,11 +151,14 @@ fn every_code_has_words_in_both_languages_and_a_line_in_the_list() {
     }
 }
 
+async fn described(app: &TestApp) -> Value {
+    app.http.get(app.url("/api/openapi.json")).send().await.unwrap().json().await.unwrap()
+}
+
 #[tokio::test]
 async fn every_route_of_the_api_is_documented_and_every_documented_route_answers() {
     let app = TestApp::start().await;
-    let document: serde_json::Value =
-        app.http.get(app.url("/api/openapi.json")).send().await.unwrap().json().await.unwrap();
+    let document = described(&app).await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths = document["paths"].as_object().unwrap();
     for expected in [
@@ -192,6 +198,70 @@ async fn every_route_of_the_api_is_documented_and_every_documented_route_answers
             assert!(name == "openapi.json", "{}: /api/{name} is routed without documentation", path.display());
         }
     }
+    app.finish().await;
+}
+
+/// What the handlers take as proof, read from the source: method and path, and whether it is staff's or an order's.
+fn handlers() -> BTreeMap<(String, String), (bool, bool)> {
+    let mut handlers = BTreeMap::new();
+    for (_, text) in files(&root().join("src"), "rs") {
+        for rest in text.split("#[utoipa::path(").skip(1) {
+            let handler = rest.split("\n}\n").next().unwrap();
+            let (method, rest) = handler.split_once(',').unwrap();
+            let path = rest.split('"').nth(1).unwrap();
+            let takes = |what: &str| handler.contains(what);
+            handlers.insert((method.to_owned(), path.to_owned()), (takes(": StaffUser"), takes(": HeaderMap")));
+        }
+    }
+    handlers
+}
+
+#[tokio::test]
+async fn every_call_says_how_it_refuses_and_what_proof_it_wants() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(5)).await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&adult, 1).await;
+    visitor.pay(&order).await.expect(200);
+    let ticket: uuid::Uuid = app.db.one("select id from tickets").await;
+
+    let document = described(&app).await;
+    let problem = &document["components"]["schemas"]["Problem"];
+    for field in ["type", "title", "status", "code", "detail", "request_id"] {
+        assert!(problem["required"].as_array().unwrap().contains(&json!(field)), "{field}: {problem}");
+    }
+    assert!(problem["properties"]["errors"].is_object() && problem["properties"]["retry_after_s"].is_object());
+
+    let handlers = handlers();
+    let mut calls = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, call) in item.as_object().unwrap() {
+            let refusals = call["responses"].as_object().unwrap().iter().filter(|(s, _)| s.starts_with(['4', '5']));
+            let mut count = 0;
+            for (status, refusal) in refusals {
+                let schema = &refusal["content"]["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
+                count += 1;
+            }
+            assert!(count > 0, "{method} {path} never refuses");
+
+            let accepted: Vec<&Value> = call["security"].as_array().unwrap().iter().collect();
+            let accepts = |scheme: &str| accepted.iter().any(|one| one.get(scheme).is_some());
+            let (staff, visitor) = handlers[&(method.clone(), path.clone())];
+            assert_eq!((accepts("staff"), accepts("order_token")), (staff, visitor), "{method} {path}");
+            assert_eq!(accepts("order_cookie"), visitor, "{method} {path}");
+
+            // What the description says is what a caller without any proof meets.
+            let path = path.replace("{order_number}", &order.number).replace("{ticket_id}", &ticket.to_string());
+            let request = app.http.request(method.to_uppercase().parse().unwrap(), app.url(&path));
+            let body = json!({ "order_number": order.number, "amount": order.total, "qr_code": "x" });
+            let answer = Answer::of(if method == "post" { request.json(&body) } else { request }).await;
+            let closed = !accepted.is_empty() && !accepted.contains(&&json!({}));
+            assert_eq!(answer.status == 401, closed, "{method} {path}: {}", answer.body);
+            calls += 1;
+        }
+    }
+    assert_eq!(calls, handlers.len(), "a handler is not in the description");
     app.finish().await;
 }
 

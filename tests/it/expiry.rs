@@ -133,7 +133,7 @@ async fn late_money_is_seated_if_there_is_room_and_returned_if_not() {
 
     for (order_id, payment_key) in &approved {
         crate::payments::send_webhook(&app, order_id, payment_key, "DONE").await;
-        app.tick("webhooks").await;
+        app.webhooks().await;
     }
     assert_eq!(seated.read(&first).await.body["status"], "paid");
     assert_eq!(late.read(&second).await.body["status"], "expired");

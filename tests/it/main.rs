@@ -13,6 +13,8 @@ mod expiry;
 mod faults;
 mod idempotency;
 mod journeys;
+mod killed;
+mod limits;
 mod model;
 mod notifications;
 mod pages;

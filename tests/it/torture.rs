@@ -111,47 +111,9 @@ async fn campaign(seed: u64) {
         app.sweep().await;
     }
     app.http.delete(format!("{}/_sim/faults", app.simulator.base_url())).send().await.unwrap();
-    settle_everything(&app).await;
-    let charged: i64 = app
-        .db
-        .one("select coalesce(sum(amount_won - refunded_won), 0)::bigint from attempts where state = 'accepted'")
-        .await;
-    let counts = app.simulator_counts().await;
-    let at_toss = counts["approved_amount"].as_i64().unwrap() - counts["cancelled_amount"].as_i64().unwrap();
-    assert_eq!(charged, at_toss, "seed {seed}: what we believe to keep is what Toss has given us");
+    app.settle_everything().await;
+    app.assert_books_agree(&format!("seed {seed}")).await;
     app.finish().await;
-}
-
-/// Time passes and workers run until no attempt, refund or webhook is open.
-async fn settle_everything(app: &TestApp) {
-    for _ in 0..60 {
-        let open: i64 = app
-            .db
-            .one(
-                "select (select count(*) from attempts where state in ('sent', 'unknown'))
-                      + (select count(*) from refunds where state = 'pending')
-                      + (select count(*) from inbox where state = 'received')",
-            )
-            .await;
-        if open == 0 {
-            return;
-        }
-        app.advance(Duration::from_secs(60)).await;
-        for worker in ["recover", "webhooks", "refunds", "expire", "audit"] {
-            app.tick(worker).await;
-        }
-    }
-    let what: Option<String> = app
-        .db
-        .one(
-            "select string_agg(line, e'\n') from (
-                 select format('attempt %s %s checks %s sent %s', provider_order_id, state, checks, sent_at) from attempts
-                  where state in ('sent', 'unknown')
-                 union all select format('refund %s %s try %s', reason, failure_code, tries) from refunds where state = 'pending'
-                 union all select format('webhook %s tries %s', body, tries) from inbox where state = 'received') as open (line)",
-        )
-        .await;
-    panic!("open after an hour:\n{}", what.unwrap_or_default());
 }
 
 #[tokio::test]

@@ -24,7 +24,6 @@ pub struct AttemptColumns<'a> {
     pub failure_codes: Vec<Option<&'a str>>,
     pub failure_messages: Vec<Option<&'a str>>,
     pub secrets: Vec<Option<&'a str>>,
-    pub raws: Vec<Option<&'a serde_json::Value>>,
     pub sent_at: Vec<Option<Timestamp>>,
     pub ended_at: Vec<Option<Timestamp>>,
     pub next_check_at: Vec<Option<Timestamp>>,
@@ -38,6 +37,7 @@ pub struct Columns<'a> {
     pub orders: OrderColumns<'a>,
     pub new_attempts: NewAttemptColumns<'a>,
     pub attempts: AttemptColumns<'a>,
+    pub answers: (Vec<Uuid>, Vec<&'a serde_json::Value>),
     pub events: EventColumns<'a>,
     pub outbox: (Vec<&'a str>, Vec<Uuid>),
     pub refunds: RefundColumns<'a>,
@@ -74,6 +74,7 @@ impl<'a> Columns<'a> {
             c.events.5.push(&e.cause);
             c.events.6.push(&e.correlation_id);
         }
+        c.answers = rows.answers.iter().map(|(attempt_id, answer)| (*attempt_id, answer)).unzip();
         for (kind, order_id) in &rows.outbox {
             c.outbox.0.push(kind);
             c.outbox.1.push(*order_id);
@@ -113,7 +114,6 @@ impl<'a> AttemptColumns<'a> {
         self.failure_codes.push(a.failure_code.as_deref());
         self.failure_messages.push(a.failure_message.as_deref());
         self.secrets.push(a.secret.as_deref());
-        self.raws.push(a.raw.as_ref());
         self.sent_at.push(a.sent_at);
         self.ended_at.push(a.ended_at);
         self.next_check_at.push(a.next_check_at);

@@ -303,11 +303,11 @@ impl Books {
     }
 
     fn capture(&mut self, attempt: &AttemptRow, captured: &Captured, seat: Option<Seat>) {
+        self.rows.answers.insert(attempt.id, captured.raw.clone());
         self.set_attempt(AttemptChange {
             payment_key: Some(captured.payment_key.clone()),
             method: captured.method.clone(),
             secret: captured.secret.clone(),
-            raw: captured.raw.clone(),
             seat,
             ended_at: Some(self.now),
             ..AttemptChange::to(attempt.id, AttemptState::Accepted)

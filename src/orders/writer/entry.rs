@@ -29,7 +29,7 @@ pub struct Captured {
     pub payment_key: String,
     pub method: Option<String>,
     pub secret: Option<String>,
-    pub raw: Option<serde_json::Value>,
+    pub raw: serde_json::Value,
 }
 
 #[derive(Clone, Debug)]

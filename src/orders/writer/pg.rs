@@ -112,14 +112,19 @@ statements! {
                 confirm_fingerprint = coalesce(d.confirm_fingerprint, a.confirm_fingerprint),
                 failure_code = coalesce(d.failure_code, a.failure_code),
                 failure_message = coalesce(d.failure_message, a.failure_message), secret = coalesce(d.secret, a.secret),
-                raw = coalesce(d.raw, a.raw), sent_at = coalesce(d.sent_at, a.sent_at),
+                sent_at = coalesce(d.sent_at, a.sent_at),
                 ended_at = coalesce(d.ended_at, a.ended_at), next_check_at = coalesce(d.next_check_at, a.next_check_at),
                 seat_id = coalesce(d.seat_id, a.seat_id), seat_at_ms = coalesce(d.seat_at_ms, a.seat_at_ms)
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::text[], $8::text[],
-                       $9::text[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::bytea[], $15::bigint[])
+                       $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bytea[], $14::bigint[])
              as d (id, state, payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message,
-                   secret, raw, sent_at, ended_at, next_check_at, seat_id, seat_at_ms)
+                   secret, sent_at, ended_at, next_check_at, seat_id, seat_at_ms)
           where a.id = d.id";
+
+    INSERT_ANSWERS = "writer.insert_answers",
+        "insert into provider_answers (attempt_id, at, answer)
+         select n.attempt_id, $3::timestamptz, n.answer from unnest($1::uuid[], $2::jsonb[]) as n (attempt_id, answer)
+         on conflict on constraint provider_answers_key do nothing";
 
     UPDATE_ORDERS = "writer.update_orders",
         "update orders o
@@ -321,7 +326,6 @@ impl Connection {
                     &a.failure_codes,
                     &a.failure_messages,
                     &a.secrets,
-                    &a.raws,
                     &a.sent_at,
                     &a.ended_at,
                     &a.next_check_at,
@@ -329,6 +333,9 @@ impl Connection {
                     &a.seat_at_ms,
                 ],
             ));
+        }
+        if !rows.answers.is_empty() {
+            flight.push(self.call(&p.INSERT_ANSWERS, vec![&c.answers.0, &c.answers.1, &books.now]));
         }
         let t = &rows.tickets;
         if !t.ids.is_empty() {

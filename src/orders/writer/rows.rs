@@ -88,7 +88,6 @@ pub struct AttemptChange {
     pub failure_code: Option<String>,
     pub failure_message: Option<String>,
     pub secret: Option<String>,
-    pub raw: Option<serde_json::Value>,
     pub sent_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub next_check_at: Option<Timestamp>,
@@ -108,7 +107,6 @@ impl AttemptChange {
             failure_code,
             failure_message,
             secret,
-            raw,
             sent_at,
             ended_at,
             next_check_at,
@@ -127,7 +125,6 @@ impl AttemptChange {
             failure_code: None,
             failure_message: None,
             secret: None,
-            raw: None,
             sent_at: None,
             ended_at: None,
             next_check_at: None,
@@ -171,6 +168,8 @@ pub struct Rows {
     pub attempts: Vec<NewAttempt>,
     /// All changes of an attempt in this batch, the later over the earlier.
     pub attempt_changes: BTreeMap<Uuid, AttemptChange>,
+    /// What the provider said, by attempt.
+    pub answers: BTreeMap<Uuid, serde_json::Value>,
     /// The last word on each order.
     pub order_changes: HashMap<Uuid, OrderRow>,
     pub events: Vec<EventRow>,

@@ -1,4 +1,5 @@
-//! Every problem code with its status, for the page that lists them. A test compares it with the code.
+//! Every problem code with its status, for the page that lists them: ours, and those that nginx answers without us
+//! (`edge.*`). Tests compare them with the code, with nginx's configuration and with `docs/problems.md`.
 
 pub const STATUSES: &[(&str, u16)] = &[
     ("auth.busy", 503),
@@ -8,6 +9,12 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("auth.required", 401),
     ("auth.too_many", 429),
     ("catalogue.unknown_exhibition", 404),
+    ("edge.away", 502),
+    ("edge.late", 504),
+    ("edge.malformed", 400),
+    ("edge.nothing_here", 404),
+    ("edge.too_large", 413),
+    ("edge.too_many", 429),
     ("entrance.busy", 503),
     ("entrance.nonce_reused", 422),
     ("idempotency.in_progress", 409),
@@ -71,7 +78,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::platform::texts;
+    use crate::platform::texts::{self, Language};
 
     fn sources(folder: &Path, out: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -124,5 +131,40 @@ mod tests {
         for (code, _) in STATUSES {
             assert!(texts::knows(&format!("problem.{code}")), "no words for {code}");
         }
+    }
+    /// The text between two others.
+    fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+        text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map(|(found, _)| found).unwrap()
+    }
+
+    #[test]
+    fn what_nginx_answers_itself_is_listed_in_its_own_words() {
+        let read = |name: &str| std::fs::read_to_string(format!("nginx/snippets/{name}.conf")).unwrap();
+        let (problems, words) = (read("problems"), read("texts"));
+        let mut edge = BTreeSet::new();
+        for answer in problems.split("    return ").skip(1).filter(|answer| answer.contains("\"code\"")) {
+            let (status, code) = (&answer[..3], between(answer, "\"code\":\"", "\""));
+            assert!(answer.contains(&format!("\"type\":\"/docs/problems#{code}\"")), "{code}");
+            assert!(answer.contains(&format!("\"status\":{status},")), "{code}");
+            edge.insert((code.to_owned(), status.parse::<u16>().unwrap()));
+            let says = between(&words, &format!("${} {{", between(answer, "\"detail\":\"$", "\"")), "}");
+            let key = format!("problem.{code}");
+            assert_eq!(between(says, "default \"", "\""), texts::text(Language::Ko, &key));
+            assert_eq!(between(says, "\"~*^en\" \"", "\""), texts::text(Language::En, &key));
+        }
+        let listed = STATUSES.iter().filter(|(code, _)| code.starts_with("edge."));
+        assert_eq!(edge, listed.map(|(code, status)| ((*code).to_owned(), *status)).collect());
+    }
+
+    #[test]
+    fn the_list_for_people_has_the_same_codes_and_statuses() {
+        let list = std::fs::read_to_string("docs/problems.md").unwrap();
+        // A star after the code says that the call may have been carried out.
+        let rows = list.lines().filter_map(|line| {
+            let (code, rest) = line.strip_prefix("| `")?.split_once('`')?;
+            let status = rest.trim_start_matches([' ', '*', '|']).split(' ').next()?.parse::<u16>().ok()?;
+            Some((code, status))
+        });
+        assert_eq!(rows.collect::<BTreeSet<_>>(), STATUSES.iter().copied().collect());
     }
 }

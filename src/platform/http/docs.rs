@@ -18,6 +18,7 @@ struct ApiPage {
     title: String,
     version: String,
     about: Vec<String>,
+    problem: Vec<Field>,
     groups: Vec<Group>,
 }
 
@@ -64,10 +65,13 @@ pub fn api(document: &str) -> Result<String> {
         }
     }
     let info = &document["info"];
+    let mut problem = Vec::new();
+    properties(&document, &document["components"]["schemas"]["Problem"], 0, &mut problem);
     ApiPage {
         title: text(&info["title"]),
         version: text(&info["version"]),
         about: paragraphs(&info["description"]),
+        problem,
         groups: groups.into_iter().map(|(name, calls)| Group { name, calls }).collect(),
     }
     .render()
@@ -83,7 +87,7 @@ fn call(document: &Value, path: &str, method: &str, operation: &Value) -> Call {
         path: path.to_owned(),
         summary: marked(&text(&operation["summary"])),
         description: paragraphs(&operation["description"]),
-        security: schemes.filter_map(Value::as_object).flat_map(|one| one.keys().cloned()).collect(),
+        security: schemes.map(proof).collect(),
         params: operation["parameters"].as_array().into_iter().flatten().map(|one| parameter(document, one)).collect(),
         body: content(document, &operation["requestBody"]),
         replies: replies
@@ -96,6 +100,12 @@ fn call(document: &Value, path: &str, method: &str, operation: &Value) -> Call {
     }
 }
 
+/// One of several proofs that will do; an empty one says that the call may also be made without.
+fn proof(requirement: &Value) -> String {
+    let scheme = requirement.as_object().and_then(|one| one.keys().next());
+    scheme.map_or_else(|| "nothing".to_owned(), String::clone)
+}
+
 fn parameter(document: &Value, parameter: &Value) -> Field {
     Field {
         name: text(&parameter["name"]),
@@ -106,13 +116,10 @@ fn parameter(document: &Value, parameter: &Value) -> Field {
     }
 }
 
-/// The fields of the JSON body of a request or reply.
+/// The fields of the JSON body of a request or reply. All refusals have the same, which are shown once.
 fn content(document: &Value, holder: &Value) -> Vec<Field> {
     let mut fields = Vec::new();
-    let body = holder["content"].as_object().into_iter().flatten().find(|(kind, _)| kind.contains("json"));
-    if let Some((_, body)) = body {
-        properties(document, &body["schema"], 0, &mut fields);
-    }
+    properties(document, &holder["content"]["application/json"]["schema"], 0, &mut fields);
     fields
 }
 

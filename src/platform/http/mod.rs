@@ -9,5 +9,6 @@ pub mod health;
 pub mod observe;
 pub mod openapi;
 pub mod problem;
+mod refusals;
 
 pub use extract::{BearerToken, ClientAddress, IdempotencyKey, Json, Path, Query, RequestLanguage};

@@ -8,10 +8,11 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, header};
 use axum::routing::get;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 
-use super::{RequestLanguage, docs};
+use super::problem::{FieldProblem, Problem};
+use super::{RequestLanguage, docs, refusals};
 use crate::app::App;
 use crate::error::Result;
 
@@ -21,19 +22,28 @@ const ABOUT: &str = "Reservations for exhibitions: list, order, pay, receive one
     Accept-Language. Calls that create or move money take an Idempotency-Key: the same key and body give the same \
     answer.";
 
-const ORDER_TOKEN: &str = "The `order_token` of `POST /api/orders`, as bearer or in the order's cookie.";
-const STAFF: &str = "The `access_token` of `POST /api/auth/login`.";
+const ORDER_TOKEN: &str = "The `order_token` of `POST /api/orders`.";
+const ORDER_COOKIE: &str = "The same token, as the cookie that was set with the order; its name ends in the order's \
+    number, in small letters. A browser that changes something with it must come from our own pages.";
+const TICKET_LINK: &str = "A signed link to the ticket: `e`, the unix time of its end, and `s`, its signature.";
+const STAFF: &str = "The `access_token` of `POST /api/auth/login`, a JWT for 15 minutes.";
 
 /// Where the handlers' descriptions are collected into.
 pub fn base() -> OpenApi {
     let bearer = |about: &str| {
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build())
     };
+    let cookie = ApiKey::Cookie(ApiKeyValue::with_description("admit_{order_number}", ORDER_COOKIE));
+    let link = ApiKey::Query(ApiKeyValue::with_description("s", TICKET_LINK));
     OpenApiBuilder::new()
         .info(InfoBuilder::new().title("Admit").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT)).build())
         .components(Some(
             ComponentsBuilder::new()
+                .schema_from::<Problem>()
+                .schema_from::<FieldProblem>()
                 .security_scheme("order_token", bearer(ORDER_TOKEN))
+                .security_scheme("order_cookie", SecurityScheme::ApiKey(cookie))
+                .security_scheme("ticket_link", SecurityScheme::ApiKey(link))
                 .security_scheme("staff", bearer(STAFF))
                 .build(),
         ))
@@ -43,8 +53,12 @@ pub fn base() -> OpenApi {
 /// The whole document, rendered once.
 pub(super) fn document() -> &'static str {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
-    // Plain maps and strings always serialise; a test reads it back.
-    DOCUMENT.get_or_init(|| crate::app::api_routes().get_openapi().to_json().unwrap_or_default())
+    DOCUMENT.get_or_init(|| {
+        let mut document = crate::app::api_routes().into_openapi();
+        refusals::add(&mut document);
+        // Plain maps and strings always serialise; a test reads it back.
+        document.to_json().unwrap_or_default()
+    })
 }
 
 pub fn routes() -> Router<App> {

@@ -2,32 +2,61 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{Error, Kind};
 use crate::platform::texts::{self, Language};
 
-pub fn document(error: &Error, language: Language, request_id: &str) -> Value {
-    let key = format!("problem.{}", error.code);
-    let mut document = json!({
-        "type": format!("/docs/problems#{}", error.code),
-        "title": error.kind.title(),
-        "status": error.kind.status().as_u16(),
-        "code": error.code,
-        "detail": texts::filled(language, &key, &error.values),
-        "request_id": request_id,
-    });
-    if !error.fields.is_empty() {
-        document["errors"] = error
-            .fields
-            .iter()
-            .map(|f| json!({ "field": f.field, "code": f.code, "detail": texts::text(language, &format!("field.{}", f.code)) }))
-            .collect();
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What every refusal says (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub struct Problem {
+    /// Where the code is explained: `/docs/problems#` and the code.
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    /// Stable: branch on this, never on words.
+    code: &'static str,
+    /// For the visitor, in Korean or English.
+    detail: String,
+    /// Names this request in the logs; also as `X-Request-ID`.
+    request_id: String,
+    /// Where waiting helps, also as `Retry-After`. [seconds]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retry_after_s: Option<u64>,
+    /// Of `request.invalid` only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+}
+
+/// One field that was refused.
+#[derive(Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// Its path: `items[0].quantity`.
+    field: String,
+    code: &'static str,
+    detail: String,
+}
+
+fn document(error: &Error, language: Language, request_id: &str) -> Problem {
+    let words = |field: &crate::error::FieldError| FieldProblem {
+        field: field.field.clone(),
+        code: field.code,
+        detail: texts::text(language, &format!("field.{}", field.code)).to_owned(),
+    };
+    Problem {
+        r#type: format!("/docs/problems#{}", error.code),
+        title: error.kind.title(),
+        status: error.kind.status().as_u16(),
+        code: error.code,
+        detail: texts::filled(language, &format!("problem.{}", error.code), &error.values),
+        request_id: request_id.to_owned(),
+        retry_after_s: error.retry_after.map(seconds),
+        errors: error.fields.iter().map(words).collect(),
     }
-    if let Some(after) = error.retry_after {
-        document["retry_after_s"] = json!(seconds(after));
-    }
-    document
 }
 
 fn seconds(after: std::time::Duration) -> u64 {
@@ -38,7 +67,9 @@ pub fn render(error: &Error, language: Language, request_id: &str, wants_page: b
     let (kind, body) = if wants_page {
         ("text/html; charset=utf-8", page(error, language, request_id))
     } else {
-        ("application/problem+json", document(error, language, request_id).to_string())
+        // Strings and numbers always serialise.
+        let document = serde_json::to_string(&document(error, language, request_id)).unwrap_or_default();
+        (PROBLEM_JSON, document)
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = error.kind.status();

@@ -3,6 +3,8 @@
 
 pub mod db;
 pub mod given;
+pub mod money;
+pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod visitor;
@@ -264,6 +266,12 @@ impl TestApp {
     pub async fn tick_on(&self, at: usize, worker: &str) -> usize {
         let worker = WORKERS.iter().find(|w| w.name == worker).unwrap_or_else(|| panic!("no worker {worker}"));
         (worker.tick)(&self.instances[at].app).await.unwrap()
+    }
+
+    /// One round over webhooks, a second after the last of them came: none is looked at earlier.
+    pub async fn webhooks(&self) -> usize {
+        self.advance(Duration::from_secs(1)).await;
+        self.tick("webhooks").await
     }
 
     /// Waits, bounded, until a condition holds.

@@ -22,13 +22,18 @@ pub struct Answer {
 
 impl Answer {
     pub async fn of(request: RequestBuilder) -> Answer {
-        let reply = request.send().await.unwrap();
+        Answer::heard(request).await.unwrap()
+    }
+
+    /// Err: the connection broke before the whole answer was there.
+    pub async fn heard(request: RequestBuilder) -> reqwest::Result<Answer> {
+        let reply = request.send().await?;
         let header = |name: &str| reply.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let (status, retry_after) = (reply.status().as_u16(), header("retry-after"));
         let content_type = header("content-type").unwrap_or_default();
-        let bytes = reply.bytes().await.unwrap();
+        let bytes = reply.bytes().await?;
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
-        Answer { status, body, retry_after, content_type }
+        Ok(Answer { status, body, retry_after, content_type })
     }
 
     pub fn code(&self) -> &str {
@@ -83,6 +88,12 @@ impl<'a> Visitor<'a> {
         self
     }
 
+    /// Speaks to a process outside of this one.
+    pub fn at_base(mut self, base: String) -> Visitor<'a> {
+        self.base = base;
+        self
+    }
+
     pub fn ask(&self, given: &Given, quantity: i64) -> Value {
         let mut ask = json!({
             "exhibition_code": given.code, "customer_name": "홍길동", "customer_phone": self.phone,
@@ -130,8 +141,14 @@ impl<'a> Visitor<'a> {
     /// Opens an attempt and authenticates it at Toss: order id and payment key.
     pub async fn authorised(&self, order: &Held) -> (String, String) {
         let order_id = self.initialize(order).await.expect(200).text("order_id");
+        let payment_key = self.authorise(order, &order_id).await;
+        (order_id, payment_key)
+    }
+
+    /// Does in Toss's window what a buyer does: the payment key.
+    pub async fn authorise(&self, order: &Held, order_id: &str) -> String {
         let reply = self.app.simulate("authorise", json!({ "orderId": order_id, "amount": order.total })).await;
-        (order_id, reply["paymentKey"].as_str().unwrap().to_owned())
+        reply["paymentKey"].as_str().unwrap().to_owned()
     }
 
     pub async fn confirm(&self, order: &Held, order_id: &str, payment_key: &str, key: &str) -> Answer {
