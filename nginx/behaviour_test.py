@@ -13,6 +13,7 @@ import time
 HTTP, FIRST, SECOND = (int(port) for port in sys.argv[1:4])
 ACCESS_LOG = sys.argv[4]
 PRODUCTS = "/api/exhibitions/aaa/products"
+QUEUE = "/api/exhibitions/aaa/queue"
 
 
 class Instance:
@@ -79,8 +80,8 @@ def seen():
     return first.seen + second.seen
 
 
-def ask(method, path, body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", HTTP, timeout=20)
+def ask(method, path, body=None, source="127.0.0.1", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", HTTP, timeout=20, source_address=(source, 0))
     try:
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
@@ -145,10 +146,69 @@ def answers_5xx_are_not_retried():
         same("requests", len(seen()), 1)
 
 
+def a_place_in_line_may_be_asked_for_twice():
+    for path in (f"{QUEUE}/join", f"{QUEUE}/claim", "/aaa/queue/join", "/aaa/queue/claim"):
+        both(hang_up)
+        same("status", ask("POST", path, "{}")[0] in (502, 503), True)
+        same(f"{path} requests", len(seen()), 2)
+        second.act = reply()
+        for _ in range(4):
+            same("status", ask("POST", path, "{}")[0], 200)
+    for path in (f"{QUEUE}/leave", f"{QUEUE}/park", "/aaa/queue/leave", "/aaa/queue/extend", "/aaa/queue/park"):
+        both(hang_up)
+        same("status", ask("POST", path, "{}")[0] in (502, 503), True)
+        same(f"{path} requests", len(seen()), 1)
+
+
+def a_poll_is_answered_by_the_other_instance():
+    both(hang_up)
+    second.act = reply()
+    for _ in range(4):
+        same("status", ask("GET", f"{QUEUE}/status", Cookie="admit_q_aaa=x")[0], 200)
+    same("the place in line is passed on", {request[2].get("Cookie") for request in second.seen}, {"admit_q_aaa=x"})
+
+
+def the_room_is_remembered_for_a_second_and_places_never():
+    for path in ("state", "draw"):
+        both(reply(200, "Cache-Control: public, max-age=1\r\n"))
+        answers = [ask("GET", f"{QUEUE}/{path}", Cookie="admit_q_aaa=secret") for _ in range(30)]
+        same("statuses", {answer[0] for answer in answers}, {200})
+        if len(seen()) > 3:
+            raise AssertionError(f"{len(seen())} requests for {path} reached the instances")
+        same("cookie passed on", {request[2].get("Cookie") for request in seen()}, {None})
+    for path in (f"{QUEUE}/status", f"{QUEUE}/log?after=0", "/aaa/queue", "/aaa/queue/draw"):
+        both(reply())
+        for _ in range(3):
+            same("status", ask("GET", path, Cookie="admit_q_aaa=x")[0], 200)
+        same(f"{path} requests", len(seen()), 3)
+
+
+def a_flood_of_joins_from_one_address_ends_here():
+    both(reply())
+    flood = [ask("POST", f"{QUEUE}/join", "{}", source="127.0.0.2", Accept_Language="en") for _ in range(400)]
+    refused = [answer for answer in flood if answer[0] != 200]
+    problem(refused[0], 429, "edge.too_many")
+    same("retry", refused[0][1]["Retry-After"], "1")
+    # Between the burst, and the burst with what the rate gives while this runs.
+    if not 200 <= len(seen()) < 400:
+        raise AssertionError(f"{len(seen())} of 400 joins got through")
+    person = next(page for page in (ask("POST", "/aaa/queue/join", "", source="127.0.0.2") for _ in range(400)) if page[0] != 200)
+    same("page", (person[0], person[1]["Content-Type"]), (429, "text/html; charset=utf-8"))
+    hsts(person)
+    same("both languages", "잠시만" in person[2] and "One moment" in person[2], True)
+    # What those who have a number need is not limited with it, and neither is anybody else.
+    for method, path in (("GET", "/aaa/queue"), ("GET", f"{QUEUE}/status"), ("POST", f"{QUEUE}/claim")):
+        same(path, ask(method, path, source="127.0.0.2")[0], 200)
+    for address in ("127.0.0.3", "127.0.0.1"):
+        same(address, ask("POST", f"{QUEUE}/join", "{}", source=address)[0], 200)
+    both(reply())
+    same("this machine", {ask("POST", f"{QUEUE}/join", "{}")[0] for _ in range(300)}, {200})
+
+
 def a_missing_instance_is_not_noticed():
     both(reply())
     first.stop()
-    for path in ("/api/payments/confirm", "/api/orders", "/api/auth/login"):
+    for path in ("/api/payments/confirm", "/api/orders", "/api/auth/login", f"{QUEUE}/join", f"{QUEUE}/claim", f"{QUEUE}/leave"):
         for _ in range(6):
             same(path, ask("POST", path, "{}")[0], 200)
     first.listen()
@@ -206,6 +266,8 @@ def every_answer_says_to_stay_on_tls():
     for method, path in (
         ("GET", "/"), ("GET", "/aaa"), ("GET", "/api/orders/x"), ("POST", "/api/orders"), ("POST", "/api/payments/confirm"),
         ("GET", "/api/exhibitions"), ("GET", "/api/exhibitions/tls"), ("GET", "/api/exhibitions/tls/products"),
+        ("GET", "/api/exhibitions/tls/queue/state"), ("GET", "/api/exhibitions/tls/queue/status"),
+        ("POST", "/api/exhibitions/tls/queue/join"), ("POST", "/tls/queue/claim"),
     ):  # fmt: skip
         for headers in ({}, {"Idempotency_Key": "k"}):
             answer = ask(method, path, **headers)

@@ -122,3 +122,37 @@ select t.id from tickets t join products p on p.id = t.product_id where p.dated 
 
 -- invariant: no refund that is owed has been given up
 select id, order_id, amount_won, failure_code from refunds where state = 'failed';
+
+-- invariant: the log of a room is one chain up to its head
+with rows as (
+    select exhibition_id, run, seq, prev_hash, lag(hash) over w as hash_before, row_number() over w as n
+      from room_log window w as (partition by exhibition_id, run order by seq)
+)
+select exhibition_id, run, seq from rows where seq <> n or (n > 1 and prev_hash is distinct from hash_before)
+union all
+select r.exhibition_id, r.run, r.log_seq
+  from rooms r left join room_log l on l.exhibition_id = r.exhibition_id and l.run = r.run and l.seq = r.log_seq
+ where r.log_head is distinct from l.hash
+    or exists (select from room_log x where x.exhibition_id = r.exhibition_id and x.run >= r.run
+                                        and (x.run, x.seq) > (r.run, r.log_seq));
+
+-- invariant: every change of a room is on record
+with recorded as (
+    select exhibition_id, count(*) as changes from admin_audit where action in ('room.config', 'room.phase')
+     group by exhibition_id
+)
+select r.exhibition_id, r.revision, coalesce(c.changes, 0) as changes
+  from rooms r left join recorded c using (exhibition_id) where r.revision <> 1 + coalesce(c.changes, 0);
+
+-- invariant: a notice that is due has its message, a message about one has its notice, and none outlives its run
+select n.id::text, n.state from room_notices n left join outbox b on b.kind = 'queue_turn' and b.order_id = n.id
+ where n.due_at is not null and b.id is null
+union all
+select b.id::text, b.state from outbox b left join room_notices n on n.id = b.order_id
+ where b.kind = 'queue_turn' and n.id is null
+union all
+select n.id::text, n.state from room_notices n join rooms r on r.exhibition_id = n.exhibition_id
+ where n.state = 'pending' and n.run < r.run;
+
+-- invariant: the pass an order was placed with is a whole session
+select id, number from orders where octet_length(pass_sid) <> 16;

@@ -22,6 +22,8 @@ use crate::platform::secrets::Secrets;
 use crate::stock::audit::Audit;
 use crate::stock::rebuild::Rebuilding;
 use crate::tickets::keys::KeyRing;
+use crate::waiting_room::beacon::Drand;
+use crate::waiting_room::room::Rooms;
 
 /// Everything a request or a worker needs; cheap to clone.
 #[derive(Clone)]
@@ -44,6 +46,8 @@ pub struct Parts {
     pub gateway: Box<dyn PaymentGateway>,
     pub keys: KeyRing,
     pub notifier: Notifier,
+    pub drand: Drand,
+    pub rooms: Rooms,
     pub passwords: crate::admin::password::Passwords,
 }
 
@@ -74,6 +78,8 @@ impl App {
             gateway: Box::new(toss::Toss::new(&settings)?),
             keys: KeyRing::default(),
             notifier: Notifier::new(&settings)?,
+            drand: Drand::new(&settings.drand)?,
+            rooms: Rooms::default(),
             passwords: crate::admin::password::Passwords::default(),
             secrets,
             clock,
@@ -108,5 +114,7 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::payments::webhook::routes())
         .merge(crate::tickets::api::routes())
         .merge(crate::admin::api::routes())
+        .merge(crate::waiting_room::api::routes())
+        .merge(crate::waiting_room::admin::routes())
         .merge(crate::entrance::api::routes())
 }

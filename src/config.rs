@@ -29,6 +29,64 @@ pub struct DatabaseSettings {
     pub entrance_pool: u32,
 }
 
+// drand, the public randomness that draws can rest on. The defaults are its network quicknet; another network must be
+// of the same kind (`bls-unchained-g1-rfc9380`).
+#[derive(Args, Clone)]
+pub struct DrandSettings {
+    /// HTTP API of the drand network, or of a relay: what it says is verified, so it need not be trusted.
+    #[arg(long, env = "ADMIT_DRAND_URL", default_value = "https://api.drand.sh")]
+    pub drand_url: String,
+    /// The network, by the hash of its chain. [64 hex digits]
+    #[arg(long, env = "ADMIT_DRAND_CHAIN", default_value = QUICKNET_CHAIN)]
+    pub drand_chain: String,
+    /// Its public key: rounds it has not signed are not believed. [192 hex digits]
+    #[arg(long, env = "ADMIT_DRAND_PUBLIC_KEY", default_value = QUICKNET_PUBLIC_KEY)]
+    pub drand_public_key: String,
+    /// When its first round was made. [unix seconds]
+    #[arg(long, env = "ADMIT_DRAND_GENESIS_S", default_value_t = 1_692_803_367)]
+    pub drand_genesis_s: i64,
+    /// Time between rounds. [seconds]
+    #[arg(long, env = "ADMIT_DRAND_PERIOD_S", default_value_t = 3)]
+    pub drand_period_s: i64,
+}
+
+const QUICKNET_CHAIN: &str = "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971";
+const QUICKNET_PUBLIC_KEY: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c\
+    8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb\
+    5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
+
+impl Default for DrandSettings {
+    fn default() -> DrandSettings {
+        DrandSettings {
+            drand_url: "https://api.drand.sh".into(),
+            drand_chain: QUICKNET_CHAIN.into(),
+            drand_public_key: QUICKNET_PUBLIC_KEY.into(),
+            drand_genesis_s: 1_692_803_367,
+            drand_period_s: 3,
+        }
+    }
+}
+
+impl DrandSettings {
+    fn check(&self) -> Result<(), String> {
+        let url = reqwest::Url::parse(&self.drand_url).map_err(|e| format!("ADMIT_DRAND_URL is malformed: {e}"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err("ADMIT_DRAND_URL must be http(s)://host/…".into());
+        }
+        let hex = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !hex(&self.drand_chain, 64) {
+            return Err("ADMIT_DRAND_CHAIN must be 64 hex digits".into());
+        }
+        if !hex(&self.drand_public_key, 192) {
+            return Err("ADMIT_DRAND_PUBLIC_KEY must be 192 hex digits".into());
+        }
+        if self.drand_genesis_s < 0 || !(1..=3600).contains(&self.drand_period_s) {
+            return Err("ADMIT_DRAND_GENESIS_S must not be negative, ADMIT_DRAND_PERIOD_S between 1 and 3600".into());
+        }
+        Ok(())
+    }
+}
+
 #[derive(Args, Clone)]
 pub struct Settings {
     /// production (default: nothing unsafe by omission) or development.
@@ -97,6 +155,10 @@ pub struct Settings {
     /// Order look-ups one phone number may try per minute.
     #[arg(long, env = "ADMIT_LOOKUPS_PER_MINUTE", default_value_t = 10)]
     pub lookups_per_minute: u32,
+    /// Places in line that one address may take per minute with new devices, on each instance. Phones share addresses
+    /// behind carriers, so this is generous: it stops floods, not crowds.
+    #[arg(long, env = "ADMIT_JOINS_PER_MINUTE", default_value_t = 1200)]
+    pub joins_per_minute: u32,
     /// Entries of one exhibition that may wait for the stock writer before callers get 503; at 10,000 entries/s
     /// this is 0.4 s of waiting, more would only be refused as stale later. [entries]
     #[arg(long, env = "ADMIT_WRITER_QUEUE", default_value_t = 4096)]
@@ -104,6 +166,8 @@ pub struct Settings {
     /// Entries written in one commit. More raises throughput a little and the wait of the first a lot. [entries]
     #[arg(long, env = "ADMIT_WRITER_BATCH", default_value_t = 128)]
     pub writer_batch: usize,
+    #[command(flatten)]
+    pub drand: DrandSettings,
     /// What is logged: error, warn, info, debug, or a filter such as `info,admit::stock=debug`.
     #[arg(long, env = "ADMIT_LOG", default_value = "info")]
     pub log: String,
@@ -219,6 +283,7 @@ impl Settings {
             ("ADMIT_ORDERS_PER_MINUTE", self.orders_per_minute.into()),
             ("ADMIT_LOGINS_PER_MINUTE", self.logins_per_minute.into()),
             ("ADMIT_LOOKUPS_PER_MINUTE", self.lookups_per_minute.into()),
+            ("ADMIT_JOINS_PER_MINUTE", self.joins_per_minute.into()),
             ("ADMIT_SHUTDOWN_S", self.shutdown_s),
         ] {
             if value == 0 {
@@ -227,6 +292,7 @@ impl Settings {
         }
         tracing_subscriber::EnvFilter::try_new(&self.log).map_err(|e| format!("ADMIT_LOG is malformed: {e}"))?;
         self.check_toss()?;
+        self.drand.check()?;
         if self.mode == Mode::Production {
             self.check_production()?;
         }
@@ -339,6 +405,10 @@ mod tests {
             ("--cors-origins", "https://a.example.org/path", "ADMIT_CORS_ORIGINS"),
             ("--redis-prefix", "a{b}", "ADMIT_REDIS_PREFIX"),
             ("--writer-batch", "0", "ADMIT_WRITER_BATCH"),
+            ("--drand-url", "api.drand.sh", "ADMIT_DRAND_URL"),
+            ("--drand-chain", "52db", "ADMIT_DRAND_CHAIN"),
+            ("--drand-public-key", "83cg", "ADMIT_DRAND_PUBLIC_KEY"),
+            ("--drand-period-s", "0", "ADMIT_DRAND_PERIOD_S"),
             ("--log", "info,=,", "ADMIT_LOG"),
             ("--rate-limit-exempt", "everybody", "rate-limit-exempt"),
         ] {

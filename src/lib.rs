@@ -25,3 +25,4 @@ pub mod payments;
 pub mod platform;
 pub mod stock;
 pub mod tickets;
+pub mod waiting_room;

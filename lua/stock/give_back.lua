@@ -1,13 +1,13 @@
 -- Undo a take that Postgres does not know and never will: it was refused, never sent, or found stale by the audit.
--- KEYS   1 stock: hash  2 flight: hash  3 people: hash                                     (same {code} tag)
+-- KEYS   1 stock: hash  2 flight: hash  3 people: hash  4 pass: hash sid -> 'hard_ms|hold id or -'   (same {code} tag)
 -- ARGV   1 hold_id  2 at_ms the take must carry, or '' for any
 -- REPLY  {"given"} | {"gone"}: not in flight, or another take by now | {"unready"}
 -- REPEAT the second call finds nothing in flight
 -- BOUND  O(stocks of the order)
--- KEEPS  free + in flight is unchanged
+-- KEEPS  free + in flight is unchanged; a pass whose take is undone may take again
 local record = redis.call('hget', KEYS[2], ARGV[1])
 if not record then return { 'gone' } end
-local at_ms, person, places, taken = string.match(record, '^(%d+)|%w+|([%w-]+)|(%d+)|(.*)$')
+local at_ms, person, places, sid, taken = string.match(record, '^(%d+)|%w+|([%w-]+)|(%d+)|([%w-]+)|(.*)$')
 if not at_ms or (ARGV[2] ~= '' and ARGV[2] ~= at_ms) then return { 'gone' } end
 if redis.call('hexists', KEYS[1], 'epoch') == 0 then return { 'unready' } end
 for stock, quantity in string.gmatch(taken, '(%d+):(%d+)') do
@@ -16,6 +16,10 @@ end
 if person ~= '-' then
   if redis.call('hincrby', KEYS[3], 'u:' .. person, '-' .. places) <= 0 then redis.call('hdel', KEYS[3], 'u:' .. person) end
   if redis.call('hincrby', KEYS[3], 'o:' .. person, -1) <= 0 then redis.call('hdel', KEYS[3], 'o:' .. person) end
+end
+if sid ~= '-' then
+  local hard, held = string.match(redis.call('hget', KEYS[4], sid) or '', '^(%d+)|(.*)$')
+  if hard and held == ARGV[1] then redis.call('hset', KEYS[4], sid, hard .. '|-') end
 end
 redis.call('hdel', KEYS[2], ARGV[1])
 return { 'given' }

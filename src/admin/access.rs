@@ -1,5 +1,9 @@
 //! Access tokens: a JWT for 15 minutes, checked without asking anybody.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use jiff::Timestamp;
@@ -8,8 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Role;
 use crate::app::App;
+use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
 use crate::platform::http::extract::bearer;
+use crate::platform::http::observe::RequestId;
+use crate::platform::http::{ClientAddress, Path};
 
 /// Short enough that disabling a user matters, long enough that a scanner seldom refreshes. [seconds]
 pub const ACCESS_S: i64 = 15 * 60;
@@ -96,6 +103,37 @@ pub fn read(key: &[u8], token: &str, now: Timestamp) -> Result<StaffUser> {
     let id = claims.sub.parse().map_err(|e| invalid(&e))?;
     let exhibitions = if claims.role == Role::SuperAdmin { Exhibitions::All } else { Exhibitions::Of(claims.exh) };
     Ok(StaffUser { id, name: claims.name, role: claims.role, exhibitions })
+}
+
+/// An admin of the exhibition that the address names, and where the call came from. A handler that takes one is for
+/// super admins and admins of that exhibition only.
+#[derive(Clone, Debug)]
+pub struct AdminOf {
+    pub user: StaffUser,
+    pub exhibition: Arc<Exhibition>,
+    pub request_id: String,
+    pub address: IpAddr,
+}
+
+impl FromRequestParts<App> for AdminOf {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<AdminOf> {
+        let user = StaffUser::from_request_parts(parts, app).await?;
+        let forbidden = || Error::forbidden("auth.forbidden").because(format!("user {}", user.id));
+        if user.role == Role::Staff {
+            return Err(forbidden());
+        }
+        let Path(path) = Path::<HashMap<String, String>>::from_request_parts(parts, app).await?;
+        let code = path.get("code").ok_or_else(|| Error::bug("an admin of what? the path has no code"))?;
+        let exhibition = app.catalogue.current().by_code(code)?;
+        if !user.may_enter(exhibition.id) {
+            return Err(forbidden());
+        }
+        let address = ClientAddress::from_request_parts(parts, app).await?.address;
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        Ok(AdminOf { user, exhibition, request_id, address })
+    }
 }
 
 impl FromRequestParts<App> for StaffUser {

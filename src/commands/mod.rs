@@ -18,6 +18,7 @@ use crate::config::{self, DatabaseSettings, Settings};
 use crate::error::Error;
 use crate::platform::clock::Clock;
 use crate::platform::pg;
+use crate::waiting_room::room::Rooms;
 
 #[derive(Parser)]
 #[command(
@@ -115,6 +116,7 @@ async fn start(settings: Settings) -> Result<(App, WriterTask), String> {
         tracing::warn!(%error, "starting without a catalogue");
     }
     app.lifecycle.spawn(Catalogue::keep_fresh(app.clone()));
+    app.lifecycle.spawn(Rooms::keep_fresh(app.clone()));
     app.lifecycle.spawn(every(app.clone(), Duration::from_secs(5), |app| async move {
         app.metrics.upkeep();
         app.metrics.writer_waiting(app.writer.waiting());

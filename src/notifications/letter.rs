@@ -14,12 +14,16 @@ use crate::orders::pages::words;
 use crate::orders::token;
 use crate::platform::texts::{Language, filled};
 use crate::tickets::{self, TicketView};
+use crate::waiting_room;
 
 /// How long the link of a mail opens its order; the tickets themselves are in the mail. [s]
 const LINK_S: i64 = 180 * 24 * 3600;
 
 /// None: there is nobody to write to (any more).
 pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
+    if row.kind == super::QUEUE_TURN {
+        return queue_turn(app, row).await;
+    }
     let client = app.pg.get().await?;
     let Some(order) = crate::orders::pg::by_id(app, &client, row.order_id).await? else {
         return Err(Error::bug("a message about an order that is not there"));
@@ -44,7 +48,36 @@ pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
         }
         other => return Err(Error::bug(format!("an outbox row of kind '{other}'"))),
     };
-    seal(app, row, letter, &contact, address).map(Some)
+    seal(app, row, letter, Some(&contact.name), address).map(Some)
+}
+
+/// To somebody in a waiting room: the address came with the wish to be told, and goes with this letter.
+async fn queue_turn(app: &App, row: &Claimed) -> Result<Option<Message>> {
+    let client = app.pg.get().await?;
+    let Some(notice) = waiting_room::pg::notice(&client, row.order_id).await? else { return Ok(None) };
+    drop(client);
+    let wish = waiting_room::notice::open(app, &notice)?;
+    let Ok(address) = wish.email.parse::<Address>() else { return Ok(None) };
+    let exhibition = app.catalogue.current().by_id(notice.exhibition_id)?;
+    let language = wish.language();
+    let name = language.pick(&exhibition.name_ko, &exhibition.name_en).to_owned();
+    let with_name = |key: &str| filled(language, key, &[("exhibition", name.clone())]);
+    let letter = Letter {
+        language: language.tag(),
+        subject: with_name("mail.queue_turn.subject"),
+        greeting: words::text(language, "mail.queue_turn.greeting").to_owned(),
+        lead: with_name("mail.queue_turn.lead"),
+        rows: vec![(words::text(language, "mail.exhibition"), name.clone())],
+        tickets: Vec::new(),
+        button: (
+            words::text(language, "mail.queue_turn.button"),
+            format!("{}/{}/queue", app.settings.base_url, notice.code),
+        ),
+        notes: ["mail.queue_turn.late", "mail.queue_turn.erased", "mail.automatic"]
+            .map(|key| words::text(language, key))
+            .to_vec(),
+    };
+    seal(app, row, letter, None, address).map(Some)
 }
 
 #[derive(Template)]
@@ -179,7 +212,7 @@ impl About<'_> {
 
 /// Puts the letter into its envelope. Names with control characters never reach a header; everything else is encoded
 /// by the builder.
-fn seal(app: &App, row: &Claimed, mut letter: Letter, contact: &Contact, address: Address) -> Result<Message> {
+fn seal(app: &App, row: &Claimed, mut letter: Letter, name: Option<&str>, address: Address) -> Result<Message> {
     let html = Html(&letter).render().map_err(Error::bug)?;
     let plain = Text(&letter).render().map_err(Error::bug)?;
     let mut related = MultiPart::related().singlepart(SinglePart::html(html));
@@ -188,7 +221,7 @@ fn seal(app: &App, row: &Claimed, mut letter: Letter, contact: &Contact, address
         let attachment = Attachment::new_inline_with_name(picture.cid, picture.file);
         related = related.singlepart(attachment.body(picture.png, png.clone()));
     }
-    let name = Some(contact.name.clone()).filter(|name| !has_control(name));
+    let name = name.filter(|name| !has_control(name)).map(str::to_owned);
     let subject: String = letter.subject.chars().filter(|c| !c.is_control()).collect();
     let now = std::time::UNIX_EPOCH + std::time::Duration::from_millis(app.clock.now_ms().max(0).unsigned_abs());
     Message::builder()

@@ -18,6 +18,7 @@ use self::mail::Failure;
 use self::pg::Claimed;
 use crate::app::App;
 use crate::error::Result;
+use crate::waiting_room;
 
 /// Rows of one round; more only keeps others waiting behind a slow mail server.
 const BATCH: i64 = 20;
@@ -33,6 +34,9 @@ const LEASE_S: i32 = 120;
 const TRIES_MAX: i32 = 12;
 const BACKOFF_FIRST_S: i64 = 15;
 const BACKOFF_MAX_S: i64 = 3600;
+
+/// The one kind that is about no order: somebody in a waiting room whose turn is near.
+const QUEUE_TURN: &str = "queue_turn";
 
 /// One round: tells what is due and returns how many rows it took on; 0 means that nothing is left to do now.
 pub async fn deliver(app: &App) -> Result<usize> {
@@ -78,16 +82,21 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
         }
     };
     let client = app.pg.get().await?;
+    let given_up = row.tries >= TRIES_MAX;
+    if row.kind == QUEUE_TURN && (matches!(told, Told::Sent) || given_up) {
+        // First of the two: a crash in between sends no second mail, since the address is gone.
+        waiting_room::pg::done(&client, row.order_id, matches!(told, Told::Sent)).await?;
+    }
     match told {
         Told::Sent => pg::finish(&client, row, "done", "sent").await?,
         Told::NoChannel => pg::finish(&client, row, "done", "no_channel").await?,
-        Told::Not(class) if row.tries >= TRIES_MAX => pg::finish(&client, row, "dead", class).await?,
+        Told::Not(class) if given_up => pg::finish(&client, row, "dead", class).await?,
         Told::Not(class) => pg::retry_later(&client, row, backoff_s(row.tries), class).await?,
     }
     let outcome = match told {
         Told::Sent => "sent",
         Told::NoChannel => "no_channel",
-        Told::Not(_) if row.tries >= TRIES_MAX => "dead",
+        Told::Not(_) if given_up => "dead",
         Told::Not(_) => "retry",
     };
     app.metrics.delivery("mail", outcome);

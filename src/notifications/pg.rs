@@ -10,7 +10,7 @@ use crate::platform::pg::Statement;
 const SILENCE: Statement = Statement::new(
     "notifications.silence",
     "update outbox set tries = tries + 1, state = 'done', outcome = 'no_channel', done_at = admit_now()
-      where id in (select b.id from outbox b join orders o on o.id = b.order_id
+      where id in (select b.id from outbox b left join orders o on o.id = b.order_id
                     where b.state = 'pending' and b.next_try_at <= admit_now() and ($2 or not o.has_email)
                     order by b.next_try_at limit $1 for update of b skip locked)",
 );
@@ -55,6 +55,7 @@ pub const STATEMENTS: &[&Statement] = &[&SILENCE, &CLAIM, &FINISH, &RETRY_LATER,
 pub struct Claimed {
     pub id: i64,
     pub kind: String,
+    /// What it is about: an order, or for `queue_turn` a notice of the waiting room.
     pub order_id: Uuid,
     pub tries: i32,
 }

@@ -6,6 +6,8 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::error::{Error, Result};
+use crate::waiting_room::gather::Totals;
+use crate::waiting_room::model::Snap;
 
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const ENTRIES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
@@ -97,6 +99,36 @@ impl Metrics {
         counter!("admit_webhooks_total", "outcome" => outcome).increment(1);
     }
 
+    pub fn joined(&self, exhibition: &str, people: usize) {
+        counter!("admit_queue_joins_total", "exhibition" => exhibition.to_owned()).increment(people as u64);
+    }
+
+    pub fn claimed(&self, exhibition: &str, outcome: &'static str) {
+        counter!("admit_queue_claims_total", "exhibition" => exhibition.to_owned(), "outcome" => outcome).increment(1);
+    }
+
+    /// The leader's view of a room; `totals` when the instances were asked in this tick.
+    pub fn room(&self, exhibition: &str, snap: &Snap, called: u32, totals: Option<Totals>) {
+        let gauge = |name: &'static str, value: f64| gauge!(name, "exhibition" => exhibition.to_owned()).set(value);
+        gauge("admit_queue_numbers", snap.lanes.iter().map(|lane| f64::from(lane.seq)).sum());
+        gauge("admit_queue_alive", snap.lanes.iter().map(|lane| f64::from(lane.alive)).sum());
+        gauge("admit_queue_active", f64::from(snap.active));
+        gauge("admit_queue_late", f64::from(snap.late));
+        gauge("admit_queue_claim_share", snap.claim_share);
+        gauge("admit_queue_brake", snap.brake);
+        gauge("admit_queue_rate_per_second", snap.rate_per_s);
+        counter!("admit_queue_called_total", "exhibition" => exhibition.to_owned()).increment(called.into());
+        if let Some(totals) = totals {
+            gauge("admit_queue_polls_per_second", totals.polls_per_s);
+            gauge("admit_queue_arrivals_per_second", totals.arrivals_per_s);
+        }
+    }
+
+    pub fn eta_error(&self, exhibition: &str, inside: bool) {
+        let outcome = if inside { "inside" } else { "outside" };
+        counter!("admit_queue_eta_total", "exhibition" => exhibition.to_owned(), "outcome" => outcome).increment(1);
+    }
+
     pub fn worker(&self, worker: &'static str, outcome: &'static str, elapsed: Duration) {
         counter!("admit_worker_ticks_total", "worker" => worker, "outcome" => outcome).increment(1);
         histogram!("admit_worker_tick_seconds", "worker" => worker).record(elapsed);
@@ -129,6 +161,19 @@ fn describe() {
     describe_counter!("admit_scans_total", "Scans by reason.");
     describe_counter!("admit_deliveries_total", "Messages by channel and outcome.");
     describe_counter!("admit_webhooks_total", "Webhooks by outcome.");
+    describe_counter!("admit_queue_joins_total", "Numbers given out.");
+    describe_counter!("admit_queue_claims_total", "Claims by outcome.");
+    describe_gauge!("admit_queue_numbers", "Numbers given out in this run, all lanes.");
+    describe_gauge!("admit_queue_alive", "People who wait and were seen lately.");
+    describe_gauge!("admit_queue_active", "People inside.");
+    describe_gauge!("admit_queue_late", "Late returners who wait to be called again.");
+    describe_gauge!("admit_queue_claim_share", "Share of those called who claim.");
+    describe_gauge!("admit_queue_brake", "1: full rate; below: lowered, since orders are slow or fail.");
+    describe_gauge!("admit_queue_rate_per_second", "People called per second at most.");
+    describe_counter!("admit_queue_called_total", "People called, late ones included.");
+    describe_gauge!("admit_queue_polls_per_second", "Polls answered by all instances.");
+    describe_gauge!("admit_queue_arrivals_per_second", "Orders and page loads of all instances.");
+    describe_counter!("admit_queue_eta_total", "Claims, by whether they came within the band first shown.");
     describe_counter!("admit_worker_ticks_total", "Worker rounds by worker and outcome.");
     describe_histogram!("admit_worker_tick_seconds", "Time of worker rounds.");
     describe_gauge!("process_resident_memory_bytes", "Resident memory.");

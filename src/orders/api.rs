@@ -22,6 +22,7 @@ use crate::platform::http::extract::{bearer, same_site};
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, IdempotencyKey, Json, Path, RequestLanguage};
 use crate::platform::ids;
+use crate::waiting_room::proofs;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -37,7 +38,8 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(post, path = "/api/orders", tag = "orders", request_body = OrderAsk,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; the same key and body get the same order")),
     responses((status = 201, body = OrderView), (status = 404, description = "catalogue.unknown_exhibition"),
-              (status = 409, description = "stock.sold_out, stock.person_limit, sale.not_yet, sale.paused, sale.ended, order.open_holds"),
+              (status = 403, description = "waiting_room.pass_required, waiting_room.pass_ended, waiting_room.invalid_pass"),
+              (status = 409, description = "stock.sold_out, stock.person_limit, sale.not_yet, sale.paused, sale.ended, order.open_holds, waiting_room.pass_in_use"),
               (status = 422, description = "idempotency.key_reused"), (status = 429, description = "order.too_many"),
               (status = 503, description = "stock.busy, stock.unready, server.redis_away, server.database_away, server.starting, order.unknown_outcome")))]
 async fn create(
@@ -46,9 +48,11 @@ async fn create(
     RequestLanguage(language): RequestLanguage,
     RequestId(request_id): RequestId,
     key: Option<IdempotencyKey>,
+    headers: HeaderMap,
     Json(ask): Json<OrderAsk>,
 ) -> Result<Response> {
-    let caller = place::Caller { client, language, request_id, key: key.map(|k| k.0) };
+    let pass = proofs::pass(&app, &ask.exhibition_code, &headers)?;
+    let caller = place::Caller { client, language, request_id, key: key.map(|k| k.0), pass };
     let order = place::place(&app, ask, caller).await?;
     let mut view = read::view(&app, &order)?;
     view.order_token = Some(token::token(&app, order.facts.id, order.token_version));

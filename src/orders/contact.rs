@@ -7,6 +7,7 @@ use super::writer::SealedContact;
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::platform::secrets::Purpose;
+pub use crate::platform::texts::has_control;
 use crate::stock::PersonKey;
 
 pub const NAME_CHARS_MAX: usize = 50;
@@ -18,14 +19,6 @@ pub struct Contact {
     /// E.164.
     pub phone: String,
     pub email: Option<String>,
-}
-
-pub fn has_control(text: &str) -> bool {
-    // Also the invisible marks that reorder or hide text.
-    text.chars().any(|c| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    })
 }
 
 pub fn check(name: &str, phone: &str, email: Option<&str>, errors: &mut Vec<FieldError>) -> Option<Contact> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::waiting_room::model::Sid;
 use crate::stock::model::{Fingerprint, HoldId, Line, PersonKey};
 
 macro_rules! states {
@@ -118,6 +119,8 @@ pub struct OrderFacts {
     pub language: &'static str,
     pub items: Vec<Item>,
     pub lines: Vec<Line>,
+    /// The pass it was placed with.
+    pub pass_sid: Option<Sid>,
 }
 
 /// Proof that places were taken in Redis for an entry.

@@ -22,7 +22,7 @@ macro_rules! order_by {
                 "select o.id, o.number, o.exhibition_id, o.slot_id, o.hold_id, o.fingerprint, o.state, o.total_won,
                         o.person_key, o.person_places, o.person_counted, o.token_version, o.has_email, o.language,
                         o.created_at, o.expires_at, o.paid_at,
-                        i.product_id, i.quantity, i.unit_won, ",
+                        i.product_id, i.quantity, i.unit_won, o.pass_sid, ",
                 $columns,
                 " from orders o join order_items i on i.order_id = o.id left join attempts a on ",
                 $attempt,
@@ -196,13 +196,14 @@ fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
                 language: if r.get::<_, &str>(13) == "en" { "en" } else { "ko" },
                 items: vec![item],
                 lines: Vec::new(),
+                pass_sid: r.get::<_, Option<&[u8]>>(20).map(fixed).transpose()?,
             },
             state: OrderState::parse(r.get(6)).ok_or_else(|| Error::bug("an order in an unknown state"))?,
             token_version: r.get(11),
             created_at: r.get(14),
             expires_at: r.get(15),
             paid_at: r.get(16),
-            payment_method: r.get(20),
+            payment_method: r.get(21),
         });
     }
     for order in &mut out {
@@ -311,9 +312,9 @@ pub async fn to_confirm(
     let (Some(first), Some(order)) = (rows.first(), orders(app, &rows)?.pop()) else { return Ok(None) };
     Ok(Some(ToConfirm {
         order,
-        attempt: attempt(first, 21)?,
-        confirm_key_reused: first.get(34),
-        payment_key_known: first.get(35),
+        attempt: attempt(first, 22)?,
+        confirm_key_reused: first.get(35),
+        payment_key_known: first.get(36),
     }))
 }
 

@@ -1,5 +1,6 @@
 //! Place an order: check everything, take the places in Redis, make the hold durable through the stock writer.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -11,13 +12,16 @@ use super::pg;
 use super::writer::{Ask, Entry, Hold, Refusal, Reply, SealedContact};
 use crate::app::App;
 use crate::catalogue::Exhibition;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::platform::http::ClientAddress;
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, hex};
 use crate::platform::texts::Language;
 use crate::stock::model::HoldId;
 use crate::stock::{self, rebuild, redis};
+use crate::waiting_room;
+use crate::waiting_room::redis::RoomKeys;
+use crate::waiting_room::token::Pass;
 
 /// A rebuild between take and commit costs the order one more round; three in a row do not happen.
 const ROUNDS: usize = 4;
@@ -30,15 +34,26 @@ pub struct Caller {
     pub request_id: String,
     /// The caller's own key; without one every call is an order of its own.
     pub key: Option<String>,
+    /// Genuine; whether it is still good is judged where places are taken.
+    pub pass: Option<Pass>,
 }
 
 /// Runs to its end even if the caller's connection drops: places are never left between Redis and Postgres.
 pub async fn place(app: &App, ask: OrderAsk, caller: Caller) -> Result<Order> {
+    let room = app.rooms.of(&ask.exhibition_code);
+    let began = std::time::Instant::now();
     let task_app = app.clone();
-    app.lifecycle
+    let placed = app
+        .lifecycle
         .spawn(async move { place_tracked(&task_app, &ask, &caller).await })
         .await
-        .map_err(|error| Error::bug(format!("placing an order: {error}")))?
+        .map_err(|error| Error::bug(format!("placing an order: {error}")))?;
+    if let Some(room) = room {
+        let failed = matches!(&placed, Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Bug));
+        room.arrivals.fetch_add(1, Ordering::Relaxed);
+        room.pace.record(began.elapsed(), failed, app.clock.now_ms());
+    }
+    placed
 }
 
 async fn place_tracked(app: &App, ask: &OrderAsk, caller: &Caller) -> Result<Order> {
@@ -74,6 +89,7 @@ async fn place_tracked(app: &App, ask: &OrderAsk, caller: &Caller) -> Result<Ord
         language: caller.language.tag(),
         items: checked.items.clone(),
         lines: checked.lines.clone(),
+        pass_sid: caller.pass.map(|pass| pass.sid),
     };
     let order = hold(app, &exhibition, facts, &checked, sealed, caller).await?;
     if order.facts.total_won == 0 && order.state == OrderState::Held {
@@ -139,6 +155,10 @@ async fn hold_once(
         places: facts.person_places,
         allowed: exhibition.person_limit.filter(|_| facts.person_places > 0),
         open_holds_max: Some(exhibition.open_holds_max).filter(|_| !caller.client.exempt),
+        pass: match caller.pass {
+            Some(pass) => redis::Pass::Session { sid: pass.sid, hold_ms: hold_ms(exhibition) },
+            None => redis::Pass::None,
+        },
         lines: &facts.lines,
     };
     let take = redis::take(&app.redis, &ask, app.clock.now_ms()).await?;
@@ -218,6 +238,9 @@ async fn refuse_take(
         redis::Take::SoldOut { .. } => sold_out(),
         redis::Take::PersonLimit => person_limit(exhibition),
         redis::Take::OpenHolds => Error::conflict("order.open_holds").with("limit", exhibition.open_holds_max),
+        redis::Take::PassRequired => Error::forbidden("waiting_room.pass_required"),
+        redis::Take::PassEnded => Error::forbidden("waiting_room.pass_ended"),
+        redis::Take::PassInUse => Error::conflict("waiting_room.pass_in_use"),
         redis::Take::Taken { .. } | redis::Take::Repeat { .. } => Error::bug("a take that was not refused"),
     };
     let client = app.pg.get().await?;
@@ -236,6 +259,14 @@ async fn refuse_take(
             return Ok(Round::Again);
         }
     }
+    if let (redis::Take::PassEnded, Some(pass), false) = (take, caller.pass, *corrected) {
+        // Redis may have lost it together with the room: then it is good again, once.
+        *corrected = true;
+        let keys = RoomKeys::new(&app.redis, &facts.code, pass.run);
+        if waiting_room::redis::restore(keys, &pass, app.clock.now_ms()).await? {
+            return Ok(Round::Again);
+        }
+    }
     Err(error)
 }
 
@@ -247,6 +278,11 @@ async fn existing(app: &App, order_id: Uuid, facts: &OrderFacts) -> Result<Order
 
 fn same_ask(order: Order, facts: &OrderFacts) -> Result<Order> {
     if order.facts.fingerprint == facts.fingerprint { Ok(order) } else { Err(Error::invalid("idempotency.key_reused")) }
+}
+
+/// How long a hold can last: its time, what confirming adds, and a little for the clocks. [ms]
+fn hold_ms(exhibition: &Exhibition) -> i64 {
+    (i64::from(exhibition.hold_ttl_s) + 180) * 1000
 }
 
 fn sold_out() -> Error {

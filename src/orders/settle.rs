@@ -165,6 +165,7 @@ pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<O
         allowed: facts.person_allowed.filter(|_| facts.person_places > 0),
         // Somebody who is paying is not asked how many holds are open, but the hold is counted.
         open_holds_max: facts.person_counted.then_some(i32::MAX),
+        pass: redis::Pass::Excused,
         lines: &facts.lines,
     };
     match redis::take(&app.redis, &ask, app.clock.now_ms()).await? {

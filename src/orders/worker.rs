@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 6] = [
+pub const WORKERS: [Worker; 7] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
@@ -31,7 +31,16 @@ pub const WORKERS: [Worker; 6] = [
         tick: |app| Box::pin(crate::notifications::deliver(app)),
     },
     Worker { name: "audit", every: Duration::from_secs(1), tick: |app| Box::pin(audit(app)) },
+    Worker { name: "rooms", every: ROOMS, tick: |app| Box::pin(rooms(app)) },
 ];
+
+/// Four times a second somebody is called, or nobody.
+const ROOMS: Duration = Duration::from_millis(250);
+
+/// Always "nothing more to do": the pace of a room is its own.
+async fn rooms(app: &App) -> Result<usize> {
+    crate::waiting_room::leader::tick(app).await.map(|_| 0)
+}
 
 async fn audit(app: &App) -> Result<usize> {
     crate::stock::audit::tick(app).await.map(|report| report.given_back + report.rebuilt)

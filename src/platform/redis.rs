@@ -3,16 +3,18 @@
 //! A command is attempted once. An error means the outcome is unknown: the command may have run, so every script
 //! that changes something takes a call id and can be repeated.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use bytes::Bytes;
 use fred::clients::Pool;
-use fred::interfaces::{ClientLike, LuaInterface};
+use fred::interfaces::{ClientLike, EventInterface, KeysInterface, LuaInterface};
 use fred::types::config::{
     Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
 };
-use fred::types::{ClusterHash, InfoKind, Value};
+use fred::types::{ClusterHash, Expiration, InfoKind, Value};
 
 use crate::error::{Error, Result};
 
@@ -61,6 +63,7 @@ impl Script {
 pub struct Redis {
     pool: Pool,
     prefix: String,
+    connections: Arc<AtomicU64>,
 }
 
 impl Redis {
@@ -81,8 +84,16 @@ impl Redis {
         };
         let reconnect = ReconnectPolicy::new_exponential(0, 50, 1_000, 2);
         let pool = Pool::new(config, Some(performance), Some(connection), Some(reconnect), 2)?;
+        let connections = Arc::new(AtomicU64::new(0));
+        for client in pool.clients() {
+            let connections = connections.clone();
+            client.on_reconnect(move |_| {
+                connections.fetch_add(1, Ordering::AcqRel);
+                std::future::ready(Ok(()))
+            });
+        }
         pool.connect();
-        Ok(Redis { pool, prefix: prefix.to_owned() })
+        Ok(Redis { pool, prefix: prefix.to_owned(), connections })
     }
 
     /// `{prefix}:{code}:{rest}` with the exhibition's code as the hash tag.
@@ -119,6 +130,28 @@ impl Redis {
                 Err(Error::unavailable("server.redis_away", source))
             }
         }
+    }
+
+    pub async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>> {
+        Ok(self.pool.next().get(key).await?)
+    }
+
+    /// In the order of the keys, which share one hash tag.
+    pub async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Bytes>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.pool.next().mget(keys).await?)
+    }
+
+    pub async fn set_bytes(&self, key: &str, value: Vec<u8>, keep_s: i64) -> Result<()> {
+        let value = Value::Bytes(value.into());
+        Ok(self.pool.next().set::<(), _, _>(key, value, Some(Expiration::EX(keep_s)), None, false).await?)
+    }
+
+    /// How often any connection was made: when it rises, the server may be another, or may have lost something.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Acquire)
     }
 
     /// Changes whenever the server restarts or another takes its place.

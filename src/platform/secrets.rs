@@ -21,15 +21,33 @@ pub enum Purpose {
     AccessToken,
     /// Digests of keys that callers choose.
     IdempotencyKey,
+    /// Seals places in line.
+    QueueToken,
+    /// Seals the index of a device, and what a place is bound to.
+    QueueDevice,
+    /// Names the session of an admitted rank.
+    QueueSession,
+    /// Salts and seeds of a draw.
+    QueueDraw,
+    /// Links that lead into the lane of the invited.
+    QueueInvite,
+    /// Signs passes.
+    QueuePass,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 6] = [
+const PURPOSES: [(Purpose, &[u8]); 12] = [
     (Purpose::HoldId, b"admit hold id v1"),
     (Purpose::OrderToken, b"admit order token v1"),
     (Purpose::Phone, b"admit phone digest v1"),
     (Purpose::SignedLink, b"admit signed link v1"),
     (Purpose::AccessToken, b"admit access token v1"),
     (Purpose::IdempotencyKey, b"admit idempotency key v1"),
+    (Purpose::QueueToken, b"admit wr-ticket v1"),
+    (Purpose::QueueDevice, b"admit queue device v1"),
+    (Purpose::QueueSession, b"admit queue session v1"),
+    (Purpose::QueueDraw, b"admit queue draw v1"),
+    (Purpose::QueueInvite, b"admit queue invite v1"),
+    (Purpose::QueuePass, b"admit queue pass v1"),
 ];
 
 struct DataKey {
@@ -40,6 +58,7 @@ struct DataKey {
 pub struct Secrets {
     derived: [hmac::Key; PURPOSES.len()],
     access_token: [u8; 32],
+    queue_pass: [u8; 32],
     data_keys: Vec<DataKey>,
 }
 
@@ -67,6 +86,7 @@ impl Secrets {
         Ok(Secrets {
             derived: derived.try_into().map_err(|_| "key derivation failed".to_owned())?,
             access_token: derive(PURPOSES[Purpose::AccessToken as usize].1)?,
+            queue_pass: derive(PURPOSES[Purpose::QueuePass as usize].1)?,
             data_keys,
         })
     }
@@ -85,6 +105,10 @@ impl Secrets {
 
     pub fn access_token_key(&self) -> &[u8; 32] {
         &self.access_token
+    }
+
+    pub fn queue_pass_key(&self) -> &[u8; 32] {
+        &self.queue_pass
     }
 
     /// Seals under the current data key; `about` (a row id) is bound in, so that rows cannot be swapped.
@@ -124,7 +148,7 @@ pub fn parse_data_keys(text: &str) -> std::result::Result<Vec<(String, [u8; 32])
         if id.is_empty() || id.len() > 16 || keys.iter().any(|(known, _)| known == id) {
             return Err("has an empty, over-long or repeated key id".into());
         }
-        keys.push((id.to_owned(), hex_32(digits).ok_or(format!("key '{id}' is not 64 hex digits"))?));
+        keys.push((id.to_owned(), unhex::<32>(digits).ok_or(format!("key '{id}' is not 64 hex digits"))?));
     }
     if keys.is_empty() {
         return Err("is missing: set it to id:64 hex digits".into());
@@ -132,11 +156,12 @@ pub fn parse_data_keys(text: &str) -> std::result::Result<Vec<(String, [u8; 32])
     Ok(keys)
 }
 
-fn hex_32(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
+/// Exactly N bytes in hex, or nothing.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.is_ascii() {
         return None;
     }
-    let mut out = [0u8; 32];
+    let mut out = [0u8; N];
     for (i, byte) in out.iter_mut().enumerate() {
         *byte = u8::from_str_radix(text.get(i * 2..i * 2 + 2)?, 16).ok()?;
     }

@@ -85,6 +85,14 @@ pub fn knows(key: &str) -> bool {
     tables().0.contains_key(key) && tables().1.contains_key(key)
 }
 
+/// Control characters, and the invisible marks that reorder or hide text: refused wherever people enter something.
+pub fn has_control(text: &str) -> bool {
+    text.chars().any(|c| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    })
+}
+
 /// 12345 -> "12,345"
 pub fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();

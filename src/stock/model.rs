@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::platform::secrets::hex;
+use crate::platform::secrets::{hex, unhex};
 
 /// A keyed digest of a phone number: enough to count by, useless to call.
 pub type PersonKey = [u8; 16];
@@ -61,7 +61,7 @@ impl InFlight {
     pub fn parse(hold_id: &str, record: &str) -> Option<InFlight> {
         let mut parts = record.split('|');
         let at_ms = parts.next()?.parse().ok()?;
-        let taken = parts.nth(3)?;
+        let taken = parts.nth(4)?;
         let lines = taken
             .split(',')
             .map(|pair| {
@@ -71,17 +71,6 @@ impl InFlight {
             .collect::<Option<_>>()?;
         Some(InFlight { hold_id: unhex(hold_id)?, at_ms, lines })
     }
-}
-
-pub fn unhex(text: &str) -> Option<[u8; 16]> {
-    if text.len() != 32 || !text.is_ascii() {
-        return None;
-    }
-    let mut out = [0u8; 16];
-    for (i, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(i * 2..i * 2 + 2)?, 16).ok()?;
-    }
-    Some(out)
 }
 
 #[cfg(test)]

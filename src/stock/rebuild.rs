@@ -4,12 +4,15 @@
 use crate::app::App;
 use crate::error::Result;
 use crate::stock::{pg, redis};
+use crate::waiting_room::model::Phase;
 
 const PEOPLE_PAGE: i64 = 500;
 
 /// Redis equals Postgres afterwards, unless a newer rebuild has already seen to that.
 pub async fn rebuild(app: &App, exhibition_id: i32, code: &str, cause: &str) -> Result<()> {
     let mut client = app.pg.get().await?;
+    // Read before the count: should the room begin meanwhile, its leader tells Redis so in the same second.
+    let phase = crate::waiting_room::pg::one(&client, exhibition_id).await?.map_or(Phase::Idle, |room| room.phase);
     let transaction = client.transaction().await?;
     let levels = pg::raise_epoch(&transaction, exhibition_id).await?;
     transaction.commit().await?;
@@ -17,7 +20,7 @@ pub async fn rebuild(app: &App, exhibition_id: i32, code: &str, cause: &str) -> 
     let Some(epoch) = levels.values().map(|level| level.epoch).max() else { return Ok(()) };
     let mut free: Vec<(i32, i32)> = levels.iter().map(|(id, level)| (*id, level.free())).collect();
     free.sort_unstable();
-    let ours = redis::rebuild(&app.redis, code, epoch, &free).await?;
+    let ours = redis::rebuild(&app.redis, code, epoch, phase, &free).await?;
     app.metrics.rebuild(code, cause);
     tracing::warn!(exhibition = code, epoch, cause, ours, "stock in Redis rebuilt from Postgres");
     if !ours {

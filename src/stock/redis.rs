@@ -8,6 +8,8 @@ use super::model::{Fingerprint, HoldId, InFlight, Line, PersonKey, person_field}
 use crate::error::{Error, Result};
 use crate::platform::redis::{Redis, Script, int_of, tag_of};
 use crate::platform::secrets::hex;
+use crate::waiting_room::model::{Phase, Sid};
+use crate::waiting_room::redis as room;
 
 static TAKE: Script = Script::new("stock.take", include_str!("../../lua/stock/take.lua"));
 static GIVE_BACK: Script = Script::new("stock.give_back", include_str!("../../lua/stock/give_back.lua"));
@@ -34,7 +36,19 @@ pub struct Ask<'a> {
     pub allowed: Option<i32>,
     /// None: open holds are not judged.
     pub open_holds_max: Option<i32>,
+    pub pass: Pass,
     pub lines: &'a [Line],
+}
+
+/// What the waiting room has to do with a take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The caller has none: good enough while no room is active.
+    None,
+    /// Proved to be genuine; whether it is still good is judged in Redis. It lives as long as the hold. [ms]
+    Session { sid: Sid, hold_ms: i64 },
+    /// Not asked for: somebody whose places lapsed while paying.
+    Excused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +68,11 @@ pub enum Take {
     },
     PersonLimit,
     OpenHolds,
+    /// A room is active, and the caller has no pass.
+    PassRequired,
+    PassEnded,
+    /// The pass holds places of another order.
+    PassInUse,
     Unready,
 }
 
@@ -87,8 +106,16 @@ fn unknown(script: &Script, tag: &str) -> Error {
 }
 
 pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
-    let keys = vec![stock_key(redis, ask.code), flight_key(redis, ask.code), people_key(redis, ask.code)];
-    let mut args: Vec<Value> = Vec::with_capacity(7 + 2 * ask.lines.len());
+    let code = ask.code;
+    let keys = vec![
+        stock_key(redis, code),
+        flight_key(redis, code),
+        people_key(redis, code),
+        room::room_key(redis, code),
+        room::act_key(redis, code),
+        room::pass_key(redis, code),
+    ];
+    let mut args: Vec<Value> = Vec::with_capacity(9 + 2 * ask.lines.len());
     args.push(hex(ask.hold_id).into());
     args.push(now_ms.into());
     args.push(hex(ask.fingerprint).into());
@@ -96,6 +123,13 @@ pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
     args.push(i64::from(ask.places).into());
     args.push(i64::from(ask.allowed.unwrap_or(0)).into());
     args.push(i64::from(ask.open_holds_max.unwrap_or(0)).into());
+    let (sid, hold_ms) = match ask.pass {
+        Pass::None => (String::new(), 0),
+        Pass::Session { sid, hold_ms } => (hex(&sid), hold_ms),
+        Pass::Excused => ("*".to_owned(), 0),
+    };
+    args.push(sid.into());
+    args.push(hold_ms.into());
     for line in ask.lines {
         args.push(i64::from(line.stock_id).into());
         args.push(i64::from(line.quantity).into());
@@ -108,6 +142,9 @@ pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
         "sold_out" => Take::SoldOut { stock_id: int_of(&TAKE, &reply, 1)? as i32 },
         "person_limit" => Take::PersonLimit,
         "open_holds" => Take::OpenHolds,
+        "pass_required" => Take::PassRequired,
+        "pass_ended" => Take::PassEnded,
+        "pass_in_use" => Take::PassInUse,
         "unready" => Take::Unready,
         other => return Err(unknown(&TAKE, other)),
     })
@@ -115,7 +152,8 @@ pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
 
 /// True when the take was in flight and its places are free again. `at_ms` makes it a compare-and-set.
 pub async fn give_back(redis: &Redis, code: &str, hold_id: &HoldId, at_ms: Option<i64>) -> Result<bool> {
-    let keys = vec![stock_key(redis, code), flight_key(redis, code), people_key(redis, code)];
+    let keys =
+        vec![stock_key(redis, code), flight_key(redis, code), people_key(redis, code), room::pass_key(redis, code)];
     let expected: Value = at_ms.map_or_else(|| "".into(), |ms| ms.to_string().into());
     let reply = redis.run(&GIVE_BACK, keys, vec![hex(hold_id).into(), expected]).await?;
     match tag_of(&GIVE_BACK, &reply)?.as_str() {
@@ -168,9 +206,10 @@ pub async fn release(redis: &Redis, code: &str, freed: &Freed) -> Result<Release
 }
 
 /// False when somebody else has rebuilt under a newer epoch.
-pub async fn rebuild(redis: &Redis, code: &str, epoch: i64, free: &[(i32, i32)]) -> Result<bool> {
-    let keys = vec![stock_key(redis, code), flight_key(redis, code), people_key(redis, code)];
-    let mut args: Vec<Value> = vec![epoch.into()];
+pub async fn rebuild(redis: &Redis, code: &str, epoch: i64, phase: Phase, free: &[(i32, i32)]) -> Result<bool> {
+    let keys =
+        vec![stock_key(redis, code), flight_key(redis, code), people_key(redis, code), room::room_key(redis, code)];
+    let mut args: Vec<Value> = vec![epoch.into(), phase.as_str().into()];
     for (stock_id, free) in free {
         args.push(i64::from(*stock_id).into());
         args.push(i64::from(*free).into());

@@ -113,6 +113,7 @@ async fn a_take_whose_process_was_killed_is_given_back_by_the_audit() {
         places: 2,
         allowed: None,
         open_holds_max: None,
+        pass: redis::Pass::None,
         lines: &[admit::stock::Line { stock_id: adult.stock_id, quantity: 2 }],
     };
     redis::take(&app.app().redis, &ask, app.app().clock.now_ms()).await.unwrap();

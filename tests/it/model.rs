@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use admit::stock::model::{Line, lines};
-use admit::stock::redis::{self, Ask, Freed, Release, Take};
+use admit::waiting_room::model::Phase;
+use admit::stock::redis::{self, Ask, Freed, Pass, Release, Take};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -182,6 +183,7 @@ async fn the_scripts_keep_their_contracts_under_random_operations() {
                         places: w.places,
                         allowed: w.allowed,
                         open_holds_max: w.open_max,
+                        pass: Pass::None,
                         lines: &w.lines,
                     };
                     let got = redis::take(r, &ask, now_ms).await.unwrap();
@@ -211,7 +213,7 @@ async fn the_scripts_keep_their_contracts_under_random_operations() {
                 _ => {
                     let epoch = model.epoch + random.random_range(0..2);
                     let free: Vec<_> = (1..=STOCKS).map(|id| (id, random.random_range(0..30))).collect();
-                    let got = redis::rebuild(r, &code, epoch.max(1), &free).await.unwrap();
+                    let got = redis::rebuild(r, &code, epoch.max(1), Phase::Idle, &free).await.unwrap();
                     assert_eq!(got, model.rebuild(epoch.max(1), &free), "seed {seed} step {step}");
                 }
             }

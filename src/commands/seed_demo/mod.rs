@@ -1,22 +1,27 @@
-//! `admit seed-demo`: two exhibitions over the coming weeks and three accounts. Running it again adds what is missing
-//! (new days, above all) and keeps what was sold.
+//! `admit seed-demo`: two exhibitions over the coming weeks, one of them behind an open waiting room, and three accounts.
+//! Running it again adds what is missing (new days, above all) and keeps what was sold.
 
 pub mod pg;
 
 use std::path::{Path, PathBuf};
 
+use deadpool_postgres::GenericClient;
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, ToSpan};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Outcome;
 use crate::admin::{Role, password::Passwords, users, users::NewUser};
 use crate::config::DatabaseSettings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::platform::clock::Clock;
 use crate::platform::ids::random_bytes;
 use crate::platform::pg::pool;
 use crate::platform::secrets::hex;
+use crate::waiting_room::audit::{self, Actor, Entry};
+use crate::waiting_room::model::{Config, Phase};
+use crate::waiting_room::pg as rooms;
 
 /// Days ahead that can be visited.
 const DAYS: i64 = 28;
@@ -172,6 +177,26 @@ pub async fn seed(client: &mut deadpool_postgres::Object, clock: &Clock) -> Resu
             pg::slot(&transaction, bbb, *day, Some(times), 400).await?;
         }
     }
+    open_room(&transaction, bbb).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// An exhibition that sells behind a waiting room, wide enough that a few visitors never notice it. A room that is there
+/// already, whatever became of it, is left alone.
+async fn open_room(client: &impl GenericClient, exhibition_id: i32) -> Result<()> {
+    let config = Config { capacity: 2_000, rate_per_min: 60_000, draw: false, ..Config::default() };
+    if !rooms::create_if_missing(client, exhibition_id, &config).await? {
+        return Ok(());
+    }
+    let room = rooms::move_to(client, exhibition_id, 1, Phase::Open, "", "").await?;
+    let room = room.ok_or_else(|| Error::bug("a room that was just made cannot be opened"))?;
+    let entry = Entry {
+        by: &Actor::system("seed-demo"),
+        action: "room.phase",
+        exhibition_id,
+        before: json!({ "phase": Phase::Idle }),
+        after: json!({ "phase": room.phase, "run": room.run }),
+    };
+    audit::record(client, &entry).await
 }

@@ -2,18 +2,20 @@
 
 use axum::body::Body;
 use axum::extract::State as AppState;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 
 use super::form::{Filled, OrderForm};
-use super::frame::{Frame, PageLanguage, page};
+use super::frame::{Frame, PageLanguage, go, page};
 use super::words;
 use crate::app::App;
 use crate::catalogue::model::State;
 use crate::catalogue::{Exhibition, Product};
 use crate::error::Result;
 use crate::platform::http::Path;
+use crate::platform::http::extract::cookie;
 use crate::platform::texts::Language;
+use crate::waiting_room::{proofs, status};
 
 /// From here down the number itself is shown; above it only says that there is enough.
 const COUNTED_FROM: i64 = 100;
@@ -132,9 +134,14 @@ struct ProductShown {
 pub async fn exhibition(
     AppState(app): AppState<App>,
     PageLanguage(language): PageLanguage,
+    headers: HeaderMap,
     Path(code): Path<String>,
 ) -> Result<Response<Body>> {
     let e = app.catalogue.current().by_code(&code)?;
+    if status::needs_pass(&app, &code) && cookie(&headers, &proofs::pass_cookie(&code)).is_none() {
+        // An order would be refused: waiting comes first.
+        return Ok(go(&format!("/{code}/queue"), None));
+    }
     let filled = Filled::fresh();
     page(&exhibition_page(&app, &e, language, &filled), StatusCode::OK)
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 
 use super::browse::{exhibition_page, left_text};
 use super::frame::{PageLanguage, go, page};
-use super::words;
+use super::{queue, words};
 use crate::app::App;
 use crate::catalogue::model::State;
 use crate::catalogue::{Exhibition, Product, Slot};
@@ -24,6 +24,7 @@ use crate::platform::http::{ClientAddress, Path};
 use crate::platform::ids;
 use crate::platform::secrets::hex;
 use crate::platform::texts::{Language, filled};
+use crate::waiting_room::proofs;
 
 /// Up to this many the number is chosen from a list, which a phone shows as a wheel.
 const SELECT_MAX: i32 = 20;
@@ -205,15 +206,19 @@ pub async fn order(
 ) -> Result<Response<Body>> {
     let e = app.catalogue.current().by_code(&code)?;
     same_site(request.headers(), &app.settings.base_url)?;
+    let pass = proofs::pass(&app, &code, request.headers())?;
     let mut given = read(request).await?;
     let (ask, items) = ask(&code, &given);
-    let caller = place::Caller { client, language, request_id, key: Some(given.key.clone()) };
+    let caller = place::Caller { client, language, request_id, key: Some(given.key.clone()), pass };
     match place::place(&app, ask, caller).await {
         Ok(order) => {
             let next = if order.state == OrderState::Held { "payment" } else { "complete" };
             Ok(go(&format!("/{code}/{next}/{}", order.facts.number), Some(token::cookie(&app, &order))))
         }
         Err(error) if error.kind == Kind::Bug => Err(error),
+        Err(error) if matches!(error.code, "waiting_room.pass_required" | "waiting_room.pass_ended") => {
+            Ok(queue::sent_back(&app, &code))
+        }
         Err(error) => {
             // Only where the order may have been placed after all must the next try be the same one.
             if error.kind != Kind::Unavailable {

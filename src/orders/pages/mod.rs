@@ -1,13 +1,19 @@
-//! The few pages a visitor needs: exhibitions, the order form, payment, tickets. Small, without inline script or
+//! The few pages a visitor needs: exhibitions, the queue, the order form, payment, tickets. Small, without inline script or
 //! style, usable by keyboard and (all but the payment window itself) without JavaScript. They call the same use cases
 //! as the API.
 
 mod browse;
 mod complete;
+mod draw;
 mod form;
 mod frame;
 mod lookup;
 mod payment;
+mod queue;
+mod queue_line;
+#[cfg(test)]
+mod queue_states;
+mod queue_view;
 pub mod words;
 
 use axum::Router;
@@ -27,6 +33,9 @@ pub fn routes() -> Router<App> {
         .route("/orders", get(lookup::form).post(lookup::look_up))
         .route("/{code}", get(browse::exhibition))
         .route("/{code}/order", post(form::order))
+        .route("/{code}/queue", get(queue::show))
+        .route("/{code}/queue/draw", get(draw::draw))
+        .route("/{code}/queue/{verb}", get(queue::back).post(queue::act))
         .route("/{code}/payment/{order_number}", get(payment::payment))
         .route("/{code}/complete/{order_number}", get(complete::complete))
         .route("/{code}/fail/{order_number}", get(complete::fail))

@@ -11,6 +11,7 @@ use super::rows::{AttemptChange, EventRow, PersonChange, Rows, Wake};
 use crate::orders::model::{AttemptState, OrderFacts, OrderState, Origin, Seat};
 use crate::stock::Level;
 use crate::stock::model::{HoldId, PersonKey};
+use crate::waiting_room::redis::PassEnd;
 
 /// The audit gives back takes from 20 s on, so an entry half that old still commits in time. [ms]
 pub const ENTRY_AGE_MAX_MS: i64 = 10_000;
@@ -288,6 +289,7 @@ impl Books {
             self.rows.outbox("order_paid", facts.id);
         }
         let row = OrderRow { state: OrderState::Paid, paid_attempt_id: attempt_id, ..order };
+        self.end_pass(facts, PassEnd::Over);
         self.set_order(facts, &entry.origin, "paid", row);
     }
 
@@ -372,6 +374,7 @@ impl Books {
         self.change_stock(facts, -1, 0);
         self.change_person(facts, -facts.person_places, -1);
         self.free_person_in_redis(facts, -facts.person_places);
+        self.end_pass(facts, if to == OrderState::Cancelled { PassEnd::Free } else { PassEnd::Over });
         self.set_order(facts, &entry.origin, kind, OrderRow { state: to, ..order });
         Reply::Released
     }
@@ -419,6 +422,13 @@ impl Books {
         if facts.person_counted {
             let person = facts.person_key;
             self.wake(facts).freed.people.push((person, places, -1));
+        }
+    }
+
+    /// Somebody who came through the waiting room has bought, let the hold lapse, or may choose again.
+    fn end_pass(&mut self, facts: &OrderFacts, end: PassEnd) {
+        if let Some(sid) = facts.pass_sid {
+            self.wake(facts).passes.push((sid, facts.hold_id, end));
         }
     }
 

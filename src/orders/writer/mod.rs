@@ -30,6 +30,7 @@ use self::queue::Queue;
 use crate::app::App;
 use crate::error::Error;
 use crate::stock::redis::{self, Release};
+use crate::waiting_room;
 
 /// How long a new connection is tried before the entries that wait are refused. [attempts, 100 ms apart]
 const CONNECT_TRIES: u32 = 5;
@@ -289,6 +290,13 @@ fn tell_redis(app: &App, books: Books) {
                 && let Err(error) = redis::confirm(&task_app.redis, &wake.code, &wake.confirmed).await
             {
                 tracing::warn!(%error, takes = wake.confirmed.len(), "takes not confirmed; the audit will");
+            }
+            if !wake.passes.is_empty() {
+                let now_ms = task_app.clock.now_ms();
+                let ended = waiting_room::redis::end_passes(&task_app.redis, &wake.code, &wake.passes, now_ms).await;
+                if let Err(error) = ended {
+                    tracing::warn!(%error, passes = wake.passes.len(), "passes not ended; they end with their time");
+                }
             }
             if wake.freed.stocks.is_empty() && wake.freed.people.is_empty() {
                 continue;

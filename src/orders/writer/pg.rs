@@ -60,13 +60,13 @@ statements! {
 
     INSERT_ORDERS = "writer.insert_orders",
         "insert into orders (id, number, exhibition_id, slot_id, hold_id, fingerprint, state, total_won, person_key,
-                             person_places, person_counted, has_email, language, referral_code, created_at, expires_at, taken_at_ms)
+                             person_places, person_counted, has_email, language, referral_code, created_at, expires_at, taken_at_ms, pass_sid)
          select n.id, n.number, n.exhibition_id, n.slot_id, n.hold_id, n.fingerprint, 'held', n.total_won, n.person_key,
-                n.person_places, n.person_counted, n.has_email, n.language, n.referral_code, $15::timestamptz, n.expires_at, n.taken_at_ms
+                n.person_places, n.person_counted, n.has_email, n.language, n.referral_code, $15::timestamptz, n.expires_at, n.taken_at_ms, n.pass_sid
            from unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::bytea[], $6::bytea[], $7::int[], $8::bytea[],
-                       $9::int[], $10::bool[], $11::bool[], $12::text[], $13::text[], $14::timestamptz[], $16::bigint[])
+                       $9::int[], $10::bool[], $11::bool[], $12::text[], $13::text[], $14::timestamptz[], $16::bigint[], $17::bytea[])
              as n (id, number, exhibition_id, slot_id, hold_id, fingerprint, total_won, person_key,
-                   person_places, person_counted, has_email, language, referral_code, expires_at, taken_at_ms)";
+                   person_places, person_counted, has_email, language, referral_code, expires_at, taken_at_ms, pass_sid)";
 
     INSERT_CONTACTS = "writer.insert_contacts",
         "insert into contacts (order_id, phone_digest, key_id, sealed)
@@ -295,6 +295,7 @@ impl Connection {
                     &h.expires_at,
                     &books.now,
                     &h.taken_at_ms,
+                    &h.pass_sids,
                 ],
             ));
             flight.push(self.call(&p.INSERT_CONTACTS, vec![&h.ids, &h.phone_digests, &h.key_ids, &h.sealed]));

@@ -104,6 +104,7 @@ mod tests {
             language: "ko",
             items: vec![],
             lines: vec![],
+            pass_sid: None,
         };
         let (reply, _) = tokio::sync::oneshot::channel();
         let hold = Hold {

@@ -11,6 +11,8 @@ use crate::orders::model::{AttemptState, OrderFacts, Seat};
 use crate::platform::ids::row_id;
 use crate::stock::model::{HoldId, PersonKey};
 use crate::stock::redis::Freed;
+use crate::waiting_room::model::Sid;
+use crate::waiting_room::redis::PassEnd;
 
 /// What Redis is told of one exhibition after a commit.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,8 @@ pub struct Wake {
     pub code: String,
     pub confirmed: Vec<HoldId>,
     pub freed: Freed,
+    /// Passes whose order has come to an end.
+    pub passes: Vec<(Sid, HoldId, PassEnd)>,
 }
 
 impl Wake {
@@ -43,6 +47,7 @@ pub struct HoldColumns {
     pub languages: Vec<&'static str>,
     pub referral_codes: Vec<Option<String>>,
     pub expires_at: Vec<Timestamp>,
+    pub pass_sids: Vec<Option<Vec<u8>>>,
     pub phone_digests: Vec<Vec<u8>>,
     pub key_ids: Vec<String>,
     pub sealed: Vec<Vec<u8>>,
@@ -202,6 +207,7 @@ impl Rows {
         h.languages.push(facts.language);
         h.referral_codes.push(hold.referral_code.clone());
         h.expires_at.push(expires_at);
+        h.pass_sids.push(facts.pass_sid.map(|sid| sid.to_vec()));
         h.phone_digests.push(hold.contact.phone_digest.clone());
         h.key_ids.push(hold.contact.key_id.clone());
         h.sealed.push(hold.contact.sealed.clone());

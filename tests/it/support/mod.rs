@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admit::app::App;
-use admit::config::{DatabaseSettings, Mode, Settings};
+use admit::config::{DatabaseSettings, DrandSettings, Mode, Settings};
 use admit::orders::worker::WORKERS;
 use admit::platform::clock::Clock;
 use admit::platform::invariants;
@@ -56,6 +56,7 @@ pub struct Options {
     pub database_url: Option<String>,
     pub writer_queue: usize,
     pub cors_origins: Vec<String>,
+    pub drand: DrandSettings,
 }
 
 impl Default for Options {
@@ -67,8 +68,14 @@ impl Default for Options {
             database_url: None,
             writer_queue: 4096,
             cors_origins: vec![],
+            drand: nobodys_drand(),
         }
     }
+}
+
+/// A drand network that no test asks by accident: nothing listens there.
+fn nobodys_drand() -> DrandSettings {
+    DrandSettings { drand_url: "http://127.0.0.1:9".into(), ..DrandSettings::default() }
 }
 
 pub mod tempdir {
@@ -158,8 +165,10 @@ impl TestApp {
             orders_per_minute: 5,
             logins_per_minute: 3,
             lookups_per_minute: 10,
+            joins_per_minute: 1200,
             writer_queue: self.options.writer_queue,
             writer_batch: 128,
+            drand: self.options.drand.clone(),
             log: "info".into(),
             threads: 0,
             shutdown_s: 5,
@@ -255,6 +264,8 @@ impl TestApp {
     pub async fn refresh(&self) {
         for instance in &self.instances {
             instance.app.catalogue.refresh(&instance.app).await.unwrap();
+            // Without Redis the rooms' picture stays as it is.
+            let _ = instance.app.rooms.refresh(&instance.app).await;
         }
     }
 

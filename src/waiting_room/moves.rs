@@ -1,0 +1,70 @@
+//! One move of a room from phase to phase, by an admin or by the schedule: judged, committed to, recorded, together.
+
+use deadpool_postgres::GenericClient;
+use serde_json::json;
+
+use super::audit::{self, Actor, Entry};
+use super::commitment;
+use super::model::{MOVES, Phase};
+use super::pg::{self, RoomRow};
+use crate::app::App;
+use crate::error::{Error, Result};
+
+/// Why, in the words that visitors will read; empty where nothing needs saying.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reason<'a> {
+    pub ko: &'a str,
+    pub en: &'a str,
+}
+
+/// Where the room can go now. A draw that was announced comes first: nobody is served before it, and a cohort is closed
+/// only for a draw.
+pub fn legal(room: &RoomRow) -> Vec<Phase> {
+    let announced = room.draw.committed.is_some();
+    let may = |to: Phase| match to {
+        Phase::Frozen => announced,
+        Phase::Open | Phase::Paused | Phase::Drain => !announced || room.draw.drawn.is_some(),
+        _ => true,
+    };
+    MOVES.iter().filter(|(from, to)| *from == room.phase && may(*to)).map(|(_, to)| *to).collect()
+}
+
+/// In a transaction, on a row that was read in it. Where gathering begins, the draw is committed to.
+pub async fn make(
+    app: &App,
+    client: &impl GenericClient,
+    room: &RoomRow,
+    to: Phase,
+    why: Reason<'_>,
+    by: &Actor,
+) -> Result<RoomRow> {
+    let legal = legal(room);
+    if !legal.contains(&to) {
+        let legal: Vec<&str> = legal.into_iter().map(Phase::as_str).collect();
+        return Err(Error::conflict("room.illegal_move")
+            .with("from", room.phase.as_str())
+            .with("to", to.as_str())
+            .with("legal", legal.join(", ")));
+    }
+    let round =
+        if to == Phase::Prequeue && room.config.draw { Some(commitment::round(app, &room.config)?) } else { None };
+    let mut moved = pg::move_to(client, room.exhibition_id, room.revision, to, why.ko, why.en)
+        .await?
+        .ok_or_else(|| Error::conflict("room.changed_meanwhile"))?;
+    if let Some(round) = round {
+        moved = commitment::commit(app, client, &moved, round).await?;
+    }
+    let told = |room: &RoomRow| json!({ "phase": room.phase, "run": room.run, "reason_ko": room.reason_ko, "reason_en": room.reason_en });
+    let entry =
+        Entry { by, action: "room.phase", exhibition_id: room.exhibition_id, before: told(room), after: told(&moved) };
+    audit::record(client, &entry).await?;
+    tracing::info!(
+        exhibition = room.code,
+        from = room.phase.as_str(),
+        to = to.as_str(),
+        run = moved.run,
+        by = by.role,
+        "the room has moved"
+    );
+    Ok(moved)
+}

@@ -1,0 +1,85 @@
+//! Whether a room may be set like this, now.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::commitment::{self, GATHERS};
+use super::model::{Config, Phase};
+use super::pg::RoomRow;
+use crate::error::{Error, FieldError, Result};
+use crate::platform::http::extract::parse_json;
+
+/// Nothing is scheduled further ahead, so that no sum of times runs over.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+/// The settings with what was asked for laid over: a caller that knows fewer of them resets none.
+pub fn changed(config: &Config, asked: Map<String, Value>) -> Result<Config> {
+    let Value::Object(mut whole) = serde_json::to_value(config).map_err(Error::bug)? else {
+        return Err(Error::bug("settings that are no object"));
+    };
+    whole.extend(asked);
+    let whole = serde_json::to_vec(&whole).map_err(Error::bug)?;
+    let mut config: Config = parse_json(&whole).map_err(|mut error| {
+        for one in &mut error.fields {
+            one.field = format!("config.{}", one.field);
+        }
+        error
+    })?;
+    // Postgres keeps microseconds; what comes back must equal what went in.
+    for at in [&mut config.prequeue_at, &mut config.opens_at].into_iter().flatten() {
+        *at = Timestamp::from_millisecond(at.as_millisecond()).map_err(Error::bug)?;
+    }
+    Ok(config)
+}
+
+pub fn check(room: &RoomRow, config: &Config, now: Timestamp) -> Result<()> {
+    let mut errors: Vec<FieldError> = Vec::new();
+    let mut refuse = |field: &str, code| errors.push(FieldError { field: format!("config.{field}"), code });
+    for field in config.out_of_bounds() {
+        // One bound is between two settings; the first is named.
+        refuse(field.split(' ').next().unwrap_or(field), "out_of_range");
+    }
+    let before = &room.config;
+    for (field, at, was) in
+        [("prequeue_at", config.prequeue_at, before.prequeue_at), ("opens_at", config.opens_at, before.opens_at)]
+    {
+        match at {
+            Some(at) if at.duration_since(now) > AHEAD_MAX => refuse(field, "out_of_range"),
+            // What was set before and has come since may stay.
+            Some(at) if at <= now && Some(at) != was => refuse(field, "past"),
+            _ => {}
+        }
+    }
+    if let Some(prequeue_at) = config.prequeue_at {
+        match config.opens_at {
+            // The schedule could not begin its draw.
+            None if config.draw => refuse("opens_at", "required"),
+            Some(opens_at) if opens_at <= prequeue_at => refuse("opens_at", "too_soon"),
+            Some(_) if config.draw => {
+                let gathers = commitment::freeze_at(config).map(|at| at.duration_since(prequeue_at));
+                if gathers.is_none_or(|gathers| gathers < GATHERS) {
+                    refuse("opens_at", "too_soon");
+                }
+            }
+            _ => {}
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Error::fields(errors));
+    }
+    let late: Vec<&str> = [
+        ("draw", config.draw != before.draw),
+        ("beacon", config.beacon != before.beacon),
+        ("opens_at", config.opens_at != before.opens_at),
+        ("freeze_lead_s", config.freeze_lead_s != before.freeze_lead_s),
+    ]
+    .into_iter()
+    .filter_map(|(field, differs)| differs.then_some(field))
+    .collect();
+    if !late.is_empty() && !matches!(room.phase, Phase::Idle | Phase::Bypass) {
+        return Err(Error::conflict("room.too_late")
+            .with("phase", room.phase.as_str())
+            .with("fields", late.join(", ")));
+    }
+    Ok(())
+}
