@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::waiting_room::model::Sid;
 use crate::stock::model::{Fingerprint, HoldId, Line, PersonKey};
+use crate::waiting_room::model::Sid;
 
 macro_rules! states {
     ($(#[$doc:meta])* $name:ident { $($variant:ident => $text:literal),* $(,)? }) => {

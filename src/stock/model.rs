@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn records_in_flight_are_read_back() {
         let id = "00112233445566778899aabbccddeeff";
-        let take = InFlight::parse(id, "1700000000000|abcd|-|2|1:2,7:2").unwrap();
+        let take = InFlight::parse(id, "1700000000000|abcd|-|2|-|1:2,7:2").unwrap();
         assert_eq!(take.at_ms, 1_700_000_000_000);
         assert_eq!(take.lines, vec![Line { stock_id: 1, quantity: 2 }, Line { stock_id: 7, quantity: 2 }]);
         assert!(InFlight::parse(id, "garbage").is_none());

@@ -163,17 +163,19 @@ struct PhaseAsk {
     /// As it was shown.
     revision: i64,
     /// Why, for those who wait: at most 300 characters. Pausing and stopping need it in both languages.
-    #[serde(default)]
-    reason_ko: String,
-    #[serde(default)]
-    reason_en: String,
+    reason_ko: Option<String>,
+    reason_en: Option<String>,
+}
+
+fn trimmed(text: Option<&String>) -> &str {
+    text.map_or("", |text| text.trim())
 }
 
 impl PhaseAsk {
     fn check(&self) -> Result<()> {
         let needed = matches!(self.to, Phase::Paused | Phase::Stopped);
-        let field = |name: &str, text: &str| {
-            let text = text.trim();
+        let field = |name: &str, text: Option<&String>| {
+            let text = trimmed(text);
             let code = if text.is_empty() && needed {
                 "required"
             } else if has_control(text) {
@@ -186,7 +188,10 @@ impl PhaseAsk {
             Some(FieldError { field: name.to_owned(), code })
         };
         let errors: Vec<FieldError> =
-            [field("reason_ko", &self.reason_ko), field("reason_en", &self.reason_en)].into_iter().flatten().collect();
+            [field("reason_ko", self.reason_ko.as_ref()), field("reason_en", self.reason_en.as_ref())]
+                .into_iter()
+                .flatten()
+                .collect();
         if errors.is_empty() { Ok(()) } else { Err(Error::fields(errors)) }
     }
 }
@@ -208,7 +213,7 @@ async fn change_phase(AppState(app): AppState<App>, admin: AdminOf, Json(ask): J
     let transaction = client.transaction().await?;
     let room = locked(&transaction, &admin).await?;
     expect_revision(&room, ask.revision)?;
-    let why = Reason { ko: ask.reason_ko.trim(), en: ask.reason_en.trim() };
+    let why = Reason { ko: trimmed(ask.reason_ko.as_ref()), en: trimmed(ask.reason_en.as_ref()) };
     let moved = moves::make(&app, &transaction, &room, ask.to, why, &Actor::from(&admin)).await?;
     transaction.commit().await?;
     shown(&app, &moved)
@@ -292,8 +297,7 @@ struct InvitesAsk {
     #[schema(minimum = 1, maximum = 500)]
     count: i64,
     /// For whom, kept in the record of this call: at most 100 characters.
-    #[serde(default)]
-    note: String,
+    note: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -315,7 +319,7 @@ struct Invites {
         (status = 409, description = "room.too_late"),
         (status = 503, description = "server.starting, server.database_away")))]
 async fn make_invites(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<InvitesAsk>) -> Result<Response> {
-    let note = ask.note.trim();
+    let note = trimmed(ask.note.as_ref());
     let mut errors = Vec::new();
     let mut refuse = |field: &str, code| errors.push(FieldError { field: field.into(), code });
     if !(1..=INVITES_MAX).contains(&ask.count) {

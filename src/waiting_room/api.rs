@@ -61,6 +61,7 @@ struct JoinAsk {
 /// Takes a place in line, or says which one the caller has. May be repeated: one device has one number.
 #[utoipa::path(post, path = "/api/exhibitions/{code}/queue/join", tag = "queue", request_body = Option<JoinAsk>,
     params(("code" = String, Path,), ("X-Queue-Token" = Option<String>, Header,)),
+    security((), ("queue_token" = []), ("queue_cookie" = [])),
     responses((status = 200, body = Status), (status = 401, description = "queue.invalid_token"),
         (status = 403, description = "queue.invalid_invite, queue.other_device"),
         (status = 409, description = "queue.closed, queue.not_needed, queue.invite_used"),
@@ -82,6 +83,7 @@ async fn join_queue(
 /// Where the caller stands. Answered from memory: asking costs the sale nothing.
 #[utoipa::path(get, path = "/api/exhibitions/{code}/queue/status", tag = "queue",
     params(("code" = String, Path,), ("X-Queue-Token" = Option<String>, Header,)),
+    security((), ("queue_token" = []), ("queue_cookie" = [])),
     responses((status = 200, body = Status), (status = 401, description = "queue.invalid_token"),
         (status = 403, description = "queue.other_device"), (status = 410, description = "queue.other_run")))]
 async fn read_status(
@@ -116,6 +118,7 @@ struct ClaimAsk {
 /// Lets the caller in who has been called: `pass` goes with orders as `X-Queue-Pass`, or in its cookie. May be repeated.
 #[utoipa::path(post, path = "/api/exhibitions/{code}/queue/claim", tag = "queue", request_body = Option<ClaimAsk>,
     params(("code" = String, Path,), ("X-Queue-Token" = Option<String>, Header,)),
+    security(("queue_token" = []), ("queue_cookie" = [])),
     responses((status = 200, body = Status),
         (status = 401, description = "queue.token_required, queue.invalid_token"),
         (status = 409, description = "queue.not_drawn_yet, queue.pass_over"), (status = 410, description = "queue.other_run"),
@@ -135,6 +138,7 @@ async fn claim_pass(
 /// Makes room for the next. The place in line stays the caller's.
 #[utoipa::path(post, path = "/api/exhibitions/{code}/queue/leave", tag = "queue",
     params(("code" = String, Path,), ("X-Queue-Token" = Option<String>, Header,)),
+    security((), ("queue_token" = []), ("queue_cookie" = [])),
     responses((status = 204), (status = 401, description = "queue.invalid_token"),
         (status = 409, description = "queue.paying"), (status = 503, description = "server.redis_away")))]
 async fn leave_queue(
@@ -160,6 +164,7 @@ struct ParkAsk {
 /// Keeps the place alive without polling, and tells the caller by mail shortly before the turn.
 #[utoipa::path(post, path = "/api/exhibitions/{code}/queue/park", tag = "queue", request_body = ParkAsk,
     params(("code" = String, Path,), ("X-Queue-Token" = Option<String>, Header,)),
+    security(("queue_token" = []), ("queue_cookie" = [])),
     responses((status = 200, body = Status),
         (status = 401, description = "queue.token_required, queue.invalid_token"),
         (status = 422, description = "request.invalid, with errors by field"),

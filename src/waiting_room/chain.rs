@@ -22,7 +22,7 @@ pub type Hash = [u8; 32];
 /// What a row tells; its place in the chain comes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Whole milliseconds; the rest is cut.
+    /// In a row: whole milliseconds.
     pub at: Timestamp,
     pub phase: Phase,
     pub serving: [u32; LANES],
@@ -45,8 +45,10 @@ pub fn genesis(code: &str, run: u32) -> Hash {
     sha256(&text)
 }
 
-/// The row after `prev_hash`.
+/// The row after `prev_hash`. What is stored and shown is cut to what is hashed.
 pub fn next(prev_hash: Hash, run: u32, seq: i64, facts: Facts) -> Row {
+    let at = Timestamp::from_millisecond(facts.at.as_millisecond()).unwrap_or(facts.at);
+    let facts = Facts { at, ..facts };
     let hash = hash(&prev_hash, run, seq, &facts);
     Row { seq, facts, prev_hash, hash }
 }

@@ -22,6 +22,16 @@ pub fn freeze_at(config: &Config) -> Option<Timestamp> {
     config.opens_at?.checked_sub(SignedDuration::from_secs(config.freeze_lead_s.into())).ok()
 }
 
+/// Whether gathering can begin now: for a draw, if the opening leaves time for it; without one, until the opening.
+pub fn may_gather(config: &Config, now: Timestamp) -> bool {
+    match (config.draw, freeze_at(config), config.opens_at) {
+        (true, Some(freeze_at), _) => freeze_at.duration_since(now) >= GATHERS,
+        (false, _, Some(opens_at)) => opens_at > now,
+        (true, None, _) => false,
+        (false, _, None) => true,
+    }
+}
+
 /// The beacon's round to commit to, if gathering begins now; the opening must leave time for it.
 pub fn round(app: &App, config: &Config) -> Result<i64> {
     let Some(freeze_at) = freeze_at(config) else { return Err(Error::field("opens_at", "required")) };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::alive::{self, AliveIndex, Windows};
 use super::bits::{Bits, slot_of};
-use super::model::{LANES, Lane};
+use super::model::LANES;
 use super::pg::RoomRow;
 use super::redis::{self, Look, RoomKeys};
 use crate::error::Result;
@@ -27,6 +27,16 @@ pub struct Totals {
     pub orders_p99_ms: i64,
     /// 0.0..=1.0
     pub failed_share: f64,
+}
+
+/// What the leader knows of the room's pace.
+pub struct Expected {
+    /// Alive ranks called per second.
+    pub passed_per_s: [f64; LANES],
+    /// Behind these numbers signs of life are not due yet: whoever joined a moment ago counts as alive.
+    pub fresh: [u32; LANES],
+    /// Longest pause between two polls of somebody who is there. [ms]
+    pub poll_max_ms: i64,
 }
 
 #[derive(Default)]
@@ -73,9 +83,7 @@ impl Gathered {
         keys: RoomKeys<'_>,
         row: &RoomRow,
         look: &Look,
-        passed_per_s: [f64; LANES],
-        fresh: [u32; LANES],
-        poll_max_ms: i64,
+        expected: &Expected,
         now_ms: i64,
     ) -> Result<bool> {
         let names = redis::instances(keys, now_ms - SILENT_MS).await?;
@@ -92,7 +100,7 @@ impl Gathered {
             // Nobody is passed before the instances have told who is where in the new order.
             moved = true;
         }
-        let windows = Windows::for_polls(poll_max_ms);
+        let windows = Windows::for_polls(expected.poll_max_ms);
 
         let running = slot_of(now_ms);
         self.closed.retain(|(_, slot), _| *slot >= running - i64::from(windows.far));
@@ -106,12 +114,12 @@ impl Gathered {
                 let bits = self.slot(keys, lane, ranked, running - i64::from(age), running, &names).await?;
                 slots.push((age, bits));
             }
-            let soon = (passed_per_s[lane] * NEAR_S).clamp(100.0, 1e9) as u32;
+            let soon = (expected.passed_per_s[lane] * NEAR_S).clamp(100.0, 1e9) as u32;
             let near = self.front[lane].advance(look.serving[lane], soon, look.seq[lane]);
             self.alive[lane] = alive::merge(&slots, near, windows, &self.pinned[lane]);
             self.front[lane] = AliveIndex::new(self.alive[lane].clone());
             let mut shown = self.alive[lane].clone();
-            (fresh[lane].saturating_add(1)..=look.seq[lane]).take(FRESH_MAX).for_each(|rank| shown.set(rank));
+            (expected.fresh[lane].saturating_add(1)..=look.seq[lane]).take(FRESH_MAX).for_each(|rank| shown.set(rank));
             redis::publish_merged(keys, lane, shown.to_bytes()).await?;
         }
         self.at_ms = now_ms;
@@ -158,8 +166,8 @@ impl Gathered {
         Ok(())
     }
 
-    /// Keeps a place alive whose owner does not poll.
-    pub fn pin(&mut self, lane: Lane, rank: u32) {
-        self.pinned[lane as usize].set(rank);
+    /// People seen lately between the serving rank and a rank behind it.
+    pub fn ahead(&self, lane: usize, serving: u32, rank: u32) -> u32 {
+        self.front[lane].between(serving, rank.saturating_sub(1).max(serving))
     }
 }

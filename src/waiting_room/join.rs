@@ -8,13 +8,13 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use tokio::sync::oneshot;
 
-use super::{draw, invite as invites};
 use super::model::{LANES, Lane, Phase};
 use super::proofs::{self, Proofs, Seen};
 use super::redis::{self, Account, JOIN_BATCH, Join, RoomKeys};
 use super::room::{Room, View};
 use super::status;
 use super::token::{self, QueueToken};
+use super::{draw, invite as invites};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Kind, Result};
@@ -79,10 +79,8 @@ pub async fn join(
     proofs.token = Some(token);
     let mut seen = status::stand(app, exhibition, &room, &view, &proofs, language);
     let sealed = token.seal(&app.secrets, &room.code);
-    seen.cookies = vec![
-        proofs::set_device(app, &room.code, view.snap.run, account),
-        proofs::set_token(app, &room.code, &sealed),
-    ];
+    seen.cookies =
+        vec![proofs::set_device(app, &room.code, view.snap.run, account), proofs::set_token(app, &room.code, &sealed)];
     seen.status.queue_token = Some(sealed);
     let digest = draw::account_digest(account.index, &token::salt(&app.secrets, &room.code, token.run, number));
     let leaf = draw::leaf(&room.code, number, &digest);
@@ -246,9 +244,7 @@ async fn serve(app: &App, room: &Room, lane: Lane, run: u32, epoch: u32) {
 
 fn refusal(reply: &Join, now_ms: i64) -> Error {
     match reply {
-        Join::Closed(Phase::Idle | Phase::Bypass | Phase::Ended) => {
-            Error::conflict("queue.not_needed")
-        }
+        Join::Closed(Phase::Idle | Phase::Bypass | Phase::Ended) => Error::conflict("queue.not_needed"),
         Join::Closed(_) => Error::conflict("queue.closed"),
         Join::Later { reopen_ms } => {
             let wait = Duration::from_millis((reopen_ms - now_ms).clamp(1_000, 60_000).unsigned_abs());

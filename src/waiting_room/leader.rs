@@ -9,13 +9,13 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::alive::AliveIndex;
 use super::bits::Bits;
-use super::gather::{FRESH_MAX, Gathered};
+use super::gather::{Expected, FRESH_MAX, Gathered};
 use super::model::{LANES, Lane, LaneSnap, Phase, Snap};
 use super::pg::{self, RoomRow};
 use super::plan::{self, Deficits, Facts, LaneFacts, Settling};
 use super::rates::{Brake, BrakeLimits, PassRate, ShareWho, TokenBucket};
 use super::redis::{self, AdmitAsk, Lead, Look, LookAsk, RoomKeys, Told};
-use super::{chain, commitment, opening};
+use super::{chain, commitment, opening, parked};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -57,6 +57,7 @@ pub struct Leading {
     history_ms: i64,
     logged: Option<(Phase, [u32; LANES])>,
     pub empty_since_ms: i64,
+    pub parked_ms: i64,
 }
 
 impl Leading {
@@ -79,7 +80,14 @@ impl Leading {
             history_ms: 0,
             logged: None,
             empty_since_ms: now_ms,
+            parked_ms: 0,
         }
+    }
+
+    /// Whether a rank is called already, or will be within so many seconds at the present pace.
+    pub fn soon(&self, lane: usize, serving: u32, rank: u32, within_s: f64) -> bool {
+        let ahead = self.gathered.ahead(lane, serving, rank);
+        rank <= serving || f64::from(ahead) <= self.pass_rate[lane].per_s() * within_s
     }
 
     /// How long those far back may be silent, so that the instances can answer everybody. [ms]
@@ -139,9 +147,15 @@ async fn lead(app: &App, row: RoomRow, leading: &mut Leading) -> Result<bool> {
     }
     let mut stats = None;
     if now_ms - leading.gathered.at_ms >= SECOND_MS || now_ms < leading.gathered.at_ms {
-        let passed_per_s = leading.pass_rate.each_ref().map(PassRate::per_s);
-        let poll_max_ms = leading.poll_max_ms();
-        if leading.gathered.refresh(keys, &row, &look, passed_per_s, leading.fresh, poll_max_ms, now_ms).await? {
+        if let Err(error) = parked::tick(app, &row, &look, leading, now_ms).await {
+            tracing::warn!(%error, exhibition = row.code, "those who asked to be told were not looked at");
+        }
+        let expected = Expected {
+            passed_per_s: leading.pass_rate.each_ref().map(PassRate::per_s),
+            fresh: leading.fresh,
+            poll_max_ms: leading.poll_max_ms(),
+        };
+        if leading.gathered.refresh(keys, &row, &look, &expected, now_ms).await? {
             leading.settling.iter_mut().for_each(Settling::reset);
         }
         stats = Some(leading.gathered.totals());
@@ -156,10 +170,9 @@ async fn lead(app: &App, row: RoomRow, leading: &mut Leading) -> Result<bool> {
         snap: serde_json::to_vec(&snap).map_err(Error::bug)?,
     };
     let Some(serving) = redis::admit(keys, ask, now_ms).await? else { return Ok(false) };
-    for lane in 0..LANES {
-        let history = &mut leading.history[lane];
-        if serving[lane] > history.back().map_or(0, |(_, served)| *served) {
-            history.push_back((now_ms, serving[lane]));
+    for (history, serving) in leading.history.iter_mut().zip(serving) {
+        if serving > history.back().map_or(0, |(_, served)| *served) {
+            history.push_back((now_ms, serving));
         }
         while history.len() > 2 && history[1].0 < now_ms - HISTORY_MS {
             history.pop_front();
@@ -259,7 +272,11 @@ async fn fence(
         let floors = highest.map(|number| if number == 0 { 0 } else { number.saturating_add(JUMP) });
         let client = app.pg.get().await?;
         let Some(epoch) = pg::raise_epoch(&client, row.exhibition_id, row.epoch, floors).await? else { return Ok(()) };
-        tracing::warn!(exhibition = row.code, epoch, "the waiting room begins a new epoch: Redis may have lost numbers");
+        tracing::warn!(
+            exhibition = row.code,
+            epoch,
+            "the waiting room begins a new epoch: Redis may have lost numbers"
+        );
         row.epoch = epoch;
         row.floors = floors;
         reopen_ms = now_ms + REREGISTER_MS;
@@ -283,11 +300,13 @@ fn decide(
     let elapsed_ms = (now_ms - leading.ticked_ms).max(0);
     leading.ticked_ms = now_ms;
     leading.joined.push_back((now_ms, look.seq));
-    while let Some((_, seq)) = leading.joined.pop_front_if(|(at, _)| now_ms - *at >= LAG_MS || *at > now_ms) {
+    while let Some((at, seq)) = leading.joined.front().copied()
+        && (now_ms - at >= LAG_MS || at > now_ms)
+    {
         leading.fresh = seq;
+        leading.joined.pop_front();
     }
-    let settled: [u32; LANES] =
-        std::array::from_fn(|lane| leading.settling[lane].note(now_ms, look.seq[lane], LAG_MS));
+    let settled: [u32; LANES] = std::array::from_fn(|lane| leading.settling[lane].note(now_ms, look.seq[lane], LAG_MS));
     let alive: [AliveIndex; LANES] = std::array::from_fn(|lane| {
         let mut bits: Bits = leading.gathered.alive[lane].clone();
         // Whoever joined since the last round was there a moment ago, though no instance has said so yet.
@@ -297,10 +316,8 @@ fn decide(
     });
     let outstanding = outstanding(row, look, leading, &alive, now_ms);
     let worst = leading.gathered.totals();
-    let limits = BrakeLimits {
-        p99_ms: f64::from(config.brake_p99_ms),
-        error_share: f64::from(config.brake_error_pct) / 100.0,
-    };
+    let limits =
+        BrakeLimits { p99_ms: f64::from(config.brake_p99_ms), error_share: f64::from(config.brake_error_pct) / 100.0 };
     let brake = leading.brake.step(now_ms, worst.orders_p99_ms as f64, worst.failed_share, limits);
     let per_s = f64::from(config.rate_per_min) / 60.0 * brake;
     leading.bucket.set(per_s, per_s.max(1.0), now_ms);
@@ -330,8 +347,8 @@ fn decide(
     }
     let plan = plan::decide(&facts, &mut leading.owed);
     leading.bucket.spend(plan.spent);
-    for lane in 0..LANES {
-        let waited = alive[lane].between(look.serving[lane], look.seq[lane]);
+    for (lane, alive) in alive.iter().enumerate() {
+        let waited = alive.between(look.serving[lane], look.seq[lane]);
         if waited > 0 {
             leading.pass_rate[lane].record(plan.called[lane], elapsed_ms);
         }

@@ -25,6 +25,7 @@ pub mod notice;
 pub mod opening;
 pub mod pace;
 pub mod park;
+pub mod parked;
 pub mod pg;
 pub mod plan;
 #[cfg(test)]

@@ -20,13 +20,7 @@ use crate::error::{Error, Kind, Result};
 const DRAINED_MS: i64 = 30_000;
 
 /// True when the room has changed: the next tick begins with its new row.
-pub async fn advance(
-    app: &App,
-    keys: RoomKeys<'_>,
-    row: &RoomRow,
-    look: &Look,
-    leading: &mut Leading,
-) -> Result<bool> {
+pub async fn advance(app: &App, keys: RoomKeys<'_>, row: &RoomRow, look: &Look, leading: &mut Leading) -> Result<bool> {
     let now = app.clock.now();
     let now_ms = now.as_millisecond();
     let empty = leading.gathered.waiting.iter().all(|n| *n == 0) && look.active == 0 && look.late_waiting == 0;
@@ -34,19 +28,25 @@ pub async fn advance(
         leading.empty_since_ms = now_ms;
     }
     let draws = row.draw.committed.is_some();
-    if draws && row.phase == Phase::Frozen {
+    // Also while stopped: a stop before the draw must not be the end of it.
+    let closed = row.phase == Phase::Frozen || (row.phase == Phase::Stopped && past_freeze(row, now));
+    if draws && closed {
         if row.draw.cohort.is_none() {
             close_cohort(app, keys, row, look).await?;
             return Ok(true);
         }
-        if row.draw.drawn.is_none() {
-            return hold_draw(app, row).await;
+        if row.draw.drawn.is_none() && hold_draw(app, row).await? {
+            return Ok(true);
         }
     }
     match due(row, now, now_ms - leading.empty_since_ms, leading.gathered.totals().arrivals_per_s) {
         Some((to, part)) => change(app, row, to, part).await,
         None => Ok(false),
     }
+}
+
+fn past_freeze(row: &RoomRow, now: Timestamp) -> bool {
+    commitment::freeze_at(&row.config).is_some_and(|at| at <= now)
 }
 
 /// The move that is due, and on whose behalf.
@@ -56,11 +56,11 @@ fn due(row: &RoomRow, now: Timestamp, empty_ms: i64, arrivals_per_s: f64) -> Opt
     let (draws, drawn) = (row.draw.committed.is_some(), row.draw.drawn.is_some());
     let net = f64::from(config.safety_on_per_s);
     match row.phase {
-        Phase::Idle | Phase::Bypass if past(config.prequeue_at) && !past(config.opens_at) => {
+        Phase::Idle | Phase::Bypass if past(config.prequeue_at) && commitment::may_gather(config, now) => {
             Some((Phase::Prequeue, "schedule"))
         }
         Phase::Idle | Phase::Bypass if past(config.opens_at) && !config.draw => Some((Phase::Open, "schedule")),
-        Phase::Prequeue if draws && past(commitment::freeze_at(config)) => Some((Phase::Frozen, "schedule")),
+        Phase::Prequeue if draws && past_freeze(row, now) => Some((Phase::Frozen, "schedule")),
         Phase::Prequeue if !draws && past(config.opens_at) => Some((Phase::Open, "schedule")),
         Phase::Frozen if drawn && past(config.opens_at) => Some((Phase::Open, "schedule")),
         Phase::Bypass if net > 0.0 && arrivals_per_s > net => Some((Phase::Open, "safety_net")),

@@ -34,8 +34,8 @@ pub struct Proofs {
 impl Proofs {
     pub fn read(app: &App, code: &str, view: &View, headers: &HeaderMap) -> Result<Proofs> {
         let run = view.snap.run;
-        let device = cookie(headers, &device_cookie(code))
-            .and_then(|text| token::open_device(&app.secrets, code, run, text));
+        let device =
+            cookie(headers, &device_cookie(code)).and_then(|text| token::open_device(&app.secrets, code, run, text));
         let token = match header(headers, &TOKEN_HEADER)? {
             Some(text) => {
                 let token = QueueToken::open(&app.secrets, code, text)

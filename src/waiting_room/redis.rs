@@ -11,8 +11,10 @@ use crate::platform::secrets::hex;
 
 macro_rules! script {
     ($name:ident, $label:literal) => {
-        static $name: Script =
-            Script::new(concat!("waiting_room.", $label), include_str!(concat!("../../lua/waiting_room/", $label, ".lua")));
+        static $name: Script = Script::new(
+            concat!("waiting_room.", $label),
+            include_str!(concat!("../../lua/waiting_room/", $label, ".lua")),
+        );
     };
 }
 script!(ROOM, "room");
@@ -32,7 +34,8 @@ script!(INVITE, "invite");
 
 pub fn scripts() -> [&'static Script; 14] {
     [
-        &ROOM, &JOIN, &REGISTER, &LEASE, &CLAIM, &RENEW, &END_PASS, &RESTORE, &LEAVE, &LOOK, &ADMIT, &FLUSH, &INSTANCES, &INVITE,
+        &ROOM, &JOIN, &REGISTER, &LEASE, &CLAIM, &RENEW, &END_PASS, &RESTORE, &LEAVE, &LOOK, &ADMIT, &FLUSH,
+        &INSTANCES, &INVITE,
     ]
 }
 
@@ -133,8 +136,7 @@ pub struct Told<'a> {
 pub async fn tell(keys: RoomKeys<'_>, told: &Told<'_>) -> Result<bool> {
     let names = vec![room_key(keys.redis, keys.code), keys.seq(0), keys.seq(1), keys.serve()];
     let config = told.config;
-    let mut args: Vec<Value> =
-        vec![i64::from(keys.run).into(), i64::from(told.epoch).into(), told.revision.into()];
+    let mut args: Vec<Value> = vec![i64::from(keys.run).into(), i64::from(told.epoch).into(), told.revision.into()];
     args.extend(told.floors.iter().chain(&told.serving).map(|n| Value::from(i64::from(*n))));
     args.push(told.reopen_ms.into());
     for (field, value) in [
@@ -165,7 +167,9 @@ pub enum Join {
     OtherRun,
     /// Redis has lost numbers that were given out.
     Behind,
-    Later { reopen_ms: i64 },
+    Later {
+        reopen_ms: i64,
+    },
     Unready,
 }
 
@@ -178,12 +182,8 @@ pub async fn join(
     accounts: &[Account],
 ) -> Result<Join> {
     let mut names = vec![room_key(keys.redis, keys.code), keys.seq(lane as usize)];
-    let mut args: Vec<Value> = vec![
-        i64::from(keys.run).into(),
-        i64::from(epoch).into(),
-        now_ms.into(),
-        i64::from(seen_max).into(),
-    ];
+    let mut args: Vec<Value> =
+        vec![i64::from(keys.run).into(), i64::from(epoch).into(), now_ms.into(), i64::from(seen_max).into()];
     for account in accounts {
         let at = position(&mut names, keys.num(lane, *account));
         args.push(at.into());
@@ -264,12 +264,19 @@ pub async fn use_invite(keys: RoomKeys<'_>, id: &[u8; 8], account: Account) -> R
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    Admitted { expires_ms: i64, hard_ms: i64 },
+    Admitted {
+        expires_ms: i64,
+        hard_ms: i64,
+    },
     Ended,
     NotYet,
-    Late { before: u32 },
+    Late {
+        before: u32,
+    },
     /// Called, but there is no room: first among the late.
-    Full { before: u32 },
+    Full {
+        before: u32,
+    },
     Closed(Phase),
     OtherRun,
     Unready,
@@ -304,9 +311,7 @@ pub async fn claim(keys: RoomKeys<'_>, ask: &ClaimAsk, now_ms: i64) -> Result<Cl
     ];
     let reply = keys.redis.run(&CLAIM, names, args).await?;
     Ok(match tag_of(&CLAIM, &reply)?.as_str() {
-        "admitted" => {
-            Claim::Admitted { expires_ms: int_of(&CLAIM, &reply, 1)?, hard_ms: int_of(&CLAIM, &reply, 2)? }
-        }
+        "admitted" => Claim::Admitted { expires_ms: int_of(&CLAIM, &reply, 1)?, hard_ms: int_of(&CLAIM, &reply, 2)? },
         "ended" => Claim::Ended,
         "not_yet" => Claim::NotYet,
         "late" => Claim::Late { before: number(&CLAIM, &reply, 1)? },
@@ -378,8 +383,7 @@ pub async fn restore(keys: RoomKeys<'_>, pass: &super::token::Pass, now_ms: i64)
 
 /// False when the pass holds places of an unpaid order.
 pub async fn leave(keys: RoomKeys<'_>, sid: Option<&Sid>, late: Option<(Lane, u32)>) -> Result<bool> {
-    let names =
-        vec![act_key(keys.redis, keys.code), pass_key(keys.redis, keys.code), keys.late(), keys.called()];
+    let names = vec![act_key(keys.redis, keys.code), pass_key(keys.redis, keys.code), keys.late(), keys.called()];
     let sid = sid.map(|sid| hex(sid)).unwrap_or_default();
     let who = late.map(|(lane, rank)| late_name(lane, rank)).unwrap_or_default();
     let reply = keys.redis.run(&LEAVE, names, vec![sid.into(), who.into()]).await?;

@@ -227,12 +227,7 @@ impl Room {
         Ok(Arc::new(table))
     }
 
-    async fn history(
-        &self,
-        keys: RoomKeys<'_>,
-        snap: &Snap,
-        current: &View,
-    ) -> Result<[Arc<Vec<(i64, u32)>>; LANES]> {
+    async fn history(&self, keys: RoomKeys<'_>, snap: &Snap, current: &View) -> Result<[Arc<Vec<(i64, u32)>>; LANES]> {
         let mut known = current.history.clone();
         if snap.run != current.snap.run || current.snap.at_ms == 0 {
             let stored = redis::history(keys).await?;

@@ -21,6 +21,8 @@ const PARKED_WINDOW_MS: i64 = 600_000;
 const OUTSIDE_POLL_MS: i64 = 10_000;
 /// Places one buyer takes on average; for the chance only.
 const PLACES_PER_BUYER: f64 = 2.0;
+/// What the instances together answer around the opening. [polls/ms]
+const POLLS_AT_OPENING_PER_MS: f64 = 20.0;
 /// So few places are few. [places]
 const FEW: i64 = 50;
 
@@ -90,8 +92,7 @@ fn place_in(status: &mut Status, snap: &Snap, view: &View, token: &QueueToken, r
     let jitter = rand::random::<f64>();
     let (Some(rank), false) = (rank, matches!(snap.phase, Phase::Prequeue | Phase::Frozen)) else {
         status.state = if snap.phase == Phase::Stopped { Standing::Stopped } else { Standing::Prequeue };
-        let to_opening_s = snap.opens_at_ms.map_or(60.0, |at| ((at - now_ms) as f64 / 1000.0).max(0.0));
-        status.poll_after_ms = eta::poll_after_ms(u32::MAX, Some(to_opening_s), snap.poll_max_ms, jitter);
+        status.poll_after_ms = poll_before_opening(snap, now_ms, jitter);
         return;
     };
     let lane = &snap.lanes[token.lane as usize];
@@ -127,6 +128,15 @@ fn place_in(status: &mut Status, snap: &Snap, view: &View, token: &QueueToken, r
     }
     let mean_s = eta::mean_s(ahead, lane.passed_per_s).or_else(|| eta::mean_s(ahead, fallback));
     status.poll_after_ms = eta::poll_after_ms(ahead, mean_s, snap.poll_max_ms, jitter);
+}
+
+/// Everybody wants to know at the opening: they are spread so that the instances can answer them. [ms]
+fn poll_before_opening(snap: &Snap, now_ms: i64, jitter: f64) -> i64 {
+    let people: f64 = snap.lanes.iter().map(|lane| f64::from(lane.seq)).sum();
+    let spread_ms = (people / POLLS_AT_OPENING_PER_MS).clamp(2_000.0, snap.poll_max_ms.max(30_000) as f64);
+    let to_opening_ms = snap.opens_at_ms.map_or(0, |at| at - now_ms).max(0);
+    let steady_ms = eta::poll_after_ms(u32::MAX, None, snap.poll_max_ms, jitter);
+    if to_opening_ms > steady_ms { steady_ms } else { to_opening_ms + (spread_ms * jitter) as i64 + 500 }
 }
 
 /// How long this token's owner has to claim.
@@ -199,10 +209,17 @@ pub fn free_places(e: &Exhibition, now: Timestamp) -> i64 {
     let of_slots: i64 = e
         .slots
         .iter()
-        .filter(|slot| !slot.closed && i64::from(slot.date.since(jiff::civil::date(1970, 1, 1)).map_or(0, |s| s.get_days())) >= today)
+        .filter(|slot| {
+            !slot.closed
+                && i64::from(slot.date.since(jiff::civil::date(1970, 1, 1)).map_or(0, |s| s.get_days())) >= today
+        })
         .map(|slot| e.free(slot.stock_id))
         .sum();
-    e.products.iter().filter(open).map(|p| if p.dated { e.free(p.stock_id).min(of_slots) } else { e.free(p.stock_id) }).sum()
+    e.products
+        .iter()
+        .filter(open)
+        .map(|p| if p.dated { e.free(p.stock_id).min(of_slots) } else { e.free(p.stock_id) })
+        .sum()
 }
 
 /// The best that any of the products can offer, in a word.

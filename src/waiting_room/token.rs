@@ -137,10 +137,8 @@ impl QueueToken {
 
 /// The session of a rank is the same whoever asks and however often.
 pub fn sid(secrets: &Secrets, code: &str, run: u32, lane: Lane, rank: u32) -> Sid {
-    let mac = secrets.mac(
-        Purpose::QueueSession,
-        &[code.as_bytes(), &run.to_be_bytes(), &[lane as u8], &rank.to_be_bytes()],
-    );
+    let mac =
+        secrets.mac(Purpose::QueueSession, &[code.as_bytes(), &run.to_be_bytes(), &[lane as u8], &rank.to_be_bytes()]);
     let mut sid = [0u8; 16];
     sid.copy_from_slice(&mac[..16]);
     sid
@@ -219,8 +217,7 @@ impl Pass {
 
 /// What salts a number's leaf in the draw: known to its owner by the receipt, to nobody else.
 pub fn salt(secrets: &Secrets, code: &str, run: u32, number: u32) -> [u8; 16] {
-    let mac =
-        secrets.mac(Purpose::QueueDraw, &[b"salt", code.as_bytes(), &run.to_be_bytes(), &number.to_be_bytes()]);
+    let mac = secrets.mac(Purpose::QueueDraw, &[b"salt", code.as_bytes(), &run.to_be_bytes(), &number.to_be_bytes()]);
     let mut salt = [0u8; 16];
     salt.copy_from_slice(&mac[..16]);
     salt
@@ -228,7 +225,14 @@ pub fn salt(secrets: &Secrets, code: &str, run: u32, number: u32) -> [u8; 16] {
 
 /// Proof that a number was given to a device: `number.device.salt.leaf.signature`, signed with Ed25519 over
 /// "admit receipt v1", exhibition, run and leaf. The server never needs it again.
-pub fn receipt(secrets: &Secrets, code: &str, run: u32, number: u32, account: Account, leaf: &[u8; 32]) -> Result<String> {
+pub fn receipt(
+    secrets: &Secrets,
+    code: &str,
+    run: u32,
+    number: u32,
+    account: Account,
+    leaf: &[u8; 32],
+) -> Result<String> {
     let signature = receipt_key(secrets)?.sign(&receipt_message(code, run, leaf));
     Ok(format!(
         "{number}.{}.{}.{}.{}",
@@ -293,14 +297,22 @@ mod tests {
         assert_eq!(open_device(&s, "aaa", 4, &device), None);
         assert_eq!(open_device(&s, "bbb", 3, &device), None);
         assert_eq!(QueueToken::open(&s, "aaa", &device), None);
-        let other = Secrets::new("another secret, just as long as the other", &format!("k1:{}", "ab".repeat(32))).unwrap();
+        let other =
+            Secrets::new("another secret, just as long as the other", &format!("k1:{}", "ab".repeat(32))).unwrap();
         assert_eq!(QueueToken::open(&other, "aaa", &text), None);
     }
 
     #[test]
     fn a_pass_is_good_for_its_exhibition_and_its_own_rank() {
         let s = secrets();
-        let pass = Pass { sid: sid(&s, "aaa", 3, Lane::General, 5), run: 3, epoch: 1, lane: Lane::General, rank: 5, hard_ms: 9 };
+        let pass = Pass {
+            sid: sid(&s, "aaa", 3, Lane::General, 5),
+            run: 3,
+            epoch: 1,
+            lane: Lane::General,
+            rank: 5,
+            hard_ms: 9,
+        };
         let text = pass.issue(&s, "aaa").unwrap();
         assert_eq!(Pass::read(&s, "aaa", &text), Some(pass));
         assert_eq!(Pass::read(&s, "bbb", &text), None);
@@ -318,7 +330,10 @@ mod tests {
         assert_eq!((parts.len(), parts[0], parts[1], parts[3]), (5, "12", "3", hex(&leaf).as_str()));
         let signature = URL_SAFE_NO_PAD.decode(parts[4]).unwrap();
         let key = receipt_key(&s).unwrap();
-        let key = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, key.public_key().as_ref().to_vec());
+        let key = aws_lc_rs::signature::UnparsedPublicKey::new(
+            &aws_lc_rs::signature::ED25519,
+            key.public_key().as_ref().to_vec(),
+        );
         assert!(key.verify(&receipt_message("aaa", 1, &leaf), &signature).is_ok());
         assert!(key.verify(&receipt_message("aaa", 2, &leaf), &signature).is_err());
     }

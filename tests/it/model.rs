@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use admit::stock::model::{Line, lines};
-use admit::waiting_room::model::Phase;
 use admit::stock::redis::{self, Ask, Freed, Pass, Release, Take};
+use admit::waiting_room::model::Phase;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 

@@ -16,7 +16,7 @@ use crate::platform::texts::{Language, filled, grouped};
 use crate::waiting_room::draw::ALGORITHM;
 use crate::waiting_room::model::{BeaconKind, DrawShown};
 use crate::waiting_room::reply::PublicState;
-use crate::waiting_room::state;
+use crate::waiting_room::{beacon, state};
 
 #[derive(askama::Template)]
 #[template(path = "draw.html")]
@@ -63,7 +63,8 @@ pub async fn draw(
 impl DrawPage {
     pub fn new(language: Language, e: &Exhibition, public: &PublicState) -> Result<DrawPage> {
         let draw = &public.draw;
-        let (name, title) = (language.pick(&e.name_ko, &e.name_en).to_owned(), words::text(language, "page.draw.title"));
+        let (name, title) =
+            (language.pick(&e.name_ko, &e.name_en).to_owned(), words::text(language, "page.draw.title"));
         let promised = !draw.seed_hash.is_empty();
         let published = Published { exhibition_code: &e.code, run: public.run, algorithm: ALGORITHM, draw };
         Ok(DrawPage {
@@ -123,8 +124,7 @@ fn after(language: Language, draw: &DrawShown) -> Vec<Value> {
 
 fn proves(draw: &DrawShown) -> Vec<&'static str> {
     let mut keys = vec!["page.draw.proves.seed", "page.draw.proves.root", "page.draw.proves.order"];
-    // The only source whose value the server checks by a signature: see `waiting_room::beacon`.
-    if draw.beacon == BeaconKind::Drand && !draw.weak {
+    if beacon::is_verified(draw.beacon) && !draw.weak {
         keys.push("page.draw.proves.drand");
     }
     keys

@@ -96,7 +96,9 @@ pub async fn act(
     let done = match verb.as_str() {
         "join" => {
             let invite = field("invite").filter(|invite| is_invite(invite));
-            join::join(&app, &e, &headers, client, invite, language).await.map(|seen| (seen, format!("{here}?told=joined")))
+            join::join(&app, &e, &headers, client, invite, language)
+                .await
+                .map(|seen| (seen, format!("{here}?told=joined")))
         }
         "claim" => claim::claim(&app, &e, &headers, false, language).await.map(|seen| {
             let next = match seen.status.state {

@@ -68,8 +68,13 @@ impl Line {
             text: ahead_text(language, seen.least),
             because: ahead_because,
             timed,
-            eta: status.eta.map_or_else(|| t("page.queue.eta_unknown").to_owned(), |b| band(language, b.from_s, b.to_s)),
-            eta_because: status.eta.and_then(|b| b.because).and_then(|why| known(language, "page.queue.eta_because.", why)),
+            eta: status
+                .eta
+                .map_or_else(|| t("page.queue.eta_unknown").to_owned(), |b| band(language, b.from_s, b.to_s)),
+            eta_because: status
+                .eta
+                .and_then(|b| b.because)
+                .and_then(|why| known(language, "page.queue.eta_because.", why)),
         }
     }
 }

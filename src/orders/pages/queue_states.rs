@@ -46,7 +46,8 @@ fn now() -> Timestamp {
 }
 
 fn public(phase: &'static str, draw: &DrawShown) -> PublicState {
-    let product = |product_id, name: &str, left| ProductLeft { product_id, name: name.into(), name_en: name.into(), left };
+    let product =
+        |product_id, name: &str, left| ProductLeft { product_id, name: name.into(), name_en: name.into(), left };
     PublicState {
         exhibition_code: "bbb".into(),
         phase,
@@ -112,7 +113,10 @@ fn has(page: &str, all: &[&str]) {
 fn every_state_says_what_it_means_and_offers_what_can_be_done() {
     let ko = |status: &Status, phase| shown(Language::Ko, status, &public(phase, &drawn()));
     let of = |state| Status { state, ..waiting() };
-    has(&ko(&waiting(), "open"), &["3,204명", "약 4~7분", "12,345", "5,821", "넉넉합니다", "지금 입장하기", "/leave", "/park"]);
+    has(
+        &ko(&waiting(), "open"),
+        &["3,204명", "약 4~7분", "12,345", "5,821", "넉넉합니다", "지금 입장하기", "/leave", "/park"],
+    );
 
     let outside = bare(Standing::Outside, now(), false);
     has(&ko(&outside, "open"), &["action=\"/bbb/queue/join\"", "줄 서기"]);
@@ -127,7 +131,10 @@ fn every_state_says_what_it_means_and_offers_what_can_be_done() {
 
     let turn = Status { claim_left_ms: Some(118_000), extendable: Some(true), ahead: None, ..of(Standing::YourTurn) };
     let turn_page = ko(&turn, "open");
-    has(&turn_page, &["action=\"/bbb/queue/claim\"", "action=\"/bbb/queue/extend\"", "10:00:45까지", "data-left=\"118000\""]);
+    has(
+        &turn_page,
+        &["action=\"/bbb/queue/claim\"", "action=\"/bbb/queue/extend\"", "10:00:45까지", "data-left=\"118000\""],
+    );
     assert!(!turn_page.contains("/leave"), "not beside the button that lets in");
     assert!(!ko(&Status { extendable: Some(false), ..turn }, "open").contains("/extend"), "once");
 
@@ -140,7 +147,10 @@ fn every_state_says_what_it_means_and_offers_what_can_be_done() {
     has(&ko(&sold_out, "open"), &["모두 팔렸습니다", "data-key=\"waiting,false,true,true\""]);
     let worse = Status { ahead_because: Some("rejoined"), stale: true, ..waiting() };
     has(&ko(&worse, "open"), &["돌아오셔서", "id=\"stale\">"]);
-    has(&QueuePage::trouble(Language::Ko, &exhibition(), Vec::new()).render().unwrap(), &["번호는 그대로 지켜 드립니다"]);
+    has(
+        &QueuePage::trouble(Language::Ko, &exhibition(), Vec::new()).render().unwrap(),
+        &["번호는 그대로 지켜 드립니다"],
+    );
 }
 
 #[test]
@@ -160,16 +170,19 @@ fn the_page_is_light_and_reloads_only_where_there_is_no_script() {
             assert!(!page.contains(inline), "{inline}");
         }
         let around = Around { still: true, ..Around::default() };
-        let still = QueuePage::new(language, &exhibition(), &status, &public("open", &drawn()), around).render().unwrap();
+        let still =
+            QueuePage::new(language, &exhibition(), &status, &public("open", &drawn()), around).render().unwrap();
         assert!(!still.contains("http-equiv"), "the visitor has switched it off");
     }
 }
 
 #[test]
 fn a_draw_shows_what_is_known_and_no_more() {
-    let page = |draw: &DrawShown| DrawPage::new(Language::Ko, &exhibition(), &public("open", draw)).unwrap().render().unwrap();
+    let page =
+        |draw: &DrawShown| DrawPage::new(Language::Ko, &exhibition(), &public("open", draw)).unwrap().render().unwrap();
     has(&page(&DrawShown::default()), &["순서 추첨이 없습니다"]);
-    let committed = DrawShown { seed: String::new(), server_seed: String::new(), beacon_value: String::new(), ..drawn() };
+    let committed =
+        DrawShown { seed: String::new(), server_seed: String::new(), beacon_value: String::new(), ..drawn() };
     let before = page(&committed);
     has(&before, &["아직 추첨하지 않았습니다", &"8f".repeat(32), &"b4".repeat(32), "4,123,456"]);
     assert!(!before.contains("draw-json") && !before.contains("draw.js"));

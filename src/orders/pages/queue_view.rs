@@ -229,7 +229,10 @@ impl QueuePage {
             self.facts.push((t("page.queue.lane"), t("page.queue.lane.invited").to_owned()));
         }
         if let (Standing::Admitted, Some(until)) = (status.state, status.pass_expires_at) {
-            self.facts.push((t("page.queue.admitted.until"), self.frame.f("page.pay.until", "time", words::clock_time(until))));
+            self.facts.push((
+                t("page.queue.admitted.until"),
+                self.frame.f("page.pay.until", "time", words::clock_time(until)),
+            ));
         }
         if waits(status.state) || status.state == Standing::Outside {
             self.stock = status.stock.map(|left| t(stock_key(left)));

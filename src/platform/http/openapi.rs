@@ -25,6 +25,9 @@ const ABOUT: &str = "Reservations for exhibitions: list, order, pay, receive one
 const ORDER_TOKEN: &str = "The `order_token` of `POST /api/orders`.";
 const ORDER_COOKIE: &str = "The same token, as the cookie that was set with the order; its name ends in the order's \
     number, in small letters. A browser that changes something with it must come from our own pages.";
+const QUEUE_TOKEN: &str =
+    "The place in line: queue_token of the reply to the join, or of the latest reply that had one.";
+const QUEUE_COOKIE: &str = "The same, as the join gives it to browsers. Small letters.";
 const TICKET_LINK: &str = "A signed link to the ticket: `e`, the unix time of its end, and `s`, its signature.";
 const STAFF: &str = "The `access_token` of `POST /api/auth/login`, a JWT for 15 minutes.";
 
@@ -34,6 +37,8 @@ pub fn base() -> OpenApi {
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build())
     };
     let cookie = ApiKey::Cookie(ApiKeyValue::with_description("admit_{order_number}", ORDER_COOKIE));
+    let queue_token = ApiKey::Header(ApiKeyValue::with_description("X-Queue-Token", QUEUE_TOKEN));
+    let queue_cookie = ApiKey::Cookie(ApiKeyValue::with_description("admit_q_{code}", QUEUE_COOKIE));
     let link = ApiKey::Query(ApiKeyValue::with_description("s", TICKET_LINK));
     OpenApiBuilder::new()
         .info(InfoBuilder::new().title("Admit").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT)).build())
@@ -43,6 +48,8 @@ pub fn base() -> OpenApi {
                 .schema_from::<FieldProblem>()
                 .security_scheme("order_token", bearer(ORDER_TOKEN))
                 .security_scheme("order_cookie", SecurityScheme::ApiKey(cookie))
+                .security_scheme("queue_token", SecurityScheme::ApiKey(queue_token))
+                .security_scheme("queue_cookie", SecurityScheme::ApiKey(queue_cookie))
                 .security_scheme("ticket_link", SecurityScheme::ApiKey(link))
                 .security_scheme("staff", bearer(STAFF))
                 .build(),
