@@ -115,6 +115,9 @@ async fn start(settings: Settings) -> Result<(App, WriterTask), String> {
     if let Err(error) = app.catalogue.refresh(&app).await {
         tracing::warn!(%error, "starting without a catalogue");
     }
+    if let Err(error) = app.rooms.refresh(&app).await {
+        tracing::warn!(%error, "starting without a picture of the waiting rooms");
+    }
     app.lifecycle.spawn(Catalogue::keep_fresh(app.clone()));
     app.lifecycle.spawn(Rooms::keep_fresh(app.clone()));
     app.lifecycle.spawn(every(app.clone(), Duration::from_secs(5), |app| async move {

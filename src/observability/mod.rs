@@ -12,6 +12,11 @@ use crate::waiting_room::model::Snap;
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const ENTRIES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
+/// Counted where Redis is called, which knows nothing of the app.
+pub fn redis_call() {
+    counter!("admit_redis_calls_total").increment(1);
+}
+
 /// Records into the process's recorder; `render` is what `/metrics` answers.
 #[derive(Clone)]
 pub struct Metrics {
@@ -124,7 +129,7 @@ impl Metrics {
         }
     }
 
-    pub fn eta_error(&self, exhibition: &str, inside: bool) {
+    pub fn eta(&self, exhibition: &str, inside: bool) {
         let outcome = if inside { "inside" } else { "outside" };
         counter!("admit_queue_eta_total", "exhibition" => exhibition.to_owned(), "outcome" => outcome).increment(1);
     }
@@ -173,7 +178,8 @@ fn describe() {
     describe_counter!("admit_queue_called_total", "People called, late ones included.");
     describe_gauge!("admit_queue_polls_per_second", "Polls answered by all instances.");
     describe_gauge!("admit_queue_arrivals_per_second", "Orders and page loads of all instances.");
-    describe_counter!("admit_queue_eta_total", "Claims, by whether they came within the band first shown.");
+    describe_counter!("admit_queue_eta_total", "Calls of people who were last in line when noted, by whether they came within the band shown then.");
+    describe_counter!("admit_redis_calls_total", "Calls to Redis by this process; pipelined ones count each.");
     describe_counter!("admit_worker_ticks_total", "Worker rounds by worker and outcome.");
     describe_histogram!("admit_worker_tick_seconds", "Time of worker rounds.");
     describe_gauge!("process_resident_memory_bytes", "Resident memory.");

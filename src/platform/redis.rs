@@ -107,6 +107,7 @@ impl Redis {
     }
 
     pub async fn run(&self, script: &Script, keys: Vec<String>, args: Vec<Value>) -> Result<Vec<Value>> {
+        crate::observability::redis_call();
         let client = self.pool.next();
         let reply: Result<Value, fred::error::Error> = client.evalsha(script.hash(), keys.clone(), args.clone()).await;
         let reply = match reply {
@@ -133,6 +134,7 @@ impl Redis {
     }
 
     pub async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>> {
+        crate::observability::redis_call();
         Ok(self.pool.next().get(key).await?)
     }
 
@@ -141,10 +143,12 @@ impl Redis {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
+        crate::observability::redis_call();
         Ok(self.pool.next().mget(keys).await?)
     }
 
     pub async fn set_bytes(&self, key: &str, value: Vec<u8>, keep_s: i64) -> Result<()> {
+        crate::observability::redis_call();
         let value = Value::Bytes(value.into());
         Ok(self.pool.next().set::<(), _, _>(key, value, Some(Expiration::EX(keep_s)), None, false).await?)
     }

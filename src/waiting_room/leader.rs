@@ -15,6 +15,7 @@ use super::pg::{self, RoomRow};
 use super::plan::{self, Deficits, Facts, LaneFacts, Settling};
 use super::rates::{Brake, BrakeLimits, PassRate, ShareWho, TokenBucket};
 use super::redis::{self, AdmitAsk, Lead, Look, LookAsk, RoomKeys, Told};
+use super::probes::Probes;
 use super::{chain, commitment, opening, parked};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -58,6 +59,7 @@ pub struct Leading {
     logged: Option<(Phase, [u32; LANES])>,
     pub empty_since_ms: i64,
     pub parked_ms: i64,
+    probes: Probes,
 }
 
 impl Leading {
@@ -81,6 +83,7 @@ impl Leading {
             logged: None,
             empty_since_ms: now_ms,
             parked_ms: 0,
+            probes: Probes::default(),
         }
     }
 
@@ -179,6 +182,7 @@ async fn lead(app: &App, row: RoomRow, leading: &mut Leading) -> Result<bool> {
         }
     }
     app.metrics.room(&row.code, &snap, called + late.len() as u32, stats);
+    leading.probes.step(&snap, now_ms, |inside| app.metrics.eta(&row.code, inside));
     write_down(app, keys, &row, leading, &snap, serving, now_ms).await;
     Ok(true)
 }

@@ -30,6 +30,7 @@ pub mod pg;
 pub mod plan;
 #[cfg(test)]
 mod plan_simulation;
+pub mod probes;
 pub mod proofs;
 pub mod rates;
 pub mod redis;

@@ -15,7 +15,7 @@ use super::join::Joiner;
 use super::leader::Leaders;
 use super::model::{LANES, Lane, Phase, Snap};
 use super::pace::OrderPace;
-use super::pg;
+use super::pg::{self, RoomRow};
 use super::redis::{self, Account, LiveSlot, RoomKeys, Stats};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -102,11 +102,14 @@ pub struct Room {
 }
 
 impl Room {
-    fn new(exhibition_id: i32, code: &str) -> Room {
+    /// Until the leader's picture is read, the room is what Postgres says: never open by ignorance.
+    fn new(row: &RoomRow) -> Room {
+        let (exhibition_id, code) = (row.exhibition_id, row.code.as_str());
+        let snap = Snap { phase: row.phase, run: row.run, epoch: row.epoch, ..Snap::default() };
         Room {
             exhibition_id,
             code: code.to_owned(),
-            view: ArcSwap::default(),
+            view: ArcSwap::from_pointee(View { snap, ..View::default() }),
             live: Default::default(),
             seen_max: Default::default(),
             joiner: Joiner::default(),
@@ -333,7 +336,7 @@ impl Rooms {
         for row in rows {
             let Ok(exhibition) = catalogue.by_id(row.exhibition_id) else { continue };
             let code = &exhibition.code;
-            let room = known.get(code).cloned().unwrap_or_else(|| Arc::new(Room::new(exhibition.id, code)));
+            let room = known.get(code).cloned().unwrap_or_else(|| Arc::new(Room::new(&row)));
             rooms.insert(code.clone(), room);
         }
         self.by_code.store(Arc::new(rooms));
