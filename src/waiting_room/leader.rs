@@ -33,8 +33,9 @@ const SECOND_MS: i64 = 1_000;
 const HISTORY_MS: i64 = 20 * 60_000;
 /// What one instance answers without effort. [polls/s]
 const POLLS_PER_INSTANCE: f64 = 10_000.0;
-/// Late ones that are called in one tick at most.
+/// Late ones that are called in one tick at most, and that may be called at once: each is named in the picture.
 const LATE_MAX: usize = 256;
+const LATE_CALLED_MAX: usize = 2_000;
 
 /// What a leader remembers from tick to tick. All of it can be lost: the next one begins with the same rules.
 pub struct Leading {
@@ -110,11 +111,15 @@ impl Leading {
 
 /// The rooms that this process has ever led.
 #[derive(Default)]
-pub struct Leaders(Mutex<HashMap<i32, Arc<AsyncMutex<Leading>>>>);
+pub struct Leaders {
+    by_exhibition: Mutex<HashMap<i32, Arc<AsyncMutex<Leading>>>>,
+    /// As Postgres said last.
+    rows: Mutex<Vec<RoomRow>>,
+}
 
 impl Leaders {
     fn of(&self, exhibition_id: i32, now_ms: i64) -> Result<Arc<AsyncMutex<Leading>>> {
-        let mut leaders = self.0.lock().map_err(|_| Error::bug("leaders"))?;
+        let mut leaders = self.by_exhibition.lock().map_err(|_| Error::bug("leaders"))?;
         let fresh = || Arc::new(AsyncMutex::new(Leading::new(now_ms)));
         Ok(leaders.entry(exhibition_id).or_insert_with(fresh).clone())
     }
@@ -122,10 +127,20 @@ impl Leaders {
 
 /// One round over all rooms; how many this process leads. One that fails leaves the others their round.
 pub async fn tick(app: &App) -> Result<usize> {
-    let client = app.pg.get().await?;
-    let rows = pg::all(&client).await?;
-    drop(client);
     let (mut led, mut failed) = (0, None);
+    // While Postgres is away rooms go on as they were: people are called, more slowly once orders fail.
+    let rows = match rows(app).await {
+        Ok(rows) => {
+            if let Ok(mut known) = app.rooms.leaders.rows.lock() {
+                known.clone_from(&rows);
+            }
+            rows
+        }
+        Err(error) => {
+            failed = Some(error);
+            app.rooms.leaders.rows.lock().map(|known| known.clone()).unwrap_or_default()
+        }
+    };
     for row in rows {
         let leading = app.rooms.leaders.of(row.exhibition_id, app.clock.now_ms())?;
         let mut leading = leading.lock().await;
@@ -137,6 +152,11 @@ pub async fn tick(app: &App) -> Result<usize> {
     failed.map_or(Ok(led), Err)
 }
 
+async fn rows(app: &App) -> Result<Vec<RoomRow>> {
+    let client = app.pg.get().await?;
+    pg::all(&client).await
+}
+
 async fn lead(app: &App, row: RoomRow, leading: &mut Leading) -> Result<bool> {
     let now_ms = app.clock.now_ms();
     let keys = RoomKeys::new(&app.redis, &row.code, row.run);
@@ -145,8 +165,10 @@ async fn lead(app: &App, row: RoomRow, leading: &mut Leading) -> Result<bool> {
         *leading = Leading::new(now_ms);
         return Ok(false);
     };
-    if opening::advance(app, keys, &row, &look, leading).await? {
-        return Ok(true);
+    match opening::advance(app, keys, &row, &look, leading).await {
+        Ok(true) => return Ok(true),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, exhibition = row.code, "what is due in the room waits"),
     }
     let mut stats = None;
     if now_ms - leading.gathered.at_ms >= SECOND_MS || now_ms < leading.gathered.at_ms {
@@ -358,7 +380,8 @@ fn decide(
         }
         leading.gathered.waiting[lane] = waited.saturating_sub(plan.called[lane]);
     }
-    let late = look.late.iter().copied().take((plan.late as usize).min(LATE_MAX)).collect();
+    let late_max = LATE_MAX.min(LATE_CALLED_MAX.saturating_sub(look.called.len()));
+    let late = look.late.iter().copied().take((plan.late as usize).min(late_max)).collect();
     (plan.serving, late, plan.called.iter().sum())
 }
 
