@@ -176,6 +176,13 @@ def the_room_is_remembered_for_a_second_and_places_never():
         if len(seen()) > 3:
             raise AssertionError(f"{len(seen())} requests for {path} reached the instances")
         same("cookie passed on", {request[2].get("Cookie") for request in seen()}, {None})
+    both(reply(200, "X-Old: no\r\n"))
+    deadline = time.monotonic() + 5  # after a quiet second the first to come gets a fresh copy, not the old one
+    while ask("GET", f"{QUEUE}/draw")[1]["X-Old"] != "no":
+        if time.monotonic() > deadline:
+            raise AssertionError("the old copy is never renewed")
+        time.sleep(1.2)
+        same("fresh", ask("GET", f"{QUEUE}/draw")[1]["X-Cache"], "EXPIRED")
     for path in (f"{QUEUE}/status", f"{QUEUE}/log?after=0", "/aaa/queue", "/aaa/queue/draw"):
         both(reply())
         for _ in range(3):

@@ -23,9 +23,11 @@ pub struct Demo {
 #[derive(Deserialize)]
 pub struct Accounts {
     pub staff: Account,
+    /// For runs that move a waiting room.
+    pub super_admin: Option<Account>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Account {
     pub username: String,
     pub password: String,

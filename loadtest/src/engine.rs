@@ -83,7 +83,16 @@ impl Shared {
 }
 
 /// Open loop: `visit` is started for every arrival of the schedule, however many are still under way.
-pub async fn open_loop<F, V>(window: Window, mut schedule: Schedule, visit: F) -> Recorder
+pub async fn open_loop<F, V>(window: Window, schedule: Schedule, visit: F) -> Recorder
+where
+    F: Fn() -> V,
+    V: Future<Output = Outcome> + Send + 'static,
+{
+    open_loop_within(window, schedule, DRAIN_MAX, visit).await
+}
+
+/// The same for visits that take longer than a few calls: so long they may go on after the last arrival.
+pub async fn open_loop_within<F, V>(window: Window, mut schedule: Schedule, drain_max: Duration, visit: F) -> Recorder
 where
     F: Fn() -> V,
     V: Future<Output = Outcome> + Send + 'static,
@@ -99,7 +108,7 @@ where
         }
     }
     drop(pacer);
-    drain(&shared).await;
+    drain(&shared, drain_max).await;
     shared.into_recorder(&window)
 }
 
@@ -123,8 +132,8 @@ where
 }
 
 /// Waits for those under way. Who is still missing at the end counts as a timeout.
-async fn drain(shared: &Arc<Shared>) {
-    let deadline = Instant::now() + DRAIN_MAX;
+async fn drain(shared: &Arc<Shared>, at_most: Duration) {
+    let deadline = Instant::now() + at_most;
     while shared.waiting.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -1,4 +1,4 @@
-//! The few reads of Redis a sweep needs, in RESP2 over one connection.
+//! The few commands of Redis a run needs, in RESP2 over one connection.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,24 +62,87 @@ impl Redis {
     }
 
     pub async fn version(&mut self) -> Result<String, Failure> {
-        let Reply::Text(info) = self.command(&["INFO", "server"]).await? else {
+        self.info("server", "redis_version").await
+    }
+
+    /// Commands carried out since Redis was started, those that scripts call included.
+    pub async fn commands_processed(&mut self) -> Result<f64, Failure> {
+        number(&self.info("stats", "total_commands_processed").await?)
+    }
+
+    /// Bytes that Redis has allocated.
+    pub async fn used_memory(&mut self) -> Result<f64, Failure> {
+        number(&self.info("memory", "used_memory").await?)
+    }
+
+    async fn info(&mut self, section: &str, field: &str) -> Result<String, Failure> {
+        let Reply::Text(info) = self.command(&["INFO", section]).await? else {
             return Err("Redis: INFO is not text".into());
         };
-        let line = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
-        Ok(line.unwrap_or("unknown").trim().to_owned())
+        let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.map(|value| value.trim().to_owned()).ok_or_else(|| format!("Redis: INFO {section} has no {field}"))
+    }
+
+    /// Bytes of one key, every member looked at.
+    pub async fn key_bytes(&mut self, key: &str) -> Result<f64, Failure> {
+        match self.command(&["MEMORY", "USAGE", key, "SAMPLES", "0"]).await? {
+            Reply::Number(bytes) => Ok(bytes as f64),
+            _ => Err(format!("Redis: no size of {key}")),
+        }
+    }
+
+    pub async fn remove(&mut self, key: &str) -> Result<(), Failure> {
+        self.command(&["UNLINK", key]).await.map(drop)
+    }
+
+    /// Sends many commands in one go and reads as many answers; how many of them were a number.
+    pub async fn pipelined(&mut self, commands: &Commands) -> Result<usize, Failure> {
+        let exchange = async {
+            self.stream.get_mut().write_all(&commands.bytes).await.map_err(|error| format!("Redis: {error}"))?;
+            let mut numbers = 0;
+            for _ in 0..commands.count {
+                numbers += usize::from(matches!(reply(&mut self.stream, 0).await?, Reply::Number(_)));
+            }
+            Ok(numbers)
+        };
+        tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| "Redis: no answer in time".to_owned())?
     }
 
     async fn command(&mut self, words: &[&str]) -> Result<Reply, Failure> {
-        let mut bytes = format!("*{}\r\n", words.len());
-        for word in words {
-            bytes.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
+        let mut commands = Commands::default();
+        commands.add(words);
         let exchange = async {
-            self.stream.get_mut().write_all(bytes.as_bytes()).await.map_err(|error| format!("Redis: {error}"))?;
+            self.stream.get_mut().write_all(&commands.bytes).await.map_err(|error| format!("Redis: {error}"))?;
             reply(&mut self.stream, 0).await
         };
         tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| "Redis: no answer in time".to_owned())?
     }
+}
+
+/// Commands in the form they are sent in.
+#[derive(Default)]
+pub struct Commands {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Commands {
+    pub fn add(&mut self, words: &[&str]) {
+        self.bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+        for word in words {
+            self.bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+        }
+        self.count += 1;
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+}
+
+fn number(text: &str) -> Result<f64, Failure> {
+    text.parse().map_err(|_| format!("Redis: {text:?} is not a number"))
 }
 
 async fn reply<R: AsyncBufReadExt + Unpin + Send>(stream: &mut R, depth: u8) -> Result<Reply, Failure> {
@@ -126,6 +189,15 @@ async fn bulk<R: AsyncReadExt + Unpin>(stream: &mut R, len: i64) -> Result<Reply
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_written_with_their_lengths() {
+        let mut commands = Commands::default();
+        commands.add(&["ZRANK", "k", "한"]);
+        commands.add(&["PING"]);
+        assert_eq!(commands.bytes, "*3\r\n$5\r\nZRANK\r\n$1\r\nk\r\n$3\r\n한\r\n*1\r\n$4\r\nPING\r\n".as_bytes());
+        assert_eq!(commands.count, 2);
+    }
 
     #[tokio::test]
     async fn replies_are_read() {

@@ -65,6 +65,14 @@ impl Phase {
     }
 }
 
+/// One number that the run was made for and that no table above has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    pub name: String,
+    pub value: f64,
+    pub unit: &'static str,
+}
+
 /// A promise looked at after the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
@@ -83,6 +91,7 @@ pub struct Report {
     pub machine: Machine,
     pub notes: Vec<String>,
     pub phases: Vec<Phase>,
+    pub figures: Vec<Figure>,
     pub memory_before: Vec<Resident>,
     pub memory_after: Vec<Resident>,
     pub sweep: Option<Sweep>,
@@ -110,6 +119,7 @@ impl Report {
             let _ = writeln!(out, "note: {note}");
         }
         self.phases.iter().for_each(|phase| phase.table(&mut out));
+        figure_table(&mut out, &self.figures);
         memory_table(&mut out, &self.memory_before, &self.memory_after);
         if let Some(sweep) = &self.sweep {
             sweep_table(&mut out, sweep);
@@ -142,8 +152,8 @@ impl Phase {
         );
         let _ = writeln!(
             out,
-            "  {:<28}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
-            "ms", "count", "mean", "p50", "p90", "p99", "p99.9", "max"
+            "  {:<28}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
+            "ms", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"
         );
         row(out, "success", &self.success);
         if self.all.count != self.success.count {
@@ -172,11 +182,12 @@ impl Phase {
 }
 
 fn row(out: &mut String, name: &str, times: &Quantiles) {
-    let Quantiles { count, mean_ms, p50_ms, p90_ms, p99_ms, p999_ms, max_ms } = times;
-    let _ = writeln!(
-        out,
-        "  {name:<28}{count:>9}{mean_ms:>10.2}{p50_ms:>10.2}{p90_ms:>10.2}{p99_ms:>10.2}{p999_ms:>10.2}{max_ms:>10.2}"
-    );
+    let Quantiles { count, mean_ms, p50_ms, p90_ms, p95_ms, p99_ms, p999_ms, max_ms } = times;
+    let _ = write!(out, "  {name:<28}{count:>9}");
+    for ms in [mean_ms, p50_ms, p90_ms, p95_ms, p99_ms, p999_ms, max_ms] {
+        let _ = write!(out, "{ms:>10.2}");
+    }
+    let _ = writeln!(out);
 }
 
 fn tally_lines(out: &mut String, tally: &Tally) {
@@ -191,8 +202,21 @@ fn tally_lines(out: &mut String, tally: &Tally) {
         tally.timeouts,
         tally.overruns
     );
+    if tally.left > 0 {
+        let _ = writeln!(out, "    {:>9}  left on purpose", tally.left);
+    }
     for (code, count) in tally.refused.iter().chain(&tally.server_errors).chain(&tally.transport_errors) {
         let _ = writeln!(out, "    {count:>9}  {code}");
+    }
+}
+
+fn figure_table(out: &mut String, figures: &[Figure]) {
+    if !figures.is_empty() {
+        let _ = writeln!(out);
+    }
+    for Figure { name, value, unit } in figures {
+        let shown = if value.abs() >= 100.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") };
+        let _ = writeln!(out, "  {name:<58}{shown:>12} {unit}");
     }
 }
 

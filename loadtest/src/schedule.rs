@@ -1,5 +1,7 @@
 //! When each request is meant to start, decided before the run and blind to the answers.
 
+use std::sync::Arc;
+
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -21,6 +23,8 @@ enum Gap {
     Even(f64),
     /// Independent visitors: exponential gaps with this mean.
     Poisson(f64, Box<SmallRng>),
+    /// Each at its own instant.
+    Planned(Arc<[u64]>),
 }
 
 impl Schedule {
@@ -40,6 +44,15 @@ impl Schedule {
         Schedule { gap: Gap::None, next_ns: 0.0, issued: 0, end_ns: 1, count_max: count }
     }
 
+    /// So many visitors, each at a random instant of the window, all instants equally likely.
+    pub fn scattered(count: u64, end_ns: u64, seed: u64) -> Schedule {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut starts: Vec<u64> = (0..count).map(|_| rng.random_range(0..end_ns.max(1))).collect();
+        starts.sort_unstable();
+        let next_ns = starts.first().map_or(0.0, |first| *first as f64);
+        Schedule { gap: Gap::Planned(starts.into()), next_ns, issued: 0, end_ns: end_ns.max(1), count_max: count }
+    }
+
     pub fn peek(&self) -> Option<u64> {
         let next = self.next_ns as u64;
         (next < self.end_ns && self.issued < self.count_max).then_some(next)
@@ -54,6 +67,7 @@ impl Schedule {
             // Multiplied, not added up, so that a long run keeps its rate exactly.
             Gap::Even(gap) => self.issued as f64 * *gap,
             Gap::Poisson(mean, rng) => self.next_ns + exponential(rng, *mean),
+            Gap::Planned(starts) => starts.get(self.issued as usize).map_or(self.next_ns, |start| *start as f64),
         };
         Some(next)
     }
@@ -104,6 +118,20 @@ mod tests {
         assert_eq!(schedule.due(999_999), None);
         assert_eq!(std::iter::from_fn(|| schedule.due(5_000_000)).count(), 5);
         assert_eq!(schedule.peek(), Some(6_000_000));
+    }
+
+    #[test]
+    fn scattered_visitors_are_all_there_in_order_and_everywhere() {
+        let minute = 60_000_000_000;
+        let starts = all(Schedule::scattered(10_000, minute, 5));
+        assert_eq!(starts.len(), 10_000);
+        assert!(starts.is_sorted() && starts[9_999] < minute);
+        let mut counts = [0_i64; 10];
+        starts.iter().for_each(|start| counts[(start / 6_000_000_000) as usize] += 1);
+        // A thousand each, give or take four standard deviations.
+        assert!(counts.iter().all(|count| (count - 1_000).abs() < 120), "{counts:?}");
+        assert_eq!(starts, all(Schedule::scattered(10_000, minute, 5)));
+        assert_eq!(all(Schedule::scattered(0, minute, 5)), []);
     }
 
     #[test]

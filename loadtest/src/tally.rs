@@ -21,6 +21,8 @@ pub enum Outcome {
     ServerError(String),
     Transport(String),
     Timeout,
+    /// Went on purpose before the end, as the plan of the run had it.
+    Left,
     /// The generator itself held too many waiting visitors to start this one.
     Overrun,
 }
@@ -62,6 +64,7 @@ pub struct Quantiles {
     pub mean_ms: f64,
     pub p50_ms: f64,
     pub p90_ms: f64,
+    pub p95_ms: f64,
     pub p99_ms: f64,
     pub p999_ms: f64,
     pub max_ms: f64,
@@ -93,6 +96,7 @@ impl Times {
             mean_ms: (self.0.mean().round()) / 1_000.0,
             p50_ms: at(0.5),
             p90_ms: at(0.9),
+            p95_ms: at(0.95),
             p99_ms: at(0.99),
             p999_ms: at(0.999),
             max_ms: self.0.max() as f64 / 1_000.0,
@@ -109,6 +113,7 @@ pub struct Tally {
     pub server_errors: BTreeMap<String, u64>,
     pub transport_errors: BTreeMap<String, u64>,
     pub timeouts: u64,
+    pub left: u64,
     pub overruns: u64,
 }
 
@@ -127,6 +132,7 @@ impl Tally {
             Outcome::ServerError(code) => named(&mut self.server_errors, code),
             Outcome::Transport(code) => named(&mut self.transport_errors, code),
             Outcome::Timeout => self.timeouts += 1,
+            Outcome::Left => self.left += 1,
             Outcome::Overrun => self.overruns += 1,
         }
     }
@@ -135,7 +141,7 @@ impl Tally {
         self.server_errors.values().sum()
     }
 
-    /// Everything that is neither a success nor a clean sold-out.
+    /// Everything that is neither a success, nor a clean sold-out, nor meant.
     pub fn failures(&self) -> u64 {
         let refused: u64 = self.refused.values().sum();
         let transport: u64 = self.transport_errors.values().sum();
@@ -143,7 +149,7 @@ impl Tally {
     }
 
     pub fn total(&self) -> u64 {
-        self.success + self.sold_out + self.failures()
+        self.success + self.sold_out + self.left + self.failures()
     }
 }
 
@@ -227,9 +233,11 @@ mod tests {
             Fault::Timeout.into(),
             Fault::Closed.into(),
             Outcome::Overrun,
+            Outcome::Left,
         ];
         outcomes.iter().for_each(|outcome| tally.add(outcome));
-        assert_eq!((tally.success, tally.sold_out, tally.failures(), tally.total()), (1, 1, 6, 8));
+        assert_eq!((tally.success, tally.sold_out, tally.left), (1, 1, 1));
+        assert_eq!((tally.failures(), tally.total()), (6, 9));
         assert_eq!(tally.refused["422 a"], 2);
     }
 

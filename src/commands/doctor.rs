@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::config::Settings;
 use crate::platform::clock::Clock;
 use crate::platform::invariants;
+use crate::waiting_room::{draw, token};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -13,6 +14,9 @@ pub struct Args {
     /// Also run every invariant over the whole database (seconds to minutes).
     #[arg(long)]
     sweep: bool,
+    /// Also draw the order of so many people, as a waiting room does, and say how long it takes on this machine.
+    #[arg(long, value_name = "PEOPLE", value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
+    draw: Option<u32>,
 }
 
 pub async fn run(args: Args) -> Outcome {
@@ -42,7 +46,26 @@ pub async fn run(args: Args) -> Outcome {
             }),
         );
     }
+    if let Some(people) = args.draw {
+        line("draw", Ok(draw_of(&app, people)));
+    }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} checks failed")) }
+}
+
+/// The two parts of a draw: closing the cohort by its leader, and the order by every instance.
+fn draw_of(app: &App, people: u32) -> String {
+    let began = std::time::Instant::now();
+    let mut tree = draw::Tree::default();
+    for number in 1..=people {
+        let salt = token::salt(&app.secrets, "doctor", 1, number);
+        tree.push(draw::leaf("doctor", number, &draw::account_digest(number, &salt)));
+    }
+    let root = tree.root();
+    let closed = began.elapsed();
+    let began = std::time::Instant::now();
+    let last = draw::RankTable::draw(&root, people).rank_of(people);
+    let drawn = began.elapsed();
+    format!("of {people}: cohort closed in {closed:.2?}, order drawn in {drawn:.2?} (the last has rank {last})")
 }
 
 async fn postgres(app: &App) -> Result<String, String> {

@@ -86,6 +86,9 @@ impl<'a> RoomKeys<'a> {
     fn num(&self, lane: Lane, account: Account) -> String {
         self.of_run(&format!("num:{}:{}:{}", lane as u8, account.epoch, account.index / SEGMENT))
     }
+    fn devices(&self, epoch: u32) -> String {
+        self.of_run(&format!("devices:{epoch}"))
+    }
     fn claimed(&self, lane: usize) -> String {
         self.of_run(&format!("claimed:{lane}"))
     }
@@ -232,6 +235,9 @@ pub async fn register(keys: RoomKeys<'_>, owners: &[(Lane, Account, u32)]) -> Re
             args.push(at.into());
             args.push(i64::from(account.index % SEGMENT).into());
             args.push(i64::from(*number).into());
+            let devices = position(&mut names, keys.devices(account.epoch));
+            args.push(devices.into());
+            args.push(i64::from(account.index).into());
         }
         keys.redis.run(&REGISTER, names, args).await?;
     }
@@ -240,7 +246,7 @@ pub async fn register(keys: RoomKeys<'_>, owners: &[(Lane, Account, u32)]) -> Re
 
 /// First index of a block; None when the room has moved on.
 pub async fn lease(keys: RoomKeys<'_>, epoch: u32, count: u32) -> Result<Option<u32>> {
-    let names = vec![room_key(keys.redis, keys.code), keys.of_run(&format!("devices:{epoch}"))];
+    let names = vec![room_key(keys.redis, keys.code), keys.devices(epoch)];
     let args = vec![i64::from(keys.run).into(), i64::from(epoch).into(), i64::from(count).into()];
     let reply = keys.redis.run(&LEASE, names, args).await?;
     match tag_of(&LEASE, &reply)?.as_str() {
@@ -627,7 +633,7 @@ pub async fn history(keys: RoomKeys<'_>) -> Result<Option<Bytes>> {
 pub async fn numbers(keys: RoomKeys<'_>, epochs: u32) -> Result<Vec<(u32, Account)>> {
     let mut owners = Vec::new();
     for epoch in 0..=epochs {
-        let leased = keys.redis.get_bytes(&keys.of_run(&format!("devices:{epoch}"))).await?;
+        let leased = keys.redis.get_bytes(&keys.devices(epoch)).await?;
         let leased: u32 = leased.and_then(|b| std::str::from_utf8(&b).ok()?.parse().ok()).unwrap_or(0);
         for segment in 0..leased.div_ceil(SEGMENT) {
             let first = Account { epoch, index: segment * SEGMENT };

@@ -20,6 +20,7 @@ mod model;
 mod notifications;
 mod pages;
 mod payments;
+mod queue_model;
 mod queue_pages;
 mod races;
 mod rooms_admin;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::conn::Conn;
-use super::wire::Malformed;
+use super::wire::{self, Malformed};
 use crate::demo::Target;
 use crate::tally::Times;
 
@@ -35,6 +35,24 @@ pub struct Request {
     bytes: Vec<u8>,
     /// Safe to send twice: a read, or keyed.
     repeatable: bool,
+}
+
+/// A reply with its head, for those who need more than status and body.
+pub struct Whole<'a> {
+    pub status: u16,
+    head: &'a [u8],
+    pub body: &'a [u8],
+}
+
+impl<'a> Whole<'a> {
+    pub fn fields(&self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        wire::fields(self.head, name)
+    }
+
+    /// As seconds; a date is not understood, since nobody here sends one.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.fields("Retry-After").next()?.parse().ok().map(Duration::from_secs)
+    }
 }
 
 pub struct Client {
@@ -67,6 +85,10 @@ impl Client {
         self.request("GET", path, headers, "")
     }
 
+    pub fn put(&self, path: &str, headers: &[(&str, &str)], json: &str) -> Request {
+        self.request("PUT", path, headers, json)
+    }
+
     pub fn post(&self, path: &str, headers: &[(&str, &str)], json: &str) -> Request {
         self.request("POST", path, headers, json)
     }
@@ -91,11 +113,16 @@ impl Client {
     /// the timeout. Nothing is repeated except what is safe to, once, when a kept connection turns out
     /// to have been closed under the request, as a browser does; `resent` shows how often.
     pub async fn call<T>(&self, request: &Request, read: impl FnOnce(u16, &[u8]) -> T) -> Result<T, Fault> {
+        self.call_whole(request, |reply| read(reply.status, reply.body)).await
+    }
+
+    /// The same, with the head of the reply.
+    pub async fn call_whole<T>(&self, request: &Request, read: impl FnOnce(&Whole<'_>) -> T) -> Result<T, Fault> {
         let deadline = tokio::time::Instant::now() + self.timeout;
         tokio::time::timeout_at(deadline, self.send(request, read)).await.unwrap_or(Err(Fault::Timeout))
     }
 
-    async fn send<T>(&self, request: &Request, read: impl FnOnce(u16, &[u8]) -> T) -> Result<T, Fault> {
+    async fn send<T>(&self, request: &Request, read: impl FnOnce(&Whole<'_>) -> T) -> Result<T, Fault> {
         let asked = Instant::now();
         let _place = self.places.acquire().await.map_err(|_| Fault::Connect)?;
         if let Ok(mut waits) = self.waits.lock() {
@@ -112,7 +139,7 @@ impl Client {
             exchanged = conn.exchange(&request.bytes).await;
         }
         let reply = exchanged?;
-        let answer = read(reply.status, conn.body(&reply));
+        let answer = read(&Whole { status: reply.status, head: conn.head(&reply), body: conn.body(&reply) });
         if !reply.close
             && let Ok(mut idle) = self.idle.lock()
         {

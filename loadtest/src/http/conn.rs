@@ -95,6 +95,10 @@ impl Conn {
         Ok(Reply { status: head.status, from: head.len, upto: end, chunked, close: head.close })
     }
 
+    pub fn head(&self, reply: &Reply) -> &[u8] {
+        &self.buf[..reply.from]
+    }
+
     pub fn body(&self, reply: &Reply) -> &[u8] {
         if reply.chunked { &self.joined } else { &self.buf[reply.from..reply.upto] }
     }

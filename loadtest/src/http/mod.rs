@@ -7,4 +7,4 @@ mod client;
 mod conn;
 pub mod wire;
 
-pub use client::{Client, Fault, Request};
+pub use client::{Client, Fault, Request, Whole};

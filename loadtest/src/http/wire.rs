@@ -68,6 +68,17 @@ pub fn head(buf: &[u8]) -> Result<Option<Head>, Malformed> {
     Ok(Some(Head { status, len, framing, close }))
 }
 
+/// Every value of a field of a head, in order.
+pub fn fields<'a>(head: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    lines.filter_map(move |line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (field, value) = line.split_at(colon);
+        let wanted = field.eq_ignore_ascii_case(name.as_bytes());
+        std::str::from_utf8(&value[1..]).ok().filter(|_| wanted).map(str::trim)
+    })
+}
+
 fn head_len(buf: &[u8]) -> Result<Option<usize>, Malformed> {
     let seen = &buf[..buf.len().min(HEAD_LEN_MAX)];
     match seen.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -190,6 +201,14 @@ mod tests {
         assert!(of("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").close);
         assert!(of("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").close);
         assert!(!of("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n").close);
+    }
+
+    #[test]
+    fn fields_are_found_whatever_their_case() {
+        let head = b"HTTP/1.1 503 x\r\nset-cookie: a=1; Path=/\r\nRetry-After:  5\r\nSet-Cookie: b=2\r\n\r\n";
+        assert_eq!(fields(head, "Set-Cookie").collect::<Vec<_>>(), ["a=1; Path=/", "b=2"]);
+        assert_eq!(fields(head, "retry-after").next(), Some("5"));
+        assert_eq!(fields(head, "Retry").next(), None);
     }
 
     #[test]

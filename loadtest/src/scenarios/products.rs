@@ -6,9 +6,8 @@ use crate::Failure;
 use crate::catalogue;
 use crate::cli::{Common, Products};
 use crate::context::Context;
-use crate::cpu;
-use crate::engine::{self, Window};
-use crate::report::{Arrivals, Phase, Report};
+use crate::engine::Window;
+use crate::report::Report;
 use crate::tally::Outcome;
 
 const RATE: u32 = 10_000;
@@ -35,16 +34,7 @@ pub async fn run(common: Common, options: Products) -> Result<Report, Failure> {
     };
     let window = Window::soon(warmup, seconds);
     let phase = if options.closed {
-        eprintln!("products: {connections} visitors for {seconds:.0} s after {warmup:.0} s of warm-up");
-        let (recorder, cpu, ()) = tokio::join!(
-            engine::closed_loop(window, connections, visit),
-            cpu::over(window),
-            context.forget_warmup(&shop, window)
-        );
-        let mut phase = Phase::new("products", Arrivals::Closed, &recorder, &shop.site.take_waits());
-        context.finish_phase(&mut phase, &shop);
-        phase.cpu = cpu;
-        phase
+        context.closed_phase("products", &shop, window, connections, visit).await
     } else {
         context.open_phase("products", &shop, window, rate, visit).await
     };

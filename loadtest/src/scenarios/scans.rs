@@ -13,10 +13,11 @@ use crate::cli::{Common, Scans};
 use crate::context::Context;
 use crate::demo::Account;
 use crate::engine::Window;
+use crate::login::log_in;
 use crate::report::Report;
 use crate::scenarios::holds::{enough, hold_phase};
 use crate::scenarios::prepare;
-use crate::shop::{self, Shop};
+use crate::shop::Shop;
 use crate::tally::Outcome;
 
 const RATE: u32 = 3_000;
@@ -118,22 +119,17 @@ fn judge(status: u16, body: &[u8]) -> Outcome {
     }
 }
 
-#[derive(Deserialize)]
-struct Tokens {
-    access_token: String,
-}
-
 /// Logs in, and again before the token ends, for as long as the run lasts.
 async fn log_in_and_renew(shop: &Arc<Shop>, staff: &Account) -> Result<Arc<RwLock<String>>, Failure> {
-    let json = serde_json::json!({"username": staff.username, "password": staff.password}).to_string();
-    let first = log_in(shop, &json).await?;
+    let staff = staff.clone();
+    let first = log_in(&shop.site, &staff).await?;
     let mut wait = renew_in(&first);
     let token = Arc::new(RwLock::new(first));
     let (kept, shop) = (Arc::clone(&token), Arc::clone(shop));
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(wait).await;
-            match log_in(&shop, &json).await {
+            match log_in(&shop.site, &staff).await {
                 Ok(fresh) => {
                     wait = renew_in(&fresh);
                     if let Ok(mut kept) = kept.write() {
@@ -148,12 +144,6 @@ async fn log_in_and_renew(shop: &Arc<Shop>, staff: &Account) -> Result<Arc<RwLoc
         }
     });
     Ok(token)
-}
-
-async fn log_in(shop: &Shop, json: &str) -> Result<String, Failure> {
-    let request = shop.site.post("/api/auth/login", &[], json);
-    let tokens = shop::read::<Tokens>(&shop.site, &request).await;
-    tokens.map(|(tokens, _)| tokens.access_token).map_err(|outcome| format!("staff login: {outcome:?}"))
 }
 
 /// From the token's own `exp`; without one, often enough for the shortest lifetime in use.
