@@ -312,3 +312,98 @@ async fn numbers_are_given_once_though_redis_loses_everything() {
     app.until("the pass is good again", async || guests[0].order(&adult, 1).await.status == 201).await;
     app.finish().await;
 }
+
+#[tokio::test]
+async fn the_safety_net_opens_when_too_many_come_and_closes_when_nobody_does() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(1_000)).await;
+    let net = Config { safety_on_per_s: 10, safety_off_after_s: 30, ..config() };
+    move_room(&app, &adult, &net, &[Phase::Bypass]).await;
+    tick(&app, 20).await;
+    let guest = Guest::new(&app, &adult);
+    guest.order(&adult, 1).await.expect(201);
+    tick(&app, 8).await;
+    guest.order(&adult, 2).await.expect(201);
+    for n in 0..40 {
+        let reply = app.http.get(app.url(&format!("/{}", adult.code))).send().await.unwrap();
+        assert_eq!(reply.status(), 200, "page load {n}");
+    }
+    tick(&app, 12).await;
+    guest.order(&adult, 3).await.refused(403, "waiting_room.pass_required");
+    let audited: i64 = app.db.one("select count(*) from admin_audit where user_name = 'safety_net'").await;
+    assert_eq!(audited, 1);
+    app.advance(Duration::from_secs(40)).await;
+    tick(&app, 150).await;
+    guest.order(&adult, 4).await.expect(201);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_invited_have_a_lane_and_one_link_serves_one_device() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(100)).await;
+    open_room(&app, &adult, Config { capacity: 2, invited_share_pct: 50, ..config() }).await;
+    let mut general: Vec<Guest> = (0..4).map(|_| Guest::new(&app, &adult)).collect();
+    for guest in &mut general {
+        guest.join().await.expect(200);
+    }
+    let (_, invite) = admit::waiting_room::invite::make(app.app(), adult.code, 1);
+    let ask = json!({ "invite": invite });
+    let mut invited = Guest::new(&app, &adult);
+    let joined = invited.call(reqwest::Method::POST, "join", Some(ask.clone())).await.expect(200);
+    assert_eq!((joined.body["lane"].as_str(), joined.body["number"].as_u64()), (Some("invited"), Some(1)));
+    let mut second = Guest::new(&app, &adult);
+    second.call(reqwest::Method::POST, "join", Some(ask)).await.refused(409, "queue.invite_used");
+    let forged = json!({ "invite": "A".repeat(39) });
+    second.call(reqwest::Method::POST, "join", Some(forged)).await.refused(403, "queue.invalid_invite");
+    tick(&app, 8).await;
+    assert_eq!(Guest::state(&invited.status().await), "your_turn");
+    assert_eq!(Guest::state(&general[0].status().await), "your_turn");
+    assert_eq!(Guest::state(&general[1].status().await), "waiting", "the other half is the invited one's");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_brake_lowers_the_rate_while_orders_fail() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(100)).await;
+    open_room(&app, &adult, config()).await;
+    let room = app.app().rooms.of(adult.code).unwrap();
+    assert_eq!(room.view().snap.brake, 1.0);
+    for _ in 0..6 {
+        let now_ms = app.app().clock.now_ms();
+        (0..50).for_each(|_| room.pace.record(Duration::from_secs(3), true, now_ms));
+        tick(&app, 5).await;
+    }
+    let braked = room.view().snap.brake;
+    assert!(braked <= 0.25, "{braked}");
+    tick(&app, 60).await;
+    assert!(room.view().snap.brake > braked * 1.5, "it lets go by itself");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_parks_is_kept_alive_and_told_by_mail() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(100)).await;
+    open_room(&app, &adult, Config { capacity: 1, ..config() }).await;
+    let (mut first, mut parked, mut third) = (Guest::new(&app, &adult), Guest::new(&app, &adult), Guest::new(&app, &adult));
+    for guest in [&mut first, &mut parked, &mut third] {
+        guest.join().await.expect(200);
+    }
+    tick(&app, 8).await;
+    first.claim().await.expect(200);
+    parked.call(reqwest::Method::POST, "park", Some(json!({ "email": "no address" }))).await.refused(422, "request.invalid");
+    let ask = json!({ "email": "waiting@example.org" });
+    parked.call(reqwest::Method::POST, "park", Some(ask)).await.expect(200);
+    // Silent for minutes, and yet ahead of the third.
+    for _ in 0..8 {
+        app.advance(Duration::from_secs(18)).await;
+        third.status().await.expect(200);
+        tick(&app, 24).await;
+    }
+    app.tick("outbox").await;
+    let mails = std::fs::read_dir(&app.mail.0).unwrap().count();
+    assert_eq!(mails, 1, "told before the turn");
+    app.finish().await;
+}

@@ -1,5 +1,7 @@
 //! The list of exhibitions and the page of one, from the snapshot: neither Redis nor Postgres is asked.
 
+use std::sync::atomic::Ordering;
+
 use axum::body::Body;
 use axum::extract::State as AppState;
 use axum::http::{HeaderMap, Response, StatusCode};
@@ -15,7 +17,7 @@ use crate::error::Result;
 use crate::platform::http::Path;
 use crate::platform::http::extract::cookie;
 use crate::platform::texts::Language;
-use crate::waiting_room::{proofs, status};
+use crate::waiting_room::{claim, proofs, status};
 
 /// From here down the number itself is shown; above it only says that there is enough.
 const COUNTED_FROM: i64 = 100;
@@ -138,9 +140,17 @@ pub async fn exhibition(
     Path(code): Path<String>,
 ) -> Result<Response<Body>> {
     let e = app.catalogue.current().by_code(&code)?;
-    if status::needs_pass(&app, &code) && cookie(&headers, &proofs::pass_cookie(&code)).is_none() {
-        // An order would be refused: waiting comes first.
-        return Ok(go(&format!("/{code}/queue"), None));
+    if let Some(room) = app.rooms.of(&code) {
+        // What the safety net counts.
+        room.arrivals.fetch_add(1, Ordering::Relaxed);
+    }
+    if status::needs_pass(&app, &code) {
+        if cookie(&headers, &proofs::pass_cookie(&code)).is_none() {
+            // An order would be refused: waiting comes first.
+            return Ok(go(&format!("/{code}/queue"), None));
+        }
+        // Whoever is choosing is active.
+        claim::renew(&app, &code, &headers).await;
     }
     let filled = Filled::fresh();
     page(&exhibition_page(&app, &e, language, &filled), StatusCode::OK)
