@@ -24,6 +24,7 @@ use crate::stock::rebuild::Rebuilding;
 use crate::tickets::keys::KeyRing;
 use crate::waiting_room::beacon::Drand;
 use crate::waiting_room::room::Rooms;
+use crate::waiting_room::token::ReceiptKey;
 
 /// Everything a request or a worker needs; cheap to clone.
 #[derive(Clone)]
@@ -48,6 +49,7 @@ pub struct Parts {
     pub notifier: Notifier,
     pub drand: Drand,
     pub rooms: Rooms,
+    pub receipt_key: ReceiptKey,
     pub passwords: crate::admin::password::Passwords,
 }
 
@@ -80,6 +82,7 @@ impl App {
             notifier: Notifier::new(&settings)?,
             drand: Drand::new(&settings.drand)?,
             rooms: Rooms::default(),
+            receipt_key: ReceiptKey::derive(&secrets)?,
             passwords: crate::admin::password::Passwords::default(),
             secrets,
             clock,

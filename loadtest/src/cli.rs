@@ -69,6 +69,14 @@ pub enum Scenario {
     Scans(Scans),
     /// Resident memory of each instance, now.
     Memory,
+    /// New devices join a waiting room; no number may be given twice.
+    Join(Join),
+    /// Many wait and ask where they stand; what that costs Redis.
+    Polls(Polls),
+    /// The whole day in minutes: arrive, wait, be called, choose, pay, receive tickets, with things going wrong on the way.
+    SaleDay(SaleDay),
+    /// What others keep a queue in, on the same Redis: LIST + LPOS and ZSET + ZRANK.
+    Recipes(Recipes),
 }
 
 #[derive(Args, Debug, Clone)]
@@ -142,6 +150,74 @@ pub struct Scans {
     pub gates: u32,
 }
 
+#[derive(Args, Debug, Clone)]
+pub struct Join {
+    /// Closed loop: as many as the server takes, with --connections devices at once. Finds the ceiling, hides stalls.
+    #[arg(long)]
+    pub closed: bool,
+    /// Exhibition whose room is joined: emptied, made as narrow as one person, and given back afterwards.
+    #[arg(long, default_value = "bbb")]
+    pub exhibition: String,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Polls {
+    /// People who wait. They join over HTTP first: a million takes a minute or two.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=3_000_000))]
+    pub waiting: u32,
+    /// Closed loop: as many polls as the server answers, over --connections. Without it, --rate a second.
+    #[arg(long)]
+    pub closed: bool,
+    /// Exhibition whose room is filled: emptied first, and given back afterwards.
+    #[arg(long, default_value = "bbb")]
+    pub exhibition: String,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct SaleDay {
+    /// Visitors, each arriving at a random instant within --seconds (60 unless told).
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub visitors: u32,
+    /// Exhibition they want tickets of. Its room is emptied first, and given back afterwards.
+    #[arg(long, default_value = "bbb")]
+    pub exhibition: String,
+    /// People inside at once.
+    #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub capacity: u32,
+    /// People called a minute at most. Above the arrivals nobody waits, and the time told is hardly tested.
+    #[arg(long, default_value_t = 12_000, value_parser = clap::value_parser!(u32).range(1..=6_000_000))]
+    pub rate_per_min: u32,
+    /// Time to claim after being called; those who blink are away for a little longer.
+    #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u32).range(45..=600))]
+    pub claim_window_s: u32,
+    /// Visitors in a hundred who stop asking while they wait and never come back.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=90))]
+    pub abandon_pct: u32,
+    /// Visitors in a hundred who are away while they are called, and come back.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=90))]
+    pub blink_pct: u32,
+    /// Seconds after the last arrival until whoever is not through counts as lost.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=1_800))]
+    pub patience_s: u32,
+    /// Repeats a run: the same arrivals, choices and absences. Drawn and printed unless told.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// SECOND:COMMAND, e.g. --at "20:kill -9 $PID": the shell runs it that long after the first arrivals. May be repeated.
+    /// A command that fails fails the run, for it did not test what was asked.
+    #[arg(long, value_name = "SECOND:COMMAND")]
+    pub at: Vec<crate::scenarios::sale_day::At>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Recipes {
+    /// Members of each structure.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=2_000_000))]
+    pub waiting: u32,
+    /// Commands sent in one go on each connection.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub pipeline: u32,
+}
+
 impl Common {
     pub fn rate_or(&self, default: u32) -> f64 {
         f64::from(self.rate.unwrap_or(default))
@@ -173,5 +249,8 @@ mod tests {
         assert!(read("loadtest holds --rate 0").is_err());
         assert!(read("loadtest last-places --buyers 100001").is_err());
         assert!(read("loadtest scans --beside-holds 0").is_ok());
+        assert!(read("loadtest polls --waiting 1000000 --closed --seconds 20").is_ok());
+        assert!(read("loadtest sale-day --at 20:true --at 35:false --claim-window-s 45").is_ok());
+        assert!(read("loadtest sale-day --at soon:true").is_err());
     }
 }

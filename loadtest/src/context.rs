@@ -14,6 +14,7 @@ use crate::ledger::Ledger;
 use crate::machine::{self, Machine};
 use crate::memory::{self, Resident};
 use crate::report::{Arrivals, Check, Figure, Phase, Report};
+use crate::room::Room;
 use crate::shop::Shop;
 use crate::sweep::Stores;
 use crate::tally::Outcome;
@@ -139,6 +140,13 @@ impl Context {
     /// How many instances told their memory before the run.
     pub fn memory_read(&self) -> usize {
         self.memory_before.iter().filter(|one| one.mb.is_some()).count()
+    }
+
+    /// After the load, whatever became of it. A room that stays behind in another state would spoil the next run.
+    pub async fn give_back(&mut self, room: Room) {
+        let given = room.give_back().await;
+        let detail = given.as_ref().err().cloned().unwrap_or_else(|| "as it was, and empty".into());
+        self.require("the room is given back", given.is_ok(), detail);
     }
 
     pub fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio_postgres::NoTls;
 
 use crate::Failure;
-use crate::demo::{self, Demo};
+use crate::demo::{self, Demo, RedisTarget};
 use crate::invariants::{self, Verdict};
 use crate::redis::Redis;
 
@@ -39,10 +39,12 @@ impl Sweep {
     }
 }
 
-/// One connection to each store, opened before the run so that a wrong address is known at once.
+/// One connection to each store, opened before the run so that a wrong address is known at once. That to Redis is opened
+/// again afterwards: a run may restart Redis on purpose.
 pub struct Stores {
     postgres: tokio_postgres::Client,
     redis: Redis,
+    redis_target: RedisTarget,
     prefix: String,
     orders_before: i64,
 }
@@ -61,8 +63,9 @@ impl Stores {
         tokio::spawn(connection);
         let bound = format!("set statement_timeout = '{QUERY_S_MAX}s'");
         postgres.batch_execute(&bound).await.map_err(|error| format!("Postgres: {error}"))?;
-        let redis = Redis::connect(&demo::redis(&demo.redis_url)?).await?;
-        let mut stores = Stores { postgres, redis, prefix: prefix.to_owned(), orders_before: 0 };
+        let redis_target = demo::redis(&demo.redis_url)?;
+        let redis = Redis::connect(&redis_target).await?;
+        let mut stores = Stores { postgres, redis, redis_target, prefix: prefix.to_owned(), orders_before: 0 };
         stores.orders_before = stores.orders().await?;
         Ok(stores)
     }
@@ -84,6 +87,7 @@ impl Stores {
         sweep.orders_added = self.orders().await? - self.orders_before;
         let version = self.postgres.query_one("show server_version", &[]).await;
         sweep.postgres = version.and_then(|row| row.try_get(0)).map_err(|error| error.to_string())?;
+        self.redis = Redis::connect(&self.redis_target).await?;
         sweep.redis = self.redis.version().await?;
         sweep.invariants = invariants::check(&self.postgres, &invariants::read(file)?).await?;
         self.agree(sweep).await

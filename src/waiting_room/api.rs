@@ -13,7 +13,7 @@ use super::chain;
 use super::model::DrawShown;
 use super::proofs::Seen;
 use super::reply::{PublicState, Status};
-use super::{claim, draw, join, park, pg, state, status, token};
+use super::{claim, draw, join, park, pg, state, status};
 use crate::app::App;
 use crate::error::Result;
 use crate::platform::http::extract::parse_json;
@@ -201,7 +201,7 @@ async fn read_draw(AppState(app): AppState<App>, Path(code): Path<String>) -> Re
         exhibition_code: shown.exhibition_code,
         run: shown.run,
         algorithm: draw::ALGORITHM,
-        receipt_key: token::receipt_public_key(&app.secrets)?,
+        receipt_key: app.receipt_key.public(),
         draw: shown.draw,
     };
     Ok(public(Reply(body)))

@@ -82,9 +82,10 @@ pub async fn join(
     seen.cookies =
         vec![proofs::set_device(app, &room.code, view.snap.run, account), proofs::set_token(app, &room.code, &sealed)];
     seen.status.queue_token = Some(sealed);
-    let digest = draw::account_digest(account.index, &token::salt(&app.secrets, &room.code, token.run, number));
-    let leaf = draw::leaf(&room.code, number, &digest);
-    seen.status.receipt = Some(token::receipt(&app.secrets, &room.code, token.run, number, account, &leaf)?);
+    let salt = token::salt(&app.secrets, &room.code, token.run, number);
+    let leaf = draw::leaf(&room.code, number, &draw::account_digest(account.index, &salt));
+    seen.status.receipt =
+        Some(app.receipt_key.receipt(&room.code, token.run, number, account.index, &salt, &leaf));
     Ok(seen)
 }
 

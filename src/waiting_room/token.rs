@@ -4,7 +4,7 @@
 //! Device and queue token: a version byte, fields of fixed length in big-endian order, and the first 16 bytes of
 //! HMAC-SHA256 over label, exhibition and fields; base64url. Pass: a JWT (HS256).
 
-use aws_lc_rs::signature::KeyPair;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -223,24 +223,27 @@ pub fn salt(secrets: &Secrets, code: &str, run: u32, number: u32) -> [u8; 16] {
     salt
 }
 
-/// Proof that a number was given to a device: `number.device.salt.leaf.signature`, signed with Ed25519 over
-/// "admit receipt v1", exhibition, run and leaf. The server never needs it again.
-pub fn receipt(
-    secrets: &Secrets,
-    code: &str,
-    run: u32,
-    number: u32,
-    account: Account,
-    leaf: &[u8; 32],
-) -> Result<String> {
-    let signature = receipt_key(secrets)?.sign(&receipt_message(code, run, leaf));
-    Ok(format!(
-        "{number}.{}.{}.{}.{}",
-        account.index,
-        hex(&salt(secrets, code, run, number)),
-        hex(leaf),
-        URL_SAFE_NO_PAD.encode(signature.as_ref())
-    ))
+/// Signs receipts: proofs that a number was given to a device. Derived once, since every join needs it.
+pub struct ReceiptKey(Ed25519KeyPair);
+
+impl ReceiptKey {
+    pub fn derive(secrets: &Secrets) -> Result<ReceiptKey> {
+        let seed = secrets.mac(Purpose::QueueDraw, &[b"receipt key"]);
+        Ed25519KeyPair::from_seed_unchecked(&seed).map(ReceiptKey).map_err(|_| Error::bug("no receipt key"))
+    }
+
+    /// `number.device.salt.leaf.signature`, signed with Ed25519 over "admit receipt v1", exhibition, run and leaf. The
+    /// server never needs it again.
+    pub fn receipt(&self, code: &str, run: u32, number: u32, device: u32, salt: &[u8; 16], leaf: &[u8; 32]) -> String {
+        let signature = self.0.sign(&receipt_message(code, run, leaf));
+        let signature = URL_SAFE_NO_PAD.encode(signature.as_ref());
+        format!("{number}.{device}.{}.{}.{signature}", hex(salt), hex(leaf))
+    }
+
+    /// What receipts are checked with, hex.
+    pub fn public(&self) -> String {
+        hex(self.0.public_key().as_ref())
+    }
 }
 
 fn receipt_message(code: &str, run: u32, leaf: &[u8; 32]) -> Vec<u8> {
@@ -250,16 +253,6 @@ fn receipt_message(code: &str, run: u32, leaf: &[u8; 32]) -> Vec<u8> {
     message.extend_from_slice(&run.to_be_bytes());
     message.extend_from_slice(leaf);
     message
-}
-
-fn receipt_key(secrets: &Secrets) -> Result<aws_lc_rs::signature::Ed25519KeyPair> {
-    let seed = secrets.mac(Purpose::QueueDraw, &[b"receipt key"]);
-    aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| Error::bug("no receipt key"))
-}
-
-/// The key that receipts are checked with.
-pub fn receipt_public_key(secrets: &Secrets) -> Result<String> {
-    Ok(hex(receipt_key(secrets)?.public_key().as_ref()))
 }
 
 #[cfg(test)]
@@ -324,16 +317,13 @@ mod tests {
 
     #[test]
     fn a_receipt_can_be_checked_by_anybody() {
-        let (s, leaf) = (secrets(), [7u8; 32]);
-        let receipt = receipt(&s, "aaa", 1, 12, Account { epoch: 0, index: 3 }, &leaf).unwrap();
+        let (key, leaf) = (ReceiptKey::derive(&secrets()).unwrap(), [7u8; 32]);
+        let receipt = key.receipt("aaa", 1, 12, 3, &[1; 16], &leaf);
         let parts: Vec<&str> = receipt.split('.').collect();
         assert_eq!((parts.len(), parts[0], parts[1], parts[3]), (5, "12", "3", hex(&leaf).as_str()));
         let signature = URL_SAFE_NO_PAD.decode(parts[4]).unwrap();
-        let key = receipt_key(&s).unwrap();
-        let key = aws_lc_rs::signature::UnparsedPublicKey::new(
-            &aws_lc_rs::signature::ED25519,
-            key.public_key().as_ref().to_vec(),
-        );
+        let public = unhex::<32>(&key.public()).unwrap();
+        let key = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public);
         assert!(key.verify(&receipt_message("aaa", 1, &leaf), &signature).is_ok());
         assert!(key.verify(&receipt_message("aaa", 2, &leaf), &signature).is_err());
     }

@@ -8,6 +8,7 @@ use crate::cli::{Common, Fair};
 use crate::context::Context;
 use crate::engine::Window;
 use crate::report::Report;
+use crate::room::Room;
 use crate::scenarios::holds::{enough, hold_phase};
 
 const RATE: u32 = 300;
@@ -23,6 +24,24 @@ pub async fn run(common: Common, options: Fair) -> Result<Report, Failure> {
     let (rate, seconds, warmup) = (common.rate_or(RATE), common.seconds_or(SECONDS), common.warmup_or(WARMUP));
     let connections = common.connections_or(CONNECTIONS);
     let mut context = Context::open(common, true).await?;
+    // The visitors of this run come without passes: how long they would wait is not the question here.
+    let mut room = Room::of(&context.demo, "bbb").await?;
+    let outcome = match room.close().await {
+        Ok(()) => compared(&mut context, &options, connections, (rate, seconds, warmup)).await,
+        closed => closed,
+    };
+    context.give_back(room).await;
+    outcome?;
+    context.require_winners();
+    Ok(context.close("fair").await)
+}
+
+async fn compared(
+    context: &mut Context,
+    options: &Fair,
+    connections: usize,
+    (rate, seconds, warmup): (f64, f64, f64),
+) -> Result<(), Failure> {
     // Two pools: a visitor of bbb must not wait inside the generator behind the flood.
     let (quiet, flood) = (context.shop(connections)?, context.shop(options.flood_connections as usize)?);
     let calm = catalogue::hot(&quiet.site, "bbb", None).await?;
@@ -31,12 +50,12 @@ pub async fn run(common: Common, options: Fair) -> Result<Report, Failure> {
     enough(&hot, f64::from(options.flood) * (seconds + warmup))?;
     context.notes.push(format!("{}; the flood: {}", calm.name(), hot.name()));
 
-    let alone = hold_phase(&context, "bbb alone", &quiet, &calm, Window::soon(warmup, seconds), rate).await;
+    let alone = hold_phase(context, "bbb alone", &quiet, &calm, Window::soon(warmup, seconds), rate).await;
     tokio::time::sleep(REST).await;
     let window = Window::soon(warmup, seconds);
     let (mut beside, flooded) = tokio::join!(
-        hold_phase(&context, "bbb beside the flood", &quiet, &calm, window, rate),
-        hold_phase(&context, "the flood on aaa", &flood, &hot, window, f64::from(options.flood)),
+        hold_phase(context, "bbb beside the flood", &quiet, &calm, window, rate),
+        hold_phase(context, "the flood on aaa", &flood, &hot, window, f64::from(options.flood)),
     );
     // One table is enough for one window.
     beside.cpu.clear();
@@ -54,6 +73,5 @@ pub async fn run(common: Common, options: Fair) -> Result<Report, Failure> {
     let won = alone.tally.success.min(beside.tally.success);
     context.require("bbb wins both times", won > 0, format!("{won} at least"));
     context.phases.extend([alone, beside, flooded]);
-    context.require_winners();
-    Ok(context.close("fair").await)
+    Ok(())
 }

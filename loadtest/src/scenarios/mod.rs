@@ -4,10 +4,14 @@ mod fair;
 mod full;
 mod holds;
 mod holds_max;
+mod join;
 mod last_places;
 mod memory;
+mod polls;
 mod prepare;
 mod products;
+mod recipes;
+pub mod sale_day;
 mod scans;
 
 use crate::Failure;
@@ -25,5 +29,9 @@ pub async fn run(cli: Cli) -> Result<Report, Failure> {
         Scenario::LastPlaces(options) => last_places::run(common, options).await,
         Scenario::Scans(options) => scans::run(common, options).await,
         Scenario::Memory => memory::run(common).await,
+        Scenario::Join(options) => join::run(common, options).await,
+        Scenario::Polls(options) => polls::run(common, options).await,
+        Scenario::SaleDay(options) => sale_day::run(common, options).await,
+        Scenario::Recipes(options) => recipes::run(common, options).await,
     }
 }
