@@ -1,7 +1,8 @@
 -- Tell Redis of a room as Postgres has it: the one key that take, join and claim look at.
 -- KEYS   1 room: hash  2 seq general: int  3 seq invited: int  4 serve: hash lane -> serving rank     (same {code} tag)
 -- ARGV   1 run  2 epoch  3 revision  4 general numbers begin after  5 invited numbers begin after
---        6 general serving  7 invited serving  8 joins open again at [ms], or later where that was told  9.. field, value, ... (at most 16 pairs)
+--        6 general serving  7 invited serving  8 joins open again at [ms], or later if that was told in this epoch
+--        9.. field, value, ...                                                                      (at most 16 pairs)
 -- REPLY  {"set"} | {"older"}: somebody else has told something newer
 -- REPEAT the same again changes nothing
 -- BOUND  O(fields)

@@ -121,7 +121,7 @@ struct ClaimAsk {
     security(("queue_token" = []), ("queue_cookie" = [])),
     responses((status = 200, body = Status),
         (status = 401, description = "queue.token_required, queue.invalid_token"),
-        (status = 409, description = "queue.not_drawn_yet, queue.pass_over"), (status = 410, description = "queue.other_run"),
+        (status = 409, description = "queue.not_drawn_yet"), (status = 410, description = "queue.other_run"),
         (status = 503, description = "queue.checking, server.redis_away")))]
 async fn claim_pass(
     AppState(app): AppState<App>,

@@ -68,7 +68,11 @@ pub async fn claim(
             seen.status.ahead_because = Some("late_lane");
             seen.status.claim_left_ms = None;
         }
-        Claim::Ended => return Err(Error::conflict("queue.pass_over")),
+        Claim::Ended => {
+            seen.status = status::bare(Standing::Over, app.clock.now(), false);
+            let forgotten = [proofs::token_cookie, proofs::device_cookie, proofs::pass_cookie];
+            seen.cookies = forgotten.map(|name| proofs::set_cookie(app, &name(&room.code), "", 0)).to_vec();
+        }
         Claim::NotYet => {}
         Claim::Closed(phase) => {
             seen.status.state = if phase == Phase::Stopped { Standing::Stopped } else { Standing::Prequeue };

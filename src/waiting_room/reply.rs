@@ -23,6 +23,8 @@ pub enum Standing {
     Late,
     /// Holds a pass.
     Admitted,
+    /// Was inside with this place, and is not any more: joining again gives a new one, at the end.
+    Over,
     Paused,
     Stopped,
     Ended,

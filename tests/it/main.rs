@@ -22,6 +22,7 @@ mod pages;
 mod payments;
 mod queue_model;
 mod queue_pages;
+mod queue_simulation;
 mod races;
 mod rooms_admin;
 mod tickets;

@@ -144,6 +144,7 @@
       try {
         const status = await call(api + (name === "extend" ? "claim" : name), body);
         if (status.state === "admitted") return location.assign(`/${code}`);
+        if (status.state === "over") return location.assign(`/${code}/queue?told=over`);
         await swap();
         trouble();
         if (form.dataset.done) show($("told"), form.dataset.done);

@@ -55,6 +55,9 @@ pub async fn show(
     if told == Some("back") {
         around.notices.push(notice(language, true, "page.queue.back"));
     }
+    if told == Some("over") {
+        around.notices.push(notice(language, false, "page.queue.over"));
+    }
     if told == Some("late") {
         around.notices.push(notice(language, false, "page.queue.late.done"));
     }
@@ -104,6 +107,7 @@ pub async fn act(
             let next = match seen.status.state {
                 Standing::Admitted => format!("/{code}"),
                 Standing::Late => format!("{here}?told=late"),
+                Standing::Over => format!("{here}?told=over"),
                 _ => here.clone(),
             };
             (seen, next)

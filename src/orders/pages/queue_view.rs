@@ -267,7 +267,7 @@ fn headline(status: &Status, phase: Phase) -> (&'static str, &'static str) {
         Standing::Paused => ("paused", "page.queue.paused.title"),
         Standing::Stopped => ("stopped", "page.queue.stopped.title"),
         // Nobody has to wait in the last two, and the page leads on before it is made.
-        Standing::Outside | Standing::Open | Standing::Ended => ("outside", "page.queue.outside.title"),
+        Standing::Outside | Standing::Open | Standing::Over | Standing::Ended => ("outside", "page.queue.outside.title"),
     }
 }
 
@@ -290,7 +290,7 @@ fn next(language: Language, status: &Status, phase: Phase, public: &PublicState)
         Standing::Admitted => &["page.queue.admitted.next"],
         Standing::Paused => &["page.queue.paused.next"],
         Standing::Stopped => &["page.queue.stopped.next"],
-        Standing::Open | Standing::Ended => &[],
+        Standing::Open | Standing::Over | Standing::Ended => &[],
     };
     keys.iter().map(|key| words::text(language, key)).collect()
 }

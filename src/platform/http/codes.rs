@@ -54,7 +54,6 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("queue.not_needed", 409),
     ("queue.other_device", 403),
     ("queue.other_run", 410),
-    ("queue.pass_over", 409),
     ("queue.paying", 409),
     ("queue.token_required", 401),
     ("queue.too_many_joins", 429),
