@@ -91,6 +91,25 @@ pub async fn hot(site: &Client, code: &str, wanted: Option<&str>) -> Result<Choi
     Ok(Choice { code: code.to_owned(), product, slot, quantity: 1 })
 }
 
+/// Everything somebody can buy now: each undated product, and each dated one on each day that has places.
+pub async fn choices(site: &Client, code: &str) -> Result<Vec<Choice>, Failure> {
+    let products = on_sale(products(site, code).await?);
+    let mut slots = slots(site, code).await?;
+    slots.retain(|slot| slot.state == "on_sale" && slot.available_quantity > 0);
+    let choice = |product: &Product, slot: Option<Slot>| Choice {
+        code: code.to_owned(),
+        product: product.clone(),
+        slot,
+        quantity: 1,
+    };
+    let undated = products.iter().filter(|product| !product.dated).map(|product| choice(product, None));
+    let dated = products.iter().filter(|product| product.dated);
+    let dated = dated.flat_map(|product| slots.iter().map(move |slot| choice(product, Some(slot.clone()))));
+    let mut choices: Vec<Choice> = undated.chain(dated).filter(|choice| choice.places() > 0).collect();
+    choices.sort_by_key(|choice| std::cmp::Reverse(choice.places()));
+    if choices.is_empty() { Err(format!("{code} has nothing on sale")) } else { Ok(choices) }
+}
+
 fn on_sale(mut products: Vec<Product>) -> Vec<Product> {
     products.retain(|product| product.state == "on_sale");
     products

@@ -16,5 +16,7 @@ struct Tokens {
 pub async fn log_in(site: &Client, account: &Account) -> Result<String, Failure> {
     let json = serde_json::json!({"username": account.username, "password": account.password}).to_string();
     let tokens = shop::read::<Tokens>(site, &site.post("/api/auth/login", &[], &json)).await;
-    tokens.map(|(tokens, _)| tokens.access_token).map_err(|outcome| format!("login of {}: {outcome:?}", account.username))
+    tokens
+        .map(|(tokens, _)| tokens.access_token)
+        .map_err(|outcome| format!("login of {}: {outcome:?}", account.username))
 }

@@ -215,7 +215,8 @@ fn figure_table(out: &mut String, figures: &[Figure]) {
         let _ = writeln!(out);
     }
     for Figure { name, value, unit } in figures {
-        let shown = if value.abs() >= 100.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") };
+        let shown =
+            if value.abs() >= 100.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") };
         let _ = writeln!(out, "  {name:<58}{shown:>12} {unit}");
     }
 }

@@ -77,7 +77,8 @@ fn toward_idle(phase: &str) -> Option<&'static str> {
 impl Room {
     pub async fn of(demo: &Demo, code: &str) -> Result<Room, Failure> {
         let site = Client::new(&demo::http(&demo.base_url)?, 2, TIMEOUT);
-        let account = demo.accounts.super_admin.clone().ok_or("the demo file names no super_admin: ./dev up writes it")?;
+        let account =
+            demo.accounts.super_admin.clone().ok_or("the demo file names no super_admin: ./dev up writes it")?;
         let bearer = format!("Bearer {}", log_in(&site, &account).await?);
         let room = Shown { phase: String::new(), revision: 0, run: 0, config: Map::new() };
         let mut room = Room {
@@ -161,8 +162,11 @@ impl Room {
         let path = format!("/api/admin/exhibitions/{}/room/phase", self.code);
         for _ in 0..MOVES_MAX {
             let Some(to) = next(&self.room.phase) else { return Ok(()) };
-            let reason = ("부하 시험 중입니다.", "A load test is running.");
-            let ask = json!({"to": to, "revision": self.room.revision, "reason_ko": reason.0, "reason_en": reason.1});
+            let mut ask = json!({"to": to, "revision": self.room.revision});
+            if to == "stopped" {
+                ask["reason_ko"] = "부하 시험을 준비하고 있습니다.".into();
+                ask["reason_en"] = "A load test is being prepared.".into();
+            }
             let ask = ask.to_string();
             self.change(|site, auth| site.post(&path, auth, &ask)).await?;
         }

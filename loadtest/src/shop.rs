@@ -12,6 +12,7 @@ use crate::catalogue::Choice;
 use crate::demo::{self, Demo};
 use crate::http::{Client, Request};
 use crate::ledger::Ledger;
+use crate::queue::PASS;
 use crate::tally::Outcome;
 
 /// How long a visitor whose payment is `confirming` keeps asking, and how often.
@@ -20,7 +21,7 @@ const CONFIRMING_GAP: Duration = Duration::from_millis(200);
 
 pub struct Shop {
     pub site: Client,
-    toss: Client,
+    pub toss: Client,
     pub ledger: Arc<Ledger>,
 }
 
@@ -32,13 +33,13 @@ pub struct Held {
 }
 
 #[derive(Debug, Deserialize)]
-struct Checkout {
+pub struct Checkout {
     order_id: String,
     amount: i64,
 }
 
 #[derive(Debug, Deserialize)]
-struct Authorised {
+pub struct Authorised {
     #[serde(rename = "paymentKey")]
     payment_key: String,
 }
@@ -50,10 +51,23 @@ pub struct Ticket {
 }
 
 #[derive(Debug, Deserialize)]
-struct Order {
-    status: String,
+pub struct Order {
+    pub status: String,
     #[serde(default)]
-    tickets: Vec<Ticket>,
+    pub tickets: Vec<Ticket>,
+}
+
+impl Order {
+    /// Whether every ticket is there, with its code.
+    pub fn is_whole(&self, quantity: u32) -> bool {
+        self.tickets.len() == quantity as usize && self.tickets.iter().all(|ticket| !ticket.qr_code.is_empty())
+    }
+}
+
+/// An order as it is sent, and sent again: the key makes it the same.
+pub struct Ask {
+    key: String,
+    json: String,
 }
 
 impl Shop {
@@ -63,7 +77,7 @@ impl Shop {
         Ok(Shop { site, toss, ledger })
     }
 
-    fn order(&self, choice: &Choice) -> Request {
+    pub fn ask(&self, choice: &Choice) -> Ask {
         let number = self.ledger.number();
         let slot = match &choice.slot {
             Some(slot) => format!(r#""visit_date":"{}","slot_id":{},"#, slot.date, slot.id),
@@ -76,13 +90,18 @@ impl Shop {
             choice.product.id,
             choice.quantity,
         );
-        let key = format!("load-{:016x}-{number:x}", self.ledger.run);
-        self.site.post("/api/orders", &[("Idempotency-Key", &key)], &json)
+        Ask { key: format!("load-{:016x}-{number:x}", self.ledger.run), json }
+    }
+
+    pub fn order(&self, ask: &Ask, pass: Option<&str>) -> Request {
+        let headers = [("Idempotency-Key", ask.key.as_str()), (PASS, pass.unwrap_or_default())];
+        // Without a room nobody has a pass, and an empty header would be a wrong one.
+        self.site.post("/api/orders", &headers[..1 + usize::from(pass.is_some())], &ask.json)
     }
 
     /// A hold, judged without reading more of the reply than proves it.
     pub async fn hold(&self, choice: &Choice) -> Outcome {
-        let order = self.order(choice);
+        let order = self.order(&self.ask(choice), None);
         let judged = self.site.call(&order, |status, body| {
             if !matches!(status, 200 | 201) {
                 return Outcome::of_problem(status, body);
@@ -97,12 +116,12 @@ impl Shop {
     }
 
     pub async fn hold_order(&self, choice: &Choice) -> Result<Held, Outcome> {
-        let held = read(&self.site, &self.order(choice)).await.map(|(held, _)| held);
+        let held = read(&self.site, &self.order(&self.ask(choice), None)).await.map(|(held, _)| held);
         self.acknowledge(held.is_ok());
         held
     }
 
-    fn acknowledge(&self, held: bool) {
+    pub fn acknowledge(&self, held: bool) {
         if held {
             self.ledger.acknowledged.fetch_add(1, Ordering::Relaxed);
         }
@@ -128,26 +147,32 @@ impl Shop {
             order = self.read_order(&held).await?;
             ledger.step("5 tickets", begun);
         }
-        let whole = order.tickets.len() == choice.quantity as usize
-            && order.tickets.iter().all(|ticket| !ticket.qr_code.is_empty());
+        let whole = order.is_whole(choice.quantity);
         if whole { Ok(order.tickets) } else { Err(Outcome::Refused("paid without its tickets".into())) }
     }
 
-    async fn initialize(&self, held: &Held) -> Result<Checkout, Outcome> {
+    pub fn initialize_request(&self, held: &Held) -> Request {
         let bearer = format!("Bearer {}", held.order_token);
         let key = format!("{}-init", held.order_number);
         let json = serde_json::json!({
             "order_number": held.order_number, "amount": held.total_amount, "customer_name": "부하 시험",
         });
         let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", key.as_str())];
-        let request = self.site.post("/api/payments/initialize", &headers, &json.to_string());
-        read(&self.site, &request).await.map(|(checkout, _)| checkout)
+        self.site.post("/api/payments/initialize", &headers, &json.to_string())
+    }
+
+    async fn initialize(&self, held: &Held) -> Result<Checkout, Outcome> {
+        read(&self.site, &self.initialize_request(held)).await.map(|(checkout, _)| checkout)
+    }
+
+    /// At the simulator, as the buyer would in the provider's window.
+    pub fn authorise_request(&self, checkout: &Checkout) -> Request {
+        let json = serde_json::json!({"orderId": checkout.order_id, "amount": checkout.amount});
+        self.toss.post("/_sim/authorise", &[], &json.to_string())
     }
 
     async fn authorise(&self, checkout: &Checkout) -> Result<Authorised, Outcome> {
-        let json = serde_json::json!({"orderId": checkout.order_id, "amount": checkout.amount});
-        let request = self.toss.post("/_sim/authorise", &[], &json.to_string());
-        let answer = read(&self.toss, &request).await.map(|(authorised, _)| authorised);
+        let answer = read(&self.toss, &self.authorise_request(checkout)).await.map(|(authorised, _)| authorised);
         answer.map_err(|outcome| match outcome {
             // Not Admit's failure, and to be seen as such.
             Outcome::Refused(why) | Outcome::ServerError(why) => Outcome::Transport(format!("simulator: {why}")),
@@ -155,14 +180,18 @@ impl Shop {
         })
     }
 
-    async fn confirm(&self, held: &Held, checkout: &Checkout, authorised: &Authorised) -> Result<Order, Outcome> {
+    pub fn confirm_request(&self, held: &Held, checkout: &Checkout, authorised: &Authorised) -> Request {
         let bearer = format!("Bearer {}", held.order_token);
         let key = format!("{}-confirm", checkout.order_id);
         let json = serde_json::json!({
             "payment_key": authorised.payment_key, "order_id": checkout.order_id, "amount": checkout.amount,
         });
         let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", key.as_str())];
-        let request = self.site.post("/api/payments/confirm", &headers, &json.to_string());
+        self.site.post("/api/payments/confirm", &headers, &json.to_string())
+    }
+
+    async fn confirm(&self, held: &Held, checkout: &Checkout, authorised: &Authorised) -> Result<Order, Outcome> {
+        let request = self.confirm_request(held, checkout, authorised);
         let (mut order, status): (Order, u16) = read(&self.site, &request).await?;
         let deadline = Instant::now() + CONFIRMING_MAX;
         if status == 202 {
@@ -178,10 +207,13 @@ impl Shop {
         }
     }
 
-    async fn read_order(&self, held: &Held) -> Result<Order, Outcome> {
+    pub fn read_request(&self, held: &Held) -> Request {
         let bearer = format!("Bearer {}", held.order_token);
-        let request = self.site.get(&format!("/api/orders/{}", held.order_number), &[("Authorization", &bearer)]);
-        read(&self.site, &request).await.map(|(order, _)| order)
+        self.site.get(&format!("/api/orders/{}", held.order_number), &[("Authorization", &bearer)])
+    }
+
+    async fn read_order(&self, held: &Held) -> Result<Order, Outcome> {
+        read(&self.site, &self.read_request(held)).await.map(|(order, _)| order)
     }
 }
 

@@ -67,8 +67,10 @@ async fn joined(context: &mut Context, shop: &Arc<Shop>, options: &Join) -> Resu
     let failed = phase.tally.failures();
     context.target("every join succeeds", failed == 0, format!("{failed} failures"));
     let per_s = phase.succeeded_per_s;
-    let detail = format!("{per_s:.0}/s, target {RATE_TARGET:.0}/s");
-    context.target("joins a second", per_s >= RATE_TARGET * 0.99, detail);
+    if options.closed || rate >= RATE_TARGET {
+        let detail = format!("{per_s:.0}/s, target {RATE_TARGET:.0}/s");
+        context.target("joins a second", per_s >= RATE_TARGET * 0.99, detail);
+    }
     context.phases.push(phase);
 
     let (asked, same) = repeated_by_token(shop, &queue, &crowd).await;
@@ -116,7 +118,8 @@ async fn repeated_by_cookie(shop: &Shop, queue: &Queue, mut numbers: Numbers) ->
     let before = numbers.twice;
     let mut same = 0;
     for _ in 0..REPEATED {
-        let first = shop.site.call_whole(&queue.join(&shop.site, &[]), |reply| {
+        let join = queue.join(&shop.site, &[]);
+        let first = shop.site.call_whole(&join, |reply| {
             let told = serde_json::from_slice::<Told>(reply.body).ok()?;
             let device = reply.fields("Set-Cookie").find(|cookie| cookie.starts_with("admit_d_"))?;
             Some((told.number?, device.split(';').next()?.to_owned()))

@@ -28,7 +28,7 @@ const CONNECTIONS_OPEN: u32 = 256;
 /// Devices that join at once while the room is filled.
 const JOINERS: usize = 64;
 /// Joins that fail in a row and mean that the room will not be filled.
-const FAILURES_MAX: u64 = 200;
+const FAILURES_MAX: u64 = 2_000;
 /// From the last join until every instance has told Redis of everybody and learnt of all the others.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Redis with nobody polling.
@@ -105,22 +105,23 @@ async fn polled(context: &mut Context, shop: &Arc<Shop>, options: &Polls) -> Res
     context.target("Redis memory for those who wait", more <= allowed, detail);
     seen.tell(context);
 
-    let mut most: Option<f64> = None;
-    for one in memory::read(&context.demo).await {
+    let resident = memory::read(&context.demo).await;
+    for one in &resident {
         if let Some(mb) = one.mb {
             context.figure(format!("memory of {} while they wait", one.url), mb, "MB");
-            most = most.max(Some(mb));
         }
     }
-    if let Some(most) = most {
+    if let Some(most) = resident.iter().filter_map(|one| one.mb).max_by(f64::total_cmp) {
         let detail = format!("{most} MB at most, target {INSTANCE_MB_TARGET} MB");
         context.target("memory of one instance while they wait", most < INSTANCE_MB_TARGET, detail);
     }
     let failed = phase.tally.failures();
     context.require("every poll is answered by a place in line", failed == 0, format!("{failed} were not"));
     let per_s = phase.succeeded_per_s;
-    let detail = format!("{per_s:.0}/s, target {RATE_TARGET:.0}/s");
-    context.target("polls a second", per_s >= RATE_TARGET * 0.99, detail);
+    if options.closed || rate >= RATE_TARGET {
+        let detail = format!("{per_s:.0}/s, target {RATE_TARGET:.0}/s");
+        context.target("polls a second", per_s >= RATE_TARGET * 0.99, detail);
+    }
     context.phases.push(phase);
     Ok(())
 }
@@ -207,7 +208,7 @@ impl Seen {
         self.states[at].fetch_add(1, Ordering::Relaxed);
         // Third field of the reply.
         let stale = br#""stale":true"#;
-        let is_stale = body.iter().take(100).copied().collect::<Vec<u8>>().windows(stale.len()).any(|part| part == stale);
+        let is_stale = body[..body.len().min(100)].windows(stale.len()).any(|part| part == stale);
         self.stale.fetch_add(u64::from(is_stale), Ordering::Relaxed);
         Outcome::Success
     }

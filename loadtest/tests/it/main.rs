@@ -4,4 +4,5 @@
 mod local;
 
 mod accuracy;
+mod sale;
 mod wire;
