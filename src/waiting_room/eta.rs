@@ -8,6 +8,8 @@ use super::reply::Chance;
 
 /// Half-width in standard deviations. By a normal distribution 82 of a hundred; the simulation below decides.
 const Z: f64 = 1.35;
+/// How old the knowledge is that a span rests on: signs of life and calls take a second or two to be known. [s]
+const KNOWN_S: f64 = 1.5;
 /// Longer than this is said as this: whoever reads "a day" knows. [s]
 const LONGEST_S: f64 = 86_400.0;
 
@@ -19,15 +21,16 @@ pub fn mean_s(ahead: u32, rate_per_s: f64) -> Option<f64> {
 /// From when to when somebody will be called, in steps of 5 s below a minute, 30 s below ten, a minute below an hour
 /// and 5 minutes beyond. The fallback is the rate that is allowed: it stands in until one was measured.
 ///
-/// Two things are uncertain, the chance in who is called how fast (1 / people) and the pace itself (`spread`, squared
-/// and relative as in `PassRate`). Both ends go to the nearest step that keeps the mean between them: outwards would
+/// Three things are uncertain, the chance in who is called how fast (1 / people), the pace itself (`spread`, squared
+/// and relative as in `PassRate`), and how things stand at this second. Both ends go to the nearest step that keeps the mean between them: outwards would
 /// make nearly every span of the last minutes too wide (97 to 100 of a hundred in it).
 pub fn band(ahead: u32, rate_per_s: f64, spread: f64, fallback_rate_per_s: f64) -> Option<(i64, i64)> {
     let (mean_s, spread) = match mean_s(ahead, rate_per_s) {
         Some(mean_s) => (mean_s, spread),
         None => (mean_s(ahead, fallback_rate_per_s)?, spread.max(SPREAD_UNKNOWN)),
     };
-    let half_s = Z * mean_s * (1.0 / (f64::from(ahead) + 1.0) + spread.max(0.0)).sqrt();
+    let relative = 1.0 / (f64::from(ahead) + 1.0) + spread.max(0.0);
+    let half_s = Z * (mean_s * mean_s * relative + KNOWN_S * KNOWN_S).sqrt();
     let mean_s = mean_s.min(LONGEST_S);
     let from_s = to_step((mean_s - half_s).max(0.0), f64::round).min(to_step(mean_s, f64::floor));
     let to_s = to_step((mean_s + half_s).min(LONGEST_S), f64::round).max(to_step(mean_s, f64::ceil));
