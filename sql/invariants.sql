@@ -138,7 +138,8 @@ select r.exhibition_id, r.run, r.log_seq
 
 -- invariant: every change of a room is on record
 with recorded as (
-    select exhibition_id, count(*) as changes from admin_audit where action in ('room.config', 'room.phase')
+    select exhibition_id, count(*) as changes from admin_audit
+     where action in ('room.config', 'room.phase', 'room.rehearsal')
      group by exhibition_id
 )
 select r.exhibition_id, r.revision, coalesce(c.changes, 0) as changes

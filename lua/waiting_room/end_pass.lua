@@ -1,6 +1,6 @@
 -- The orders of passes have come to an end: whoever bought or let a hold lapse makes room, whoever cancelled may go on.
 -- KEYS   1 room: hash  2 act: zset sid -> expiry ms  3 pass: hash sid -> 'hard_ms|hold id or -'          (same {code} tag)
--- ARGV   1 now_ms  2.. sid, hold id or '' for any, 'end' or 'free', ...                          (at most 256 triples)
+-- ARGV   1 now_ms  2.. sid, hold id or '-' for a pass without one or '' for any, 'end' or 'free', ... (at most 256 triples)
 -- REPLY  {"ended", how many made room}
 -- REPEAT the second call finds nothing
 -- BOUND  O(triples * log act)

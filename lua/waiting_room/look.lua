@@ -5,14 +5,15 @@
 -- ARGV   1 leader's name  2 lease ms  3 now_ms  4 first byte and 5 last byte of the general bitmap to be shown
 --        6 first byte and 7 last byte of the invited one  8 called longer ago than this [ms] are late again
 -- REPLY  {"leading", fence, run, epoch, revision, seq general, seq invited, serving general, serving invited, active,
---        late waiting, claimed bytes general, claimed bytes invited, {the first 256 late}, {called late, when, ...}}
+--        late waiting, claimed bytes general, claimed bytes invited, {the first 256 late}, {called late, when, ...},
+--        passes put back in this epoch}
 --        | {"following"} | {"unready"}
 -- REPEAT harmless
 -- BOUND  O(passes that have ended since, at most 1,000 + bytes shown + 256 + called late)
 -- KEEPS  one leader at a time; each has a higher fence than the one before
 local holder = redis.call('get', KEYS[2])
 if holder and holder ~= ARGV[1] then return { 'following' } end
-local room = redis.call('hmget', KEYS[1], 'run', 'epoch', 'revision')
+local room = redis.call('hmget', KEYS[1], 'run', 'epoch', 'revision', 'restored')
 local seq = { redis.call('get', KEYS[4]), redis.call('get', KEYS[5]) }
 local serve = redis.call('hmget', KEYS[6], '0', '1')
 redis.call('set', KEYS[2], ARGV[1], 'PX', ARGV[2])
@@ -37,4 +38,4 @@ end
 return { 'leading', fence, tonumber(room[1]), tonumber(room[2]), tonumber(room[3]), tonumber(seq[1]), tonumber(seq[2]),
   tonumber(serve[1]), tonumber(serve[2]), redis.call('zcard', KEYS[7]), redis.call('zcard', KEYS[9]),
   redis.call('getrange', KEYS[11], ARGV[4], ARGV[5]), redis.call('getrange', KEYS[12], ARGV[6], ARGV[7]),
-  redis.call('zrange', KEYS[9], 0, 255), kept }
+  redis.call('zrange', KEYS[9], 0, 255), kept, tonumber(room[4] or '0') }

@@ -5,7 +5,7 @@
 -- REPLY  {"restored", expiry ms} | {"full"} | {"current"}: nothing was lost since the pass was given | {"unready"}
 -- REPEAT harmless
 -- BOUND  O(log act)
--- KEEPS  act <= capacity + slack
+-- KEEPS  act <= capacity + slack; restored counts who came back in this epoch
 local room = redis.call('hmget', KEYS[1], 'run', 'epoch', 'capacity', 'slack', 'idle_ms')
 if not room[1] or not room[5] then return { 'unready' } end
 local now, hard = tonumber(ARGV[2]), tonumber(ARGV[5])
@@ -16,4 +16,5 @@ local expiry = math.min(now + tonumber(room[5]), hard)
 redis.call('setbit', KEYS[4], ARGV[4], 1)
 redis.call('zadd', KEYS[2], expiry, ARGV[3])
 redis.call('hset', KEYS[3], ARGV[3], ARGV[5] .. '|-')
+redis.call('hincrby', KEYS[1], 'restored', 1)
 return { 'restored', expiry }

@@ -27,6 +27,10 @@ for lane = 0, 1 do
 end
 -- Whoever has a number comes first until then, whatever an admin changes meanwhile.
 local reopen = ARGV[8]
-if known[1] == ARGV[1] and known[2] == ARGV[2] and tonumber(known[4] or '0') > tonumber(reopen) then reopen = known[4] end
+if known[1] ~= ARGV[1] or known[2] ~= ARGV[2] then
+  redis.call('hset', KEYS[1], 'restored', 0)
+elseif tonumber(known[4] or '0') > tonumber(reopen) then
+  reopen = known[4]
+end
 redis.call('hset', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'revision', ARGV[3], 'reopen_ms', reopen, unpack(ARGV, 9))
 return { 'set' }

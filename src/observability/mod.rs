@@ -178,7 +178,10 @@ fn describe() {
     describe_counter!("admit_queue_called_total", "People called, late ones included.");
     describe_gauge!("admit_queue_polls_per_second", "Polls answered by all instances.");
     describe_gauge!("admit_queue_arrivals_per_second", "Orders and page loads of all instances.");
-    describe_counter!("admit_queue_eta_total", "Calls of people who were last in line when noted, by whether they came within the band shown then.");
+    describe_counter!(
+        "admit_queue_eta_total",
+        "Calls of people who were last in line when noted, by whether they came within the band shown then."
+    );
     describe_counter!("admit_redis_calls_total", "Calls to Redis by this process; pipelined ones count each.");
     describe_counter!("admit_worker_ticks_total", "Worker rounds by worker and outcome.");
     describe_histogram!("admit_worker_tick_seconds", "Time of worker rounds.");

@@ -153,6 +153,12 @@ impl Redis {
         Ok(self.pool.next().set::<(), _, _>(key, value, Some(Expiration::EX(keep_s)), None, false).await?)
     }
 
+    /// Keys that share one hash tag; those that are not there do not matter.
+    pub async fn unlink(&self, keys: Vec<String>) -> Result<()> {
+        crate::observability::redis_call();
+        Ok(self.pool.next().unlink::<(), _>(keys).await?)
+    }
+
     /// How often any connection was made: when it rises, the server may be another, or may have lost something.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Acquire)

@@ -3,6 +3,7 @@
 use axum::extract::State as AppState;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -13,6 +14,7 @@ use super::audit::{self, Actor, Entry};
 use super::model::{BeaconKind, Config, DrawShown, Phase};
 use super::moves::{self, Reason};
 use super::pg::{self, Manual, RoomRow};
+use super::rehearsal::{self, RehearsalShown};
 use super::{beacon, commitment, invite, settings};
 use crate::admin::access::AdminOf;
 use crate::app::App;
@@ -28,6 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(enter_beacon))
         .routes(routes!(make_invites))
         .routes(routes!(look_back))
+        .merge(rehearsal::routes())
 }
 
 const REASON_CHARS_MAX: usize = 300;
@@ -62,9 +65,11 @@ pub struct RoomShown {
     beacon_verified: bool,
     /// Of a manual beacon: how many admins have entered its value, 2 at most.
     beacon_entries: u8,
+    /// The one that goes on, or else the last.
+    rehearsal: Option<RehearsalShown>,
 }
 
-fn shown(app: &App, room: &RoomRow) -> Result<Response> {
+pub(super) async fn shown(app: &App, client: &impl GenericClient, room: &RoomRow) -> Result<Response> {
     let manual = room.draw.manual.as_ref();
     Ok(private(RoomShown {
         exhibition_code: room.code.clone(),
@@ -81,6 +86,7 @@ fn shown(app: &App, room: &RoomRow) -> Result<Response> {
         draw: commitment::shown(app, room)?,
         beacon_verified: beacon::is_verified(room.config.beacon),
         beacon_entries: manual.map_or(0, |manual| 1 + u8::from(manual.second.is_some())),
+        rehearsal: pg::last_rehearsal(client, room.exhibition_id, room.run).await?.map(RehearsalShown::from),
     }))
 }
 
@@ -89,12 +95,12 @@ fn private(body: impl Serialize) -> Response {
 }
 
 /// The room to be changed: there from now on, and nobody else's until the transaction ends.
-async fn locked(client: &impl deadpool_postgres::GenericClient, admin: &AdminOf) -> Result<RoomRow> {
+pub(super) async fn locked(client: &impl GenericClient, admin: &AdminOf) -> Result<RoomRow> {
     pg::create_if_missing(client, admin.exhibition.id, &Config::default()).await?;
     pg::lock(client, admin.exhibition.id).await?.ok_or_else(|| Error::bug("a room that is not there"))
 }
 
-fn expect_revision(room: &RoomRow, revision: i64) -> Result<()> {
+pub(super) fn expect_revision(room: &RoomRow, revision: i64) -> Result<()> {
     if room.revision == revision { Ok(()) } else { Err(Error::conflict("room.changed_meanwhile")) }
 }
 
@@ -110,9 +116,8 @@ fn expect_revision(room: &RoomRow, revision: i64) -> Result<()> {
 async fn look(AppState(app): AppState<App>, admin: AdminOf) -> Result<Response> {
     let client = app.pg.get().await?;
     let room = pg::one(&client, admin.exhibition.id).await?;
-    drop(client);
     let none = || RoomRow::none(admin.exhibition.id, &admin.exhibition.code, app.clock.now());
-    shown(&app, &room.unwrap_or_else(none))
+    shown(&app, &client, &room.unwrap_or_else(none)).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -154,7 +159,7 @@ async fn configure(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json
     };
     audit::record(&transaction, &entry).await?;
     transaction.commit().await?;
-    shown(&app, &changed)
+    shown(&app, &client, &changed).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -216,7 +221,7 @@ async fn change_phase(AppState(app): AppState<App>, admin: AdminOf, Json(ask): J
     let why = Reason { ko: trimmed(ask.reason_ko.as_ref()), en: trimmed(ask.reason_en.as_ref()) };
     let moved = moves::make(&app, &transaction, &room, ask.to, why, &Actor::from(&admin)).await?;
     transaction.commit().await?;
-    shown(&app, &moved)
+    shown(&app, &client, &moved).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -288,7 +293,7 @@ async fn enter_beacon(AppState(app): AppState<App>, admin: AdminOf, Json(ask): J
     audit::record(&transaction, &entry).await?;
     let room = pg::one(&transaction, room.exhibition_id).await?.ok_or_else(|| Error::bug("a room that is gone"))?;
     transaction.commit().await?;
-    shown(&app, &room)
+    shown(&app, &client, &room).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -377,7 +382,7 @@ struct AuditEntry {
     user_name: String,
     /// super_admin, admin, or system for what Admit did by itself.
     role: String,
-    /// room.config, room.phase, room.beacon or room.invites.
+    /// room.config, room.phase, room.beacon, room.invites or room.rehearsal.
     action: String,
     #[schema(value_type = Object)]
     before: Value,

@@ -184,6 +184,8 @@ async fn park_place(
 struct DrawReply {
     exhibition_code: String,
     run: u32,
+    /// This run is a rehearsal with simulated visitors.
+    rehearsal: bool,
     algorithm: &'static str,
     /// Ed25519, hex: receipts are signed with it.
     receipt_key: String,
@@ -200,6 +202,7 @@ async fn read_draw(AppState(app): AppState<App>, Path(code): Path<String>) -> Re
     let body = DrawReply {
         exhibition_code: shown.exhibition_code,
         run: shown.run,
+        rehearsal: shown.rehearsal,
         algorithm: draw::ALGORITHM,
         receipt_key: app.receipt_key.public(),
         draw: shown.draw,

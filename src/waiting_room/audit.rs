@@ -42,7 +42,7 @@ impl From<&AdminOf> for Actor {
 /// One change. Never carries a secret: no seed, no token, no address of a visitor.
 pub struct Entry<'a> {
     pub by: &'a Actor,
-    /// `room.config`, `room.phase`, `room.beacon`, `room.invites`.
+    /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`.
     pub action: &'static str,
     pub exhibition_id: i32,
     pub before: Value,

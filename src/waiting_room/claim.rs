@@ -83,7 +83,8 @@ pub async fn claim(
     Ok(seen)
 }
 
-fn tag(reply: &Claim) -> &'static str {
+/// How it went, for the metric.
+pub fn tag(reply: &Claim) -> &'static str {
     match reply {
         Claim::Admitted { .. } => "admitted",
         Claim::Ended => "ended",

@@ -84,8 +84,7 @@ pub async fn join(
     seen.status.queue_token = Some(sealed);
     let salt = token::salt(&app.secrets, &room.code, token.run, number);
     let leaf = draw::leaf(&room.code, number, &draw::account_digest(account.index, &salt));
-    seen.status.receipt =
-        Some(app.receipt_key.receipt(&room.code, token.run, number, account.index, &salt, &leaf));
+    seen.status.receipt = Some(app.receipt_key.receipt(&room.code, token.run, number, account.index, &salt, &leaf));
     Ok(seen)
 }
 
@@ -216,8 +215,7 @@ async fn serve(app: &App, room: &Room, lane: Lane, run: u32, epoch: u32) {
             return;
         }
         let accounts: Vec<Account> = batch.iter().map(|one| one.account).collect();
-        let seen_max = room.seen_max[lane as usize].load(std::sync::atomic::Ordering::Relaxed);
-        let reply = redis::join(keys, lane, epoch, app.clock.now_ms(), seen_max, &accounts).await;
+        let reply = numbers(app, room, keys, lane, epoch, &accounts).await;
         let numbers = match reply {
             Ok(Join::Joined(numbers)) => numbers,
             Ok(refused) => {
@@ -226,7 +224,7 @@ async fn serve(app: &App, room: &Room, lane: Lane, run: u32, epoch: u32) {
                 continue;
             }
             Err(error) => {
-                let error = if error.kind == Kind::Unavailable {
+                let error = if error.kind == Kind::Unavailable && error.code != "queue.checking" {
                     Error::unavailable("queue.no_joins_now", error)
                 } else {
                     error
@@ -241,6 +239,29 @@ async fn serve(app: &App, room: &Room, lane: Lane, run: u32, epoch: u32) {
             let _ = one.answer.send(Ok(number));
         }
     }
+}
+
+/// A call that had to wait for a new connection may have reached a Redis that has lost numbers, before the leader saw
+/// it: what it answers is not given out.
+async fn numbers(
+    app: &App,
+    room: &Room,
+    keys: RoomKeys<'_>,
+    lane: Lane,
+    epoch: u32,
+    accounts: &[Account],
+) -> Result<Join> {
+    let unchecked = || Err(Error::unavailable("queue.checking", "the leader has not looked at this Redis yet"));
+    let connections = app.redis.connections();
+    let view = room.view();
+    if view.connections != connections {
+        return unchecked();
+    }
+    let seen = room.seen_max[lane as usize].load(std::sync::atomic::Ordering::Relaxed);
+    let told = if view.snap.run == keys.run { view.snap.lanes[lane as usize].seq } else { 0 };
+    drop(view);
+    let reply = redis::join(keys, lane, epoch, app.clock.now_ms(), seen.max(told), accounts).await?;
+    if app.redis.connections() == connections { Ok(reply) } else { unchecked() }
 }
 
 fn refusal(reply: &Join, now_ms: i64) -> Error {

@@ -10,13 +10,14 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::alive::AliveIndex;
 use super::bits::Bits;
 use super::gather::{Expected, FRESH_MAX, Gathered};
+use super::missing::Missing;
 use super::model::{LANES, Lane, LaneSnap, Phase, Snap};
 use super::pg::{self, RoomRow};
 use super::plan::{self, Deficits, Facts, LaneFacts, Settling};
+use super::probes::Probes;
 use super::rates::{Brake, BrakeLimits, PassRate, ShareWho, TokenBucket};
 use super::redis::{self, AdmitAsk, Lead, Look, LookAsk, RoomKeys, Told};
-use super::probes::Probes;
-use super::{chain, commitment, opening, parked};
+use super::{chain, commitment, crowd, opening, parked, rehearsal};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -40,6 +41,7 @@ const LATE_CALLED_MAX: usize = 2_000;
 /// What a leader remembers from tick to tick. All of it can be lost: the next one begins with the same rules.
 pub struct Leading {
     server: Option<String>,
+    missing: Missing,
     pub gathered: Gathered,
     settling: [Settling; LANES],
     /// Numbers up to which signs of life are expected from the instances by now.
@@ -61,12 +63,15 @@ pub struct Leading {
     pub empty_since_ms: i64,
     pub parked_ms: i64,
     probes: Probes,
+    /// The simulated visitors, while the room is rehearsed.
+    pub crowd: Option<crowd::Crowd>,
 }
 
 impl Leading {
     fn new(now_ms: i64) -> Leading {
         Leading {
             server: None,
+            missing: Missing::default(),
             gathered: Gathered::default(),
             settling: Default::default(),
             fresh: [u32::MAX; LANES],
@@ -85,7 +90,14 @@ impl Leading {
             empty_since_ms: now_ms,
             parked_ms: 0,
             probes: Probes::default(),
+            crowd: None,
         }
+    }
+
+    /// What is remembered of the room is worth nothing any more; the simulated visitors remember who they are, as real
+    /// ones do.
+    fn forget(&mut self, now_ms: i64) {
+        *self = Leading { crowd: self.crowd.take(), missing: self.missing, ..Leading::new(now_ms) };
     }
 
     /// Whether a rank is called already, or will be within so many seconds at the present pace.
@@ -162,13 +174,16 @@ async fn lead(app: &App, row: RoomRow, leading: &mut Leading) -> Result<bool> {
     let keys = RoomKeys::new(&app.redis, &row.code, row.run);
     let Some(look) = look(app, keys, &row, leading, now_ms).await? else {
         // What a follower remembers would be old when it leads.
-        *leading = Leading::new(now_ms);
+        leading.forget(now_ms);
         return Ok(false);
     };
     match opening::advance(app, keys, &row, &look, leading).await {
         Ok(true) => return Ok(true),
         Ok(false) => {}
         Err(error) => tracing::warn!(%error, exhibition = row.code, "what is due in the room waits"),
+    }
+    if let Err(error) = crowd::tick(app, keys, &row, &look, leading, now_ms).await {
+        tracing::warn!(%error, exhibition = row.code, "the simulated visitors did not act");
     }
     let mut stats = None;
     if now_ms - leading.gathered.at_ms >= SECOND_MS || now_ms < leading.gathered.at_ms {
@@ -223,7 +238,7 @@ async fn look(
         (first, leading.history[lane].back().map_or(0, |(_, served)| *served))
     });
     let ask = LookAsk { leader: &app.rooms.instance, lease_ms: LEASE_MS, claims, late_again_ms: window_ms };
-    let look = match redis::look(keys, &ask, now_ms).await? {
+    let mut look = match redis::look(keys, &ask, now_ms).await? {
         Lead::Following => return Ok(None),
         Lead::Unready => {
             fence(app, keys, row, leading, None, now_ms).await?;
@@ -239,7 +254,16 @@ async fn look(
         return Ok(None);
     }
     leading.server = Some(server);
-    if look.run != row.run || look.epoch != row.epoch || look.revision != row.revision {
+    if look.run != row.run {
+        // Of a run that is over nothing counts in the next, least of all how far it had come.
+        // A row that is older than Redis was read before the run began, and judges nobody.
+        let rehearsed = look.run < row.run && rehearsal::clear_out(app, row, &look, now_ms).await?;
+        if tell(keys, row, [0; LANES], 0).await? && rehearsed {
+            redis::forget_run(RoomKeys { run: look.run, ..keys }, look.epoch).await?;
+        }
+        return Ok(None);
+    }
+    if look.epoch != row.epoch || look.revision != row.revision {
         tell(keys, row, look.serving, 0).await?;
         return Ok(None);
     }
@@ -250,6 +274,8 @@ async fn look(
             stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         leading.history = stored.map(VecDeque::from);
         leading.counted = look.serving;
+        // These were asked for without knowing whose claims are wanted: for one tick nobody counts as having claimed.
+        look.claimed = Default::default();
         for lane in 0..LANES {
             if leading.history[lane].is_empty() {
                 leading.history[lane].push_back((now_ms, look.serving[lane]));
@@ -291,11 +317,12 @@ async fn fence(
     let seq = look.map_or([0; LANES], |look| look.seq);
     let highest: [u32; LANES] = std::array::from_fn(|lane| row.floors[lane].max(seq[lane]).max(known.numbers[lane]));
     let serving: [u32; LANES] = std::array::from_fn(|lane| row.serving[lane].max(known.serving[lane]));
-    let unused = highest == [0; LANES];
+    // Numbers of the last second are written down nowhere: whoever has led this room before knows that it was there.
+    let unused = highest == [0; LANES] && (leading.server.is_none() || !row.phase.needs_pass());
     let mut row = row.clone();
     let mut reopen_ms = 0;
     if !unused {
-        let floors = highest.map(|number| if number == 0 { 0 } else { number.saturating_add(JUMP) });
+        let floors = highest.map(|number| number.saturating_add(JUMP));
         let client = app.pg.get().await?;
         let Some(epoch) = pg::raise_epoch(&client, row.exhibition_id, row.epoch, floors).await? else { return Ok(()) };
         tracing::warn!(
@@ -309,8 +336,10 @@ async fn fence(
     }
     tell(keys, &row, serving, reopen_ms).await?;
     redis::note_server(keys, &server).await?;
-    *leading = Leading::new(now_ms);
+    leading.forget(now_ms);
     leading.server = Some(server);
+    let inside = app.rooms.of(&row.code).map_or(0, |room| room.view().snap.active);
+    leading.missing = Missing::after_loss(inside.max(0) as u32, now_ms);
     Ok(())
 }
 
@@ -350,7 +379,7 @@ fn decide(
     let invited = config.invited_share_pct;
     let facts = Facts {
         capacity: config.capacity,
-        active: look.active as i32,
+        active: leading.missing.inside(look.active, look.restored, i64::from(config.idle_s) * 1000, now_ms) as i32,
         lanes: std::array::from_fn(|lane| LaneFacts {
             serving: look.serving[lane],
             seq: look.seq[lane],
@@ -418,8 +447,12 @@ fn outstanding(
     })
 }
 
-/// Places that somebody can still buy, as the catalogue of a second ago says.
+/// Places that somebody can still buy, as the catalogue of a second ago says. A rehearsal sells none, and comes before
+/// there are any to sell.
 fn stock_left(app: &App, row: &RoomRow) -> i64 {
+    if row.rehearsal_ends_at.is_some() {
+        return i32::MAX.into();
+    }
     let Ok(exhibition) = app.catalogue.current().by_id(row.exhibition_id) else { return 0 };
     super::status::free_places(&exhibition, app.clock.now())
 }
@@ -452,6 +485,7 @@ fn picture(
         revision: row.revision,
         run: row.run,
         epoch: row.epoch,
+        rehearsal: row.rehearsal_ends_at.is_some(),
         reason_ko: row.reason_ko.clone(),
         reason_en: row.reason_en.clone(),
         opens_at_ms: config.opens_at.map(|at| at.as_millisecond()),

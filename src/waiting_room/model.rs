@@ -253,6 +253,44 @@ impl Config {
     }
 }
 
+/// What is to be rehearsed: a crowd of simulated visitors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rehearsal {
+    pub people: i32,
+    /// They arrive evenly within this time. [s]
+    pub arrive_s: i32,
+    /// Share of those who lose patience, or do not come when they are called. [%]
+    pub abandon_pct: i32,
+    /// Whoever is let in stays about so long, from half of it to one and a half. [s]
+    pub stay_s: i32,
+}
+
+impl Rehearsal {
+    /// Field, value, least, most.
+    pub fn bounds(&self) -> [(&'static str, i32, i32, i32); 4] {
+        [
+            ("people", self.people, 1, 100_000),
+            ("arrive_s", self.arrive_s, 10, 3_600),
+            ("abandon_pct", self.abandon_pct, 0, 90),
+            ("stay_s", self.stay_s, 10, 600),
+        ]
+    }
+}
+
+/// Where the simulated visitors of a rehearsal are; but for `joined` each of them counts once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Figures {
+    /// Got a number; all that follow together.
+    pub joined: u32,
+    pub waiting: u32,
+    /// Called, and not inside yet; the late as well.
+    pub called: u32,
+    pub inside: u32,
+    /// Were inside and have gone.
+    pub done: u32,
+    pub abandoned: u32,
+}
+
 /// What the leader publishes four times a second and every instance answers polls from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -262,6 +300,8 @@ pub struct Snap {
     pub revision: i64,
     pub run: u32,
     pub epoch: u32,
+    /// This run is a rehearsal: most of those who wait are simulated.
+    pub rehearsal: bool,
     /// Why it is paused or stopped, in the admin's words.
     pub reason_ko: String,
     pub reason_en: String,

@@ -4,9 +4,9 @@ use deadpool_postgres::GenericClient;
 use serde_json::json;
 
 use super::audit::{self, Actor, Entry};
-use super::commitment;
 use super::model::{MOVES, Phase};
 use super::pg::{self, RoomRow};
+use super::{commitment, rehearsal};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -26,10 +26,18 @@ pub fn legal(room: &RoomRow) -> Vec<Phase> {
         Phase::Open | Phase::Paused | Phase::Drain => !announced || room.draw.drawn.is_some(),
         _ => true,
     };
-    MOVES.iter().filter(|(from, to)| *from == room.phase && may(*to)).map(|(_, to)| *to).collect()
+    let mut legal: Vec<Phase> =
+        MOVES.iter().filter(|(from, to)| *from == room.phase && may(*to)).map(|(_, to)| *to).collect();
+    if room.rehearsal_ends_at.is_some() {
+        // A rehearsal can be ended at any time, and only so.
+        legal.retain(|to| to.needs_pass());
+        legal.push(Phase::Ended);
+    }
+    legal
 }
 
-/// In a transaction, on a row that was read in it. Where gathering begins, the draw is committed to.
+/// In a transaction, on a row that was read in it. Where gathering begins, the draw is committed to. A rehearsal that is
+/// moved to `Ended` goes back to where it was begun from.
 pub async fn make(
     app: &App,
     client: &impl GenericClient,
@@ -45,6 +53,9 @@ pub async fn make(
             .with("from", room.phase.as_str())
             .with("to", to.as_str())
             .with("legal", legal.join(", ")));
+    }
+    if room.rehearsal_ends_at.is_some() && to == Phase::Ended {
+        return rehearsal::end(client, room, by).await;
     }
     let round =
         if to == Phase::Prequeue && room.config.draw { Some(commitment::round(app, &room.config)?) } else { None };

@@ -54,8 +54,10 @@ fn due(row: &RoomRow, now: Timestamp, empty_ms: i64, arrivals_per_s: f64) -> Opt
     let config = &row.config;
     let past = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
     let (draws, drawn) = (row.draw.committed.is_some(), row.draw.drawn.is_some());
-    let net = f64::from(config.safety_on_per_s);
+    // A rehearsal has nothing to do with the net: it is empty before the first visitor comes, and after the last.
+    let net = if row.rehearsal_ends_at.is_some() { 0.0 } else { f64::from(config.safety_on_per_s) };
     match row.phase {
+        _ if past(row.rehearsal_ends_at) => Some((Phase::Ended, "rehearsal")),
         Phase::Idle | Phase::Bypass if past(config.prequeue_at) && commitment::may_gather(config, now) => {
             Some((Phase::Prequeue, "schedule"))
         }

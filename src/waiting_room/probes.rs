@@ -61,7 +61,8 @@ mod tests {
     use crate::waiting_room::model::LaneSnap;
 
     fn snap(serving: u32, seq: u32) -> Snap {
-        let lane = LaneSnap { seq, serving, alive: seq - serving, passed_per_s: 1.0, share_pct: 100, ..LaneSnap::default() };
+        let lane =
+            LaneSnap { seq, serving, alive: seq - serving, passed_per_s: 1.0, share_pct: 100, ..LaneSnap::default() };
         Snap { run: 1, phase: Phase::Open, rate_per_s: 1.0, lanes: [lane, LaneSnap::default()], ..Snap::default() }
     }
 

@@ -363,6 +363,21 @@ pub async fn end_passes(redis: &Redis, code: &str, ended: &[(Sid, [u8; 16], Pass
     Ok(())
 }
 
+/// Whoever is inside without an order makes room.
+pub async fn end_idle(redis: &Redis, code: &str, sids: &[Sid], now_ms: i64) -> Result<()> {
+    for chunk in sids.chunks(256) {
+        let names = vec![room_key(redis, code), act_key(redis, code), pass_key(redis, code)];
+        let mut args: Vec<Value> = vec![now_ms.into()];
+        for sid in chunk {
+            args.push(hex(sid).into());
+            args.push("-".into());
+            args.push("end".into());
+        }
+        redis.run(&END_PASS, names, args).await?;
+    }
+    Ok(())
+}
+
 /// True when the pass was good before Redis lost it, and is good again.
 pub async fn restore(keys: RoomKeys<'_>, pass: &super::token::Pass, now_ms: i64) -> Result<bool> {
     let names = vec![
@@ -426,6 +441,8 @@ pub struct Look {
     pub late: Vec<(Lane, u32)>,
     /// Late ones who are called, and when.
     pub called: Vec<(Lane, u32, i64)>,
+    /// Passes that were put back in this epoch.
+    pub restored: u32,
 }
 
 pub enum Lead {
@@ -495,6 +512,7 @@ pub async fn look(keys: RoomKeys<'_>, ask: &LookAsk<'_>, now_ms: i64) -> Result<
         claimed: [bytes(11), bytes(12)],
         late,
         called: called.collect(),
+        restored: n(15)?,
     })))
 }
 
@@ -629,13 +647,31 @@ pub async fn history(keys: RoomKeys<'_>) -> Result<Option<Bytes>> {
     keys.redis.get_bytes(&keys.of_run("history")).await
 }
 
+/// Throws away what a run has left: nobody asks for it any more. Signs of life go by themselves.
+pub async fn forget_run(keys: RoomKeys<'_>, epochs: u32) -> Result<()> {
+    let mut names = vec![keys.late(), keys.called(), keys.of_run("history")];
+    names.extend((0..LANES).flat_map(|lane| [keys.claimed(lane), keys.merged(lane)]));
+    for epoch in 0..=epochs {
+        for segment in 0..leased(keys, epoch).await?.div_ceil(SEGMENT) {
+            let first = Account { epoch, index: segment * SEGMENT };
+            names.extend(Lane::ALL.map(|lane| keys.num(lane, first)));
+        }
+        names.push(keys.devices(epoch));
+    }
+    keys.redis.unlink(names).await
+}
+
+/// How many device indexes have been leased in an epoch.
+async fn leased(keys: RoomKeys<'_>, epoch: u32) -> Result<u32> {
+    let bytes = keys.redis.get_bytes(&keys.devices(epoch)).await?;
+    Ok(bytes.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok()).unwrap_or(0))
+}
+
 /// Who has which number in the general lane: pairs of number and account.
 pub async fn numbers(keys: RoomKeys<'_>, epochs: u32) -> Result<Vec<(u32, Account)>> {
     let mut owners = Vec::new();
     for epoch in 0..=epochs {
-        let leased = keys.redis.get_bytes(&keys.devices(epoch)).await?;
-        let leased: u32 = leased.and_then(|b| std::str::from_utf8(&b).ok()?.parse().ok()).unwrap_or(0);
-        for segment in 0..leased.div_ceil(SEGMENT) {
+        for segment in 0..leased(keys, epoch).await?.div_ceil(SEGMENT) {
             let first = Account { epoch, index: segment * SEGMENT };
             let Some(packed) = keys.redis.get_bytes(&keys.num(Lane::General, first)).await? else { continue };
             for (at, bytes) in (0u32..).zip(packed.chunks_exact(4)) {

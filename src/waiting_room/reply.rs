@@ -98,6 +98,9 @@ pub struct Status {
     /// Why the room is paused or stopped, in the caller's language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// True while the room is being rehearsed: most of those in line are simulated, and no place in it lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub opens_at: Option<Timestamp>,
@@ -123,6 +126,8 @@ pub struct PublicState {
     pub exhibition_code: String,
     pub phase: &'static str,
     pub run: u32,
+    /// This run is a rehearsal with simulated visitors.
+    pub rehearsal: bool,
     pub stale: bool,
     #[schema(value_type = String, format = DateTime)]
     pub as_of: Timestamp,

@@ -50,7 +50,8 @@ pub fn check(room: &RoomRow, config: &Config, now: Timestamp) -> Result<()> {
             _ => {}
         }
     }
-    if let Some(prequeue_at) = config.prequeue_at {
+    // A rehearsal has an opening of its own, and no schedule beside it: see below.
+    if let Some(prequeue_at) = config.prequeue_at.filter(|_| room.rehearsal_ends_at.is_none()) {
         match config.opens_at {
             // The schedule could not begin its draw.
             None if config.draw => refuse("opens_at", "required"),
@@ -72,6 +73,8 @@ pub fn check(room: &RoomRow, config: &Config, now: Timestamp) -> Result<()> {
         ("beacon", config.beacon != before.beacon),
         ("opens_at", config.opens_at != before.opens_at),
         ("freeze_lead_s", config.freeze_lead_s != before.freeze_lead_s),
+        // The schedule comes back when the rehearsal is over.
+        ("prequeue_at", room.rehearsal_ends_at.is_some() && config.prequeue_at != before.prequeue_at),
     ]
     .into_iter()
     .filter_map(|(field, differs)| differs.then_some(field))

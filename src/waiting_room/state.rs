@@ -34,6 +34,7 @@ pub fn public(app: &App, exhibition: &Exhibition) -> PublicState {
         exhibition_code: exhibition.code.clone(),
         phase: snap.phase.as_str(),
         run: snap.run,
+        rehearsal: snap.rehearsal,
         stale: snap.phase != Phase::Idle && view.is_stale(now.as_millisecond()),
         as_of: Timestamp::from_millisecond(snap.at_ms).unwrap_or(now),
         opens_at: snap.opens_at_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),

@@ -64,6 +64,7 @@ pub fn stand(
     }
     let Some(token) = proofs.token else {
         let mut status = bare(Standing::Outside, now, stale);
+        status.rehearsal = snap.rehearsal.then_some(true);
         status.opens_at = opens_at(snap);
         status.reason = reason(snap, language);
         status.stock = Some(left_of(exhibition, now));
@@ -72,6 +73,7 @@ pub fn stand(
     let (lane, rank) = proofs::place(view, &token);
     room.seen(lane, token.number, rank, now_ms);
     let mut status = bare(Standing::Waiting, now, stale);
+    status.rehearsal = snap.rehearsal.then_some(true);
     status.lane = Some(lane);
     status.number = Some(token.number);
     status.rank = rank;
@@ -183,6 +185,7 @@ pub fn bare(state: Standing, now: Timestamp, stale: bool) -> Status {
         claim_left_ms: None,
         extendable: None,
         reason: None,
+        rehearsal: None,
         opens_at: None,
         server_time: now,
         queue_token: None,

@@ -185,6 +185,7 @@ async fn every_route_of_the_api_is_documented_and_every_documented_route_answers
         "/api/admin/exhibitions/{code}/room/beacon",
         "/api/admin/exhibitions/{code}/room/invites",
         "/api/admin/exhibitions/{code}/room/audit",
+        "/api/admin/exhibitions/{code}/room/rehearsal",
     ] {
         assert!(paths.contains_key(expected), "{expected} is not documented");
     }

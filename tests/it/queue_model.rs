@@ -8,7 +8,9 @@ use admit::platform::secrets::hex;
 use admit::stock::model::Line;
 use admit::stock::redis::{self as stock, Ask, Take};
 use admit::waiting_room::model::{Config, LANES, Lane, Phase, Sid};
-use admit::waiting_room::redis::{self, Account, AdmitAsk, Claim, ClaimAsk, Join, Lead, LookAsk, PassEnd, RoomKeys, Told};
+use admit::waiting_room::redis::{
+    self, Account, AdmitAsk, Claim, ClaimAsk, Join, Lead, LookAsk, PassEnd, RoomKeys, Told,
+};
 use admit::waiting_room::token::Pass;
 use fred::types::Value;
 use rand::rngs::SmallRng;
@@ -64,6 +66,8 @@ struct Known {
     slack: i32,
     idle_ms: i64,
     hard_ms: i64,
+    /// Passes that came back in this epoch.
+    restored: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,6 +140,7 @@ impl Model {
             slack: told.config.slack,
             idle_ms: i64::from(told.config.idle_s) * 1000,
             hard_ms: i64::from(told.config.hard_s) * 1000,
+            restored: same_epoch.map_or(0, |known| known.restored),
         });
         true
     }
@@ -271,7 +276,7 @@ impl Model {
     }
 
     fn restore(&mut self, pass: &Pass, now_ms: i64) -> bool {
-        let Some(known) = &self.known else { return false };
+        let Some(known) = &mut self.known else { return false };
         if known.run != pass.run || known.epoch <= pass.epoch || pass.hard_ms <= now_ms {
             return false;
         }
@@ -280,6 +285,7 @@ impl Model {
             return false;
         }
         claimed.insert(pass.rank);
+        known.restored += 1;
         self.act.insert(pass.sid, (now_ms + known.idle_ms).min(pass.hard_ms));
         self.pass.insert(pass.sid, Inside { hard_ms: pass.hard_ms, hold: None });
         true
@@ -411,6 +417,7 @@ impl Model {
                 ("slack", known.slack.into()),
                 ("idle_ms", known.idle_ms),
                 ("hard_ms", known.hard_ms),
+                ("restored", known.restored.into()),
             ];
             room.extend(fields.map(|(field, value)| (field, value.to_string())));
         }
@@ -626,7 +633,7 @@ impl<'a> Trace<'a> {
             accounts.iter().filter_map(|a| Some((*a, *of.numbers.get(&(lane as usize, *a))?))).collect()
         });
         for (account, number) in all {
-            let known = self.owners.iter().any(|owner| *owner == (run, lane, account, number));
+            let known = self.owners.contains(&(run, lane, account, number));
             if !known {
                 let new = self.given.entry((run, lane as usize)).or_default().insert(number);
                 assert!(new, "number {number} was given twice");
@@ -706,7 +713,8 @@ impl<'a> Trace<'a> {
 
     /// Somebody who is or was inside, or nobody at all.
     fn some_pass(&mut self) -> Pass {
-        let nobody = Pass { sid: [9; 16], run: self.run, epoch: 1, lane: Lane::General, rank: 60, hard_ms: i64::MAX / 4 };
+        let nobody =
+            Pass { sid: [9; 16], run: self.run, epoch: 1, lane: Lane::General, rank: 60, hard_ms: i64::MAX / 4 };
         if self.admitted.is_empty() || self.random.random_bool(0.1) {
             return nobody;
         }
@@ -760,7 +768,7 @@ impl<'a> Trace<'a> {
                 let known = self.model.known.as_ref().unwrap();
                 let of = &self.model.runs[&run];
                 assert_eq!((look.fence, look.run, look.epoch), (self.model.fence, known.run, known.epoch));
-                assert_eq!(look.revision, known.revision);
+                assert_eq!((look.revision, look.restored), (known.revision, known.restored));
                 assert_eq!(look.seq.map(Some), self.model.seq);
                 assert_eq!(look.serving.map(Some), self.model.serving);
                 let counted = (look.active as usize, look.late_waiting as usize);
@@ -784,8 +792,9 @@ impl<'a> Trace<'a> {
         };
         let old = self.random.random_bool(0.2);
         let fence = if old { self.model.fence - 1 } else { fence.unwrap_or(self.model.fence) };
-        let late: Vec<(Lane, u32)> =
-            (0..self.random.random_range(0..3)).map(|_| (self.some_lane(), self.random.random_range(1..=RANKS))).collect();
+        let late: Vec<(Lane, u32)> = (0..self.random.random_range(0..3))
+            .map(|_| (self.some_lane(), self.random.random_range(1..=RANKS)))
+            .collect();
         let run = self.some_run();
         let ask = || AdmitAsk {
             fence,
@@ -875,7 +884,8 @@ impl<'a> Trace<'a> {
         self.stock_epoch += 1;
         let phase = self.model.phase.unwrap_or(Phase::Open);
         let free = self.random.random_range(0..20);
-        let rebuilt = stock::rebuild(self.redis, &self.code, self.stock_epoch, phase, &[(STOCK_ID, free)]).await.unwrap();
+        let rebuilt =
+            stock::rebuild(self.redis, &self.code, self.stock_epoch, phase, &[(STOCK_ID, free)]).await.unwrap();
         assert!(rebuilt);
         self.model.rebuild(self.stock_epoch, phase, free);
         self.saw("rebuilt");
@@ -961,12 +971,50 @@ async fn the_rooms_scripts_keep_their_contracts_under_random_commands() {
     }
     // Traces that never get there prove nothing.
     for tag in [
-        "told", "older", "joined", "join closed", "join other epoch", "join other run", "join behind", "join later",
-        "join unready", "registered", "leased", "not leased", "invited", "invite used", "claimed", "claim ended",
-        "claim not yet", "claim late", "claim full", "claim closed", "claim other run", "claim unready", "renewed",
-        "not renewed", "left", "paying", "following", "look unready", "leading", "admitted", "not admitted", "restored",
-        "not restored", "taken", "take repeated", "pass required", "pass ended", "pass in use", "sold out",
-        "take unready", "given back", "room key lost", "everything lost", "lease lost",
+        "told",
+        "older",
+        "joined",
+        "join closed",
+        "join other epoch",
+        "join other run",
+        "join behind",
+        "join later",
+        "join unready",
+        "registered",
+        "leased",
+        "not leased",
+        "invited",
+        "invite used",
+        "claimed",
+        "claim ended",
+        "claim not yet",
+        "claim late",
+        "claim full",
+        "claim closed",
+        "claim other run",
+        "claim unready",
+        "renewed",
+        "not renewed",
+        "left",
+        "paying",
+        "following",
+        "look unready",
+        "leading",
+        "admitted",
+        "not admitted",
+        "restored",
+        "not restored",
+        "taken",
+        "take repeated",
+        "pass required",
+        "pass ended",
+        "pass in use",
+        "sold out",
+        "take unready",
+        "given back",
+        "room key lost",
+        "everything lost",
+        "lease lost",
     ] {
         assert!(tags.get(tag).is_some_and(|count| *count >= 3), "{tag}: {tags:?}");
     }
@@ -989,15 +1037,8 @@ async fn rust_and_lua_mean_the_same_by_every_phase() {
         let code = format!("phase-{}", phase.as_str());
         let keys = RoomKeys::new(redis, &code, 1);
         let config = Config::default();
-        let told = Told {
-            phase,
-            epoch: 1,
-            revision: 1,
-            config: &config,
-            floors: [5, 5],
-            serving: [5, 5],
-            reopen_ms: 0,
-        };
+        let told =
+            Told { phase, epoch: 1, revision: 1, config: &config, floors: [5, 5], serving: [5, 5], reopen_ms: 0 };
         assert!(redis::tell(keys, &told).await.unwrap());
         assert!(stock::rebuild(redis, &code, 1, Phase::Idle, &[(STOCK_ID, 9)]).await.unwrap());
 

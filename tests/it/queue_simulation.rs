@@ -2,8 +2,8 @@
 //! hide, give up, blink and come back, claim twice, buy or leave. What is promised to them is checked at every tick.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound::{Excluded, Included};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -98,6 +98,8 @@ struct Person {
     lane: Lane,
     number: u32,
     joined_ms: i64,
+    admitted_ms: i64,
+    leaves_ms: i64,
     /// Saw that it is their turn, or that it was.
     called_ms: Option<i64>,
     /// In the lane of the late: since when, and how many calls were to come before theirs.
@@ -135,7 +137,7 @@ struct Tally {
     full: u64,
     late: u64,
     late_called: u64,
-    passes_over: u64,
+    over: u64,
     active_max: i64,
     fenced: u64,
     ticks: u64,
@@ -158,8 +160,10 @@ struct Sim<'a> {
     serving: [u32; LANES],
     late_seen: BTreeSet<(u8, u32, i64)>,
     knocking: BTreeMap<(u32, u8), usize>,
+    /// Of those who were there all the time: rank, and when they were called.
+    order: [Vec<(u32, i64)>; LANES],
     calls: VecDeque<(i64, u64)>,
-    delayed: VecDeque<(i64, usize)>,
+    delayed: BTreeSet<(i64, usize)>,
     leader: usize,
     tally: Tally,
 }
@@ -167,8 +171,11 @@ struct Sim<'a> {
 fn nature(random: &mut SmallRng) -> Nature {
     let s = |range: std::ops::Range<i64>, random: &mut SmallRng| random.random_range(range) * 1000;
     let fate = random.random_range(0..100);
-    let arrives_ms =
-        if random.random_bool(0.6) { random.random_range(0..FREEZE_MS) } else { random.random_range(FREEZE_MS..ARRIVED_MS) };
+    let arrives_ms = if random.random_bool(0.6) {
+        random.random_range(0..FREEZE_MS)
+    } else {
+        random.random_range(FREEZE_MS..ARRIVED_MS)
+    };
     Nature {
         arrives_ms,
         invited: random.random_bool(0.04),
@@ -215,6 +222,8 @@ pub async fn simulate(seed: u64, count: usize) {
             lane: Lane::General,
             number: 0,
             joined_ms: 0,
+            admitted_ms: 0,
+            leaves_ms: 0,
             called_ms: None,
             knocked: None,
         })
@@ -234,8 +243,9 @@ pub async fn simulate(seed: u64, count: usize) {
         serving: [0; LANES],
         late_seen: BTreeSet::new(),
         knocking: BTreeMap::new(),
+        order: Default::default(),
         calls: VecDeque::new(),
-        delayed: VecDeque::new(),
+        delayed: BTreeSet::new(),
         leader: 0,
         tally: Tally::default(),
     };
@@ -243,6 +253,7 @@ pub async fn simulate(seed: u64, count: usize) {
         sim.at(sim.start_ms + sim.people[person].nature.arrives_ms, person);
     }
     sim.run().await;
+    sim.order_holds();
     sim.log_verifies().await;
     println!("seed {seed}, {count} people: {:?}", sim.tally);
     app.finish().await;
@@ -271,7 +282,7 @@ impl Sim<'_> {
 
     /// Puts somebody on the agenda, at the next tick at the earliest.
     fn at(&mut self, ms: i64, person: usize) {
-        let tick = self.tick_of(ms).max(self.tally.ticks as usize + 1);
+        let tick = (self.tick_of(ms) + 1).max(self.tally.ticks as usize + 1);
         if let Some(list) = self.agenda.get_mut(tick) {
             list.push(person);
         }
@@ -294,12 +305,11 @@ impl Sim<'_> {
             self.look(now_ms).await;
             let upto = self.tally.ticks as usize;
             assert!(upto < self.agenda.len(), "people are left: {:?}", self.tally);
-            let due: Vec<usize> =
-                (done_until..=upto).flat_map(|tick| std::mem::take(&mut self.agenda[tick])).collect();
+            let due: Vec<usize> = (done_until..=upto).flat_map(|tick| std::mem::take(&mut self.agenda[tick])).collect();
             done_until = upto + 1;
             self.act(due, now_ms).await;
-            while self.delayed.front().is_some_and(|(at, _)| *at <= now_ms) {
-                let (_, person) = self.delayed.pop_front().unwrap();
+            while self.delayed.first().is_some_and(|(at, _)| *at <= now_ms) {
+                let (_, person) = self.delayed.pop_first().unwrap();
                 self.claim_again(person, now_ms).await;
             }
             if self.people.iter().all(|p| matches!(p.at, At::Done | At::Gone)) {
@@ -410,8 +420,8 @@ impl Sim<'_> {
                         claims.push(person);
                     }
                 }
-                At::Inside => exits.push(person),
-                At::Done | At::Gone => {}
+                At::Inside if now_ms >= self.people[person].leaves_ms => exits.push(person),
+                At::Inside | At::Done | At::Gone => {}
             }
         }
         self.join(joins, now_ms).await;
@@ -423,13 +433,18 @@ impl Sim<'_> {
         let apps: Vec<usize> = joining.iter().map(|_| self.some_instance()).collect();
         let client = ClientAddress { address: IpAddr::V4(Ipv4Addr::LOCALHOST), exempt: true };
         let (empty, exhibition) = (HeaderMap::new(), self.exhibition.clone());
-        let seen = join_all(joining.iter().zip(&apps).map(|(person, at)| {
-            let app = self.app_of(*at);
-            let invite = self.people[*person].nature.invited.then(|| invite::make(app, CODE, 1).1);
-            let (exhibition, headers) = (&exhibition, &empty);
-            async move { join::join(app, exhibition, headers, client, invite.as_deref(), Language::Ko).await.unwrap() }
-        }))
-        .await;
+        let seen =
+            join_all(
+                joining.iter().zip(&apps).map(|(person, at)| {
+                    let app = self.app_of(*at);
+                    let invite = self.people[*person].nature.invited.then(|| invite::make(app, CODE, 1).1);
+                    let (exhibition, headers) = (&exhibition, &empty);
+                    async move {
+                        join::join(app, exhibition, headers, client, invite.as_deref(), Language::Ko).await.unwrap()
+                    }
+                }),
+            )
+            .await;
         for ((person, at), seen) in joining.into_iter().zip(apps).zip(seen) {
             let status = seen.status;
             let (lane, number) = (status.lane.unwrap(), status.number.unwrap());
@@ -442,7 +457,8 @@ impl Sim<'_> {
             let account = QueueToken::open(&self.app_of(0).secrets, CODE, &token).unwrap().account;
             let p = &mut self.people[person];
             p.headers.insert("x-queue-token", HeaderValue::from_str(&token).unwrap());
-            p.device = seen.cookies.iter().find_map(|c| Some(c.strip_prefix("admit_d_xyz=")?.split(';').next()?.to_owned()));
+            p.device =
+                seen.cookies.iter().find_map(|c| Some(c.strip_prefix("admit_d_xyz=")?.split(';').next()?.to_owned()));
             (p.at, p.lane, p.number, p.joined_ms) = (At::InLine, lane, number, now_ms);
             assert_eq!(p.nature.invited, lane == Lane::Invited);
             self.at(now_ms + status.poll_after_ms, person);
@@ -453,8 +469,13 @@ impl Sim<'_> {
                 headers.insert("cookie", HeaderValue::from_str(&cookie).unwrap());
                 let other = self.app_of(1 - at);
                 let invite = (lane == Lane::Invited).then(|| invite::make(other, CODE, 1).1);
-                let again = join::join(other, &exhibition, &headers, client, invite.as_deref(), Language::Ko).await.unwrap();
-                assert_eq!((again.status.lane, again.status.number), (Some(lane), Some(number)), "one device, one number");
+                let again =
+                    join::join(other, &exhibition, &headers, client, invite.as_deref(), Language::Ko).await.unwrap();
+                assert_eq!(
+                    (again.status.lane, again.status.number),
+                    (Some(lane), Some(number)),
+                    "one device, one number"
+                );
                 let token = QueueToken::open(&other.secrets, CODE, &again.status.queue_token.unwrap()).unwrap();
                 assert_eq!(token.account, account);
             }
@@ -494,6 +515,11 @@ impl Sim<'_> {
             Standing::YourTurn | Standing::Late => {
                 let first = p.called_ms.is_none();
                 assert!(!first || status.state == Standing::YourTurn || !p.steady(), "somebody who was there is late");
+                if first && p.steady() {
+                    let (lane, rank) = (p.lane, status.rank.unwrap());
+                    let at_ms = self.app_of(at).rooms.of(CODE).unwrap().view().called_ms(lane, rank).unwrap();
+                    self.order[lane as usize].push((rank, at_ms));
+                }
                 let called_ms = *self.people[person].called_ms.get_or_insert(now_ms);
                 let blinks_ms = self.people[person].nature.blinks_ms.unwrap_or(0);
                 return now_ms - called_ms >= blinks_ms;
@@ -546,14 +572,15 @@ impl Sim<'_> {
                     }
                     p.at = At::Inside;
                     p.knocked = None;
+                    p.admitted_ms = now_ms;
                     self.knocking.remove(&(pass.rank, p.lane as u8));
                     let (until_ms, twice) = (now_ms + p.nature.stays_ms, p.nature.claims_twice);
-                    p.nature.stays_ms = until_ms;
+                    p.leaves_ms = until_ms;
                     assert_eq!(self.by_rank[pass.lane as usize].get(&pass.rank), Some(&person), "somebody else's rank");
                     self.tally.admitted += 1;
                     self.at(until_ms, person);
                     if twice {
-                        self.delayed.push_back((now_ms + 100_000, person));
+                        self.delayed.insert((now_ms + self.random.random_range(95_000..130_000), person));
                     }
                 }
                 Standing::Late if p.at != At::Inside => self.knock(person, status.ahead.unwrap()),
@@ -569,7 +596,11 @@ impl Sim<'_> {
     fn knock(&mut self, person: usize, before: u32) {
         let p = &self.people[person];
         let in_time = p.nature.blinks_ms.is_none() && p.nature.hides.is_none();
-        if in_time { self.tally.full += 1 } else { self.tally.late += 1 }
+        if in_time {
+            self.tally.full += 1
+        } else {
+            self.tally.late += 1
+        }
         let rank = self.app_of(0).rooms.of(CODE).unwrap().view().rank_of(p.lane, p.number).unwrap();
         let place = (rank, p.lane as u8);
         if self.knocking.contains_key(&place) {
@@ -589,18 +620,16 @@ impl Sim<'_> {
         let at = self.some_instance();
         let headers = self.people[person].headers.clone();
         let again = claim::claim(self.app_of(at), &self.exhibition, &headers, false, Language::Ko).await;
+        // Whoever does nothing is inside for as long as a pass lasts.
         let p = &self.people[person];
-        match again {
-            Ok(seen) => {
-                assert_eq!(seen.status.state, Standing::Admitted);
-                assert!(p.at == At::Inside, "over, and inside again");
+        let lapses = p.nature.leaves == Exit::Lapses && now_ms - p.admitted_ms < i64::from(self.config.idle_s) * 1000;
+        match again.unwrap().status.state {
+            Standing::Admitted => assert!(p.at == At::Inside || lapses, "over, and inside again"),
+            Standing::Over => {
+                assert!(p.at == At::Done && !lapses, "{:?}", p.at);
+                self.tally.over += 1;
             }
-            Err(error) => {
-                assert_eq!(error.code, "queue.pass_over");
-                let lapsed = p.nature.leaves == Exit::Lapses;
-                assert!(p.at == At::Done || lapsed, "{:?} until {}", p.at, p.nature.stays_ms - now_ms);
-                self.tally.passes_over += 1;
-            }
+            other => panic!("{other:?}"),
         }
     }
 
@@ -645,6 +674,17 @@ impl Sim<'_> {
         for person in leaving {
             self.people[person].at = At::Done;
         }
+    }
+
+    /// Nobody was called before somebody with a lower rank who was there as well.
+    fn order_holds(&mut self) {
+        for order in &mut self.order {
+            order.sort_unstable();
+            assert!(order.is_sorted_by_key(|(_, at_ms)| *at_ms), "called out of turn");
+            assert!(order.windows(2).all(|pair| pair[0].0 != pair[1].0));
+        }
+        let counted = self.order.iter().map(Vec::len).sum::<usize>();
+        assert!(counted > self.people.len() / 2, "{counted} of {}", self.people.len());
     }
 
     async fn log_verifies(&self) {

@@ -389,13 +389,17 @@ async fn whoever_parks_is_kept_alive_and_told_by_mail() {
     let app = TestApp::start().await;
     let adult = app.given(places(100)).await;
     open_room(&app, &adult, Config { capacity: 1, ..config() }).await;
-    let (mut first, mut parked, mut third) = (Guest::new(&app, &adult), Guest::new(&app, &adult), Guest::new(&app, &adult));
+    let (mut first, mut parked, mut third) =
+        (Guest::new(&app, &adult), Guest::new(&app, &adult), Guest::new(&app, &adult));
     for guest in [&mut first, &mut parked, &mut third] {
         guest.join().await.expect(200);
     }
     tick(&app, 8).await;
     first.claim().await.expect(200);
-    parked.call(reqwest::Method::POST, "park", Some(json!({ "email": "no address" }))).await.refused(422, "request.invalid");
+    parked
+        .call(reqwest::Method::POST, "park", Some(json!({ "email": "no address" })))
+        .await
+        .refused(422, "request.invalid");
     let ask = json!({ "email": "waiting@example.org" });
     parked.call(reqwest::Method::POST, "park", Some(ask)).await.expect(200);
     // Silent for minutes, and yet ahead of the third.

@@ -25,6 +25,7 @@ pub struct DrawPage {
     code: String,
     name: String,
     run: u32,
+    rehearsal: bool,
     /// Published before the draw; empty: there is none.
     before: Vec<Value>,
     after: Vec<Value>,
@@ -72,6 +73,7 @@ impl DrawPage {
             code: e.code.clone(),
             name,
             run: public.run,
+            rehearsal: public.rehearsal,
             before: if promised { before(language, draw) } else { Vec::new() },
             after: if draw.seed.is_empty() { Vec::new() } else { after(language, draw) },
             root: draw.root.clone(),

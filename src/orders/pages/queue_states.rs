@@ -52,6 +52,7 @@ fn public(phase: &'static str, draw: &DrawShown) -> PublicState {
         exhibition_code: "bbb".into(),
         phase,
         run: 1,
+        rehearsal: false,
         stale: false,
         as_of: now(),
         opens_at: None,

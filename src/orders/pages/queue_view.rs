@@ -170,6 +170,10 @@ impl QueuePage {
         page.still = around.still;
         page.refresh_s = (!around.still).then(|| refresh_s(status));
         page.notices = around.notices;
+        if public.rehearsal {
+            let text = words::text(language, "page.queue.rehearsal").to_owned();
+            page.notices.insert(0, Notice { bad: false, text });
+        }
         page.next = next(language, status, phase, public);
         page.leads = matches!(status.state, Standing::Outside | Standing::Late);
         page.opening = opening(language, status, phase);
@@ -267,7 +271,9 @@ fn headline(status: &Status, phase: Phase) -> (&'static str, &'static str) {
         Standing::Paused => ("paused", "page.queue.paused.title"),
         Standing::Stopped => ("stopped", "page.queue.stopped.title"),
         // Nobody has to wait in the last two, and the page leads on before it is made.
-        Standing::Outside | Standing::Open | Standing::Over | Standing::Ended => ("outside", "page.queue.outside.title"),
+        Standing::Outside | Standing::Open | Standing::Over | Standing::Ended => {
+            ("outside", "page.queue.outside.title")
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! All SQL of the waiting room. Here: the row of a room, its settings and its phase; beside it the draw, the public log,
-//! notices, and the record of what admins did.
+//! notices, rehearsals, and the record of what admins did.
 //!
 //! Every function is one statement unless it says that it wants a transaction.
 
@@ -12,13 +12,14 @@ macro_rules! columns {
          r.safety_on_per_s, r.safety_off_after_s, r.brake_p99_ms, r.brake_error_pct,
          r.beacon_round, r.seed_hash, r.seed_key_id, r.sealed_seed, r.m, r.root, r.frozen_at, r.manual_value,
          r.manual_by, r.manual_second, r.beacon_value, r.draw_seed, r.weak, r.drawn_at,
-         r.serving_general, r.serving_invited, r.floor_general, r.floor_invited, r.log_seq, r.log_head"
+         r.serving_general, r.serving_invited, r.floor_general, r.floor_invited, r.log_seq, r.log_head,
+         r.rehearsal_ends_at"
     };
 }
 
 /// An update of one room that returns all of it.
 macro_rules! update_room {
-    ($set:literal, $and:literal) => {
+    ($set:expr, $and:literal) => {
         concat!(
             "update rooms r set ",
             $set,
@@ -30,10 +31,21 @@ macro_rules! update_room {
     };
 }
 
+/// Of the old run nothing; its log stays where it is.
+macro_rules! empty_run {
+    () => {
+        "run = r.run + 1, beacon_round = null, seed_hash = null, seed_key_id = null, sealed_seed = null, m = null,
+         root = null, frozen_at = null, manual_value = null, manual_by = null, manual_second = null,
+         beacon_value = null, draw_seed = null, weak = false, drawn_at = null, serving_general = 0,
+         serving_invited = 0, floor_general = 0, floor_invited = 0, log_seq = 0, log_head = null"
+    };
+}
+
 mod audit;
 mod draw;
 mod log;
 mod notices;
+mod rehearsal;
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
@@ -47,11 +59,14 @@ pub use audit::{AuditRow, audit_page, record};
 pub use draw::{Manual, commit_seed, drawn, enter_manual, freeze};
 pub use log::{append_log, log_page};
 pub use notices::{Notice, Parked, done, due, notice, park, parked, unpark};
+pub use rehearsal::{
+    Begun, RehearsalRow, begin_rehearsal, end_rehearsal, last_rehearsal, note_rehearsal, rehearsal, rehearsal_leased,
+};
 
 /// The statements of all files, for the test that prepares every one.
 pub fn statements() -> Vec<&'static Statement> {
     let here: &[&Statement] = &[&ALL, &ONE, &LOCK, &CREATE, &CONFIGURE, &MOVE, &NEW_RUN, &RAISE_EPOCH, &NOTE_SERVING];
-    [here, draw::STATEMENTS, log::STATEMENTS, notices::STATEMENTS, audit::STATEMENTS].concat()
+    [here, draw::STATEMENTS, log::STATEMENTS, notices::STATEMENTS, audit::STATEMENTS, rehearsal::STATEMENTS].concat()
 }
 
 macro_rules! select_room {
@@ -100,16 +115,15 @@ const MOVE: Statement = Statement::new(
     ),
 );
 
-/// Keeps the settings, and of the old run nothing; its log stays where it is.
+/// Keeps the settings.
 const NEW_RUN: Statement = Statement::new(
     "rooms.new_run",
     update_room!(
-        "run = r.run + 1, beacon_round = null, seed_hash = null, seed_key_id = null, sealed_seed = null, m = null,
-         root = null, frozen_at = null, manual_value = null, manual_by = null, manual_second = null,
-         beacon_value = null, draw_seed = null, weak = false, drawn_at = null, serving_general = 0,
-         serving_invited = 0, floor_general = 0, floor_invited = 0, log_seq = 0, log_head = null,
-         prequeue_at = case when $3 then null else r.prequeue_at end,
-         opens_at = case when $3 then null else r.opens_at end",
+        concat!(
+            empty_run!(),
+            ", prequeue_at = case when $3 then null else r.prequeue_at end,
+               opens_at = case when $3 then null else r.opens_at end"
+        ),
         "r.run = $2"
     ),
 );
@@ -187,6 +201,8 @@ pub struct RoomRow {
     pub log_seq: i64,
     /// None: the run's log is empty.
     pub log_head: Option<[u8; 32]>,
+    /// When the rehearsal that this run is ends by itself; None: the run is for real.
+    pub rehearsal_ends_at: Option<Timestamp>,
 }
 
 impl RoomRow {
@@ -208,6 +224,7 @@ impl RoomRow {
             floors: [0; LANES],
             log_seq: 0,
             log_head: None,
+            rehearsal_ends_at: None,
         }
     }
 
@@ -282,6 +299,7 @@ fn room(r: &Row) -> Result<RoomRow> {
         floors: [count(r, 43), count(r, 44)],
         log_seq: r.get(45),
         log_head: hash(46)?,
+        rehearsal_ends_at: r.get(47),
     })
 }
 
