@@ -91,7 +91,10 @@ impl Sale {
             for text in [draw.to_string(), state.to_string(), String::from_utf8_lossy(&snap).into_owned(), page] {
                 assert!(!text.contains(&secret), "the server's seed is out: {text}");
             }
-            assert_eq!((&draw["server_seed"], &draw["seed"], &draw["beacon_value"]), (&json!(""), &json!(""), &json!("")));
+            assert_eq!(
+                (&draw["server_seed"], &draw["seed"], &draw["beacon_value"]),
+                (&json!(""), &json!(""), &json!(""))
+            );
         }
         draw
     }
@@ -125,7 +128,8 @@ impl<'a> Joined<'a> {
         let salt: [u8; 16] = unhex(parts[2]).try_into().unwrap();
         let leaf = draw::leaf("xyz", self.number, &draw::account_digest(parts[1].parse().unwrap(), &salt));
         assert_eq!(hex(&leaf), parts[3]);
-        let message = [b"admit receipt v1".as_slice(), &3u16.to_be_bytes(), b"xyz", &1u32.to_be_bytes(), &leaf].concat();
+        let message =
+            [b"admit receipt v1".as_slice(), &3u16.to_be_bytes(), b"xyz", &1u32.to_be_bytes(), &leaf].concat();
         let signature = URL_SAFE_NO_PAD.decode(parts[4]).unwrap();
         UnparsedPublicKey::new(&ED25519, unhex(receipt_key)).verify(&message, &signature).expect("a genuine receipt");
         leaf
@@ -215,7 +219,7 @@ static FORGET: Script = Script::new("test.no_leader", "redis.call('del', KEYS[1]
 #[tokio::test]
 async fn a_draw_is_announced_gathered_for_closed_held_and_verified() {
     let options = Options { instances: 2, ..Options::default() };
-    let mut sale = Sale::announced(options, BeaconKind::Local).await;
+    let sale = Sale::announced(options, BeaconKind::Local).await;
     let before = sale.shown().await;
     assert_eq!((&before["seed_hash"], &before["m"]), (&json!(""), &json!(0)));
     sale.guest().order(&sale.given, 1).await.expect(201);
@@ -264,10 +268,17 @@ async fn a_draw_is_announced_gathered_for_closed_held_and_verified() {
     sale.at(round_at - 4).await;
     assert_eq!(sale.shown().await, closed);
     let redis = &sale.app.app().redis;
-    redis.run(&FORGET, vec![redis.key("xyz", "wr:lead")], Vec::new()).await.unwrap();
-    assert_eq!(leader::tick(&sale.app.instances[1].app).await.unwrap(), 1);
-    sale.app.instances.swap(0, 1);
+    let depose = async || redis.run(&FORGET, vec![redis.key("xyz", "wr:lead")], Vec::new()).await.unwrap();
+    depose().await;
+    let other = &sale.app.instances[1].app;
+    assert_eq!(leader::tick(other).await.unwrap(), 1);
     sale.at(round_at + 1).await;
+    assert_eq!(sale.shown().await, closed, "whoever leads has not looked yet");
+    while sale.row().await.draw.drawn.is_none() {
+        assert_eq!(leader::tick(other).await.unwrap(), 1);
+    }
+    depose().await;
+    tick(&sale.app, 4).await;
     let drawn = sale.shown().await;
     for field in ["seed_hash", "round", "m", "root"] {
         assert_eq!(drawn[field], closed[field], "{field} stays as it was promised");
@@ -300,9 +311,9 @@ async fn a_draw_is_announced_gathered_for_closed_held_and_verified() {
     assert_eq!(sale.shown().await, drawn, "and stays so");
     cohort.append(&mut latecomers);
     all_are_served(&sale, &mut cohort, &ranks).await;
-    let Sale { app, .. } = sale;
     drop(cohort);
-    app.finish().await;
+    drop(latecomers);
+    sale.app.finish().await;
 }
 
 #[tokio::test]
@@ -369,11 +380,12 @@ async fn a_draw_survives_the_loss_of_redis_before_and_after() {
     assert_eq!(sale.shown().await, drawn);
     drop(cohort);
     // The stock was lost, too.
-    sale.app.until("the stock is counted", async || {
-        let _ = admit::stock::audit::tick(sale.app.app()).await;
-        sale.app.redis_free(&sale.given).await.is_some()
-    })
-    .await;
+    sale.app
+        .until("the stock is counted", async || {
+            let _ = admit::stock::audit::tick(sale.app.app()).await;
+            sale.app.redis_free(&sale.given).await.is_some()
+        })
+        .await;
     sale.app.finish().await;
 }
 
