@@ -257,8 +257,11 @@ async fn look(
     if look.run != row.run {
         // Of a run that is over nothing counts in the next, least of all how far it had come.
         // A row that is older than Redis was read before the run began, and judges nobody.
-        let rehearsed = look.run < row.run && rehearsal::clear_out(app, row, &look, now_ms).await?;
-        if tell(keys, row, [0; LANES], 0).await? && rehearsed {
+        let over = look.run < row.run;
+        if over {
+            rehearsal::clear_out(app, row, &look, now_ms).await?;
+        }
+        if tell(keys, row, [0; LANES], 0).await? && over {
             redis::forget_run(RoomKeys { run: look.run, ..keys }, look.epoch).await?;
         }
         return Ok(None);

@@ -32,7 +32,7 @@ const STALE_MS: i64 = 3_000;
 const HISTORY_MS: i64 = 20 * 60_000;
 
 /// What polls are answered from.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct View {
     pub snap: Snap,
     /// When this instance last read a picture that was newer than the one before. [ms]
@@ -169,7 +169,7 @@ impl Room {
         let keys = RoomKeys::new(&app.redis, &self.code, snap.run);
         let connections = self.checked_connections(connections, &snap, now_ms, current.connections);
         let new_run = snap.run != current.snap.run;
-        let mut view = View {
+        let view = View {
             read_ms: if snap.at_ms > current.snap.at_ms { now_ms } else { current.read_ms },
             table: self.table(&snap, &current).await?,
             alive: if new_run { Default::default() } else { current.alive.clone() },
@@ -177,6 +177,8 @@ impl Room {
             connections,
             snap,
         };
+        // From here to the store of the view nothing is waited for: who polls meanwhile must not be marked by number
+        // where ranks are counted.
         if view.is_ranked() && !current.is_ranked() && !new_run {
             let ranked = self.live[0].load().remap(|number| view.table.rank_of(number));
             self.live[0].store(Arc::new(ranked));
@@ -191,19 +193,24 @@ impl Room {
         if told_elsewhere {
             self.tell_all.store(true, Ordering::Relaxed);
         }
-        if self.exchange_is_due(now_ms) {
-            let all = self.tell_all.swap(false, Ordering::Relaxed);
-            if let Err(error) = self.exchange(app, keys, &view, all, now_ms).await {
-                self.tell_all.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
-            for lane in 0..LANES {
-                if let Some(bytes) = redis::merged(keys, lane).await? {
-                    view.alive[lane] = Arc::new(AliveIndex::new(Bits::from_bytes(&bytes)));
-                }
+        let view = Arc::new(view);
+        self.view.store(view.clone());
+        if !self.exchange_is_due(now_ms) {
+            return Ok(());
+        }
+        let keys = RoomKeys::new(&app.redis, &self.code, view.snap.run);
+        let all = self.tell_all.swap(false, Ordering::Relaxed);
+        if let Err(error) = self.exchange(app, keys, &view, all, now_ms).await {
+            self.tell_all.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
+        let mut alive = view.alive.clone();
+        for (lane, alive) in alive.iter_mut().enumerate() {
+            if let Some(bytes) = redis::merged(keys, lane).await? {
+                *alive = Arc::new(AliveIndex::new(Bits::from_bytes(&bytes)));
             }
         }
-        self.view.store(Arc::new(view));
+        self.view.store(Arc::new(View { alive, ..(*view).clone() }));
         Ok(())
     }
 

@@ -116,8 +116,11 @@ impl<'a> Joined<'a> {
         let mut guest = sale.guest();
         let answer = guest.join().await.expect(200);
         assert_eq!(Guest::state(&answer), "prequeue");
-        assert!(answer.body["rank"].is_null() && answer.body["ahead"].is_null(), "{}", answer.body);
         let number = answer.body["number"].as_u64().unwrap() as u32;
+        // Nothing before the draw, and one's own number after it.
+        let drawn = sale.row().await.draw.drawn.is_some();
+        assert_eq!(answer.body["rank"], if drawn { json!(number) } else { Value::Null });
+        assert!(answer.body["ahead"].is_null(), "{}", answer.body);
         Joined { guest, number, receipt: answer.body["receipt"].as_str().unwrap().to_owned() }
     }
 
