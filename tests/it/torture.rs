@@ -275,7 +275,8 @@ async fn queue_campaign(seed: u64) {
         let _ = admit::stock::audit::tick(app.app()).await;
         for _ in 0..4 {
             app.clock.fetch_add(250, Ordering::Relaxed);
-            let _ = leader::tick(&app.instances[leads].app).await;
+            let l = leader::tick(&app.instances[leads].app).await;
+            if (round==70 || round == 300) { let v = app.instances[leads].app.rooms.of("xyz").unwrap().view().clone(); println!("{round} led {l:?} row {:?} view conn {} redis conn {} snap {:?}", pg::one(&app.app().pg.get().await.unwrap(), given.exhibition_id).await.unwrap().unwrap(), v.connections, app.app().redis.connections(), v.snap); }
             for instance in &app.instances {
                 let _ = instance.app.rooms.refresh(&instance.app).await;
             }
@@ -326,7 +327,7 @@ async fn queue_campaign(seed: u64) {
 
 #[tokio::test]
 async fn torture_of_a_waiting_room_lets_nobody_past_and_forgets_nobody() {
-    for seed in 0..seeds() {
+    for seed in std::env::var("ONLY").map_or(0, |s| s.parse().unwrap())..seeds() {
         queue_campaign(seed).await;
     }
 }
