@@ -17,7 +17,8 @@ local room = redis.call('hmget', KEYS[1], 'run', 'epoch', 'revision', 'restored'
 local seq = { redis.call('get', KEYS[4]), redis.call('get', KEYS[5]) }
 local serve = redis.call('hmget', KEYS[6], '0', '1')
 redis.call('set', KEYS[2], ARGV[1], 'PX', ARGV[2])
-local fence = holder and tonumber(redis.call('get', KEYS[3]) or '0') or redis.call('incr', KEYS[3])
+-- A fence that is lost is made anew, or whoever holds the lease could never write again.
+local fence = tonumber(holder and redis.call('get', KEYS[3]) or redis.call('incr', KEYS[3]))
 if not room[1] or not seq[1] or not seq[2] or not serve[1] or not serve[2] then return { 'unready' } end
 
 local now = tonumber(ARGV[3])
