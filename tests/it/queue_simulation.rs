@@ -32,15 +32,17 @@ use crate::support::{Given, Options, TestApp};
 use crate::waiting_room::{move_room, tick};
 
 const TICK_MS: i64 = 250;
-/// The cohort is closed here, and 20 s later the room opens.
+/// The cohort is closed here, and so long later the room opens.
 const FREEZE_MS: i64 = 50_000;
-const OPEN_MS: i64 = FREEZE_MS + 20_000;
+const FROZEN_S: i32 = 20;
 const ARRIVED_MS: i64 = 130_000;
 /// Everybody who came has been inside by then.
 const END_MS: i64 = 900_000;
 const WINDOW_MS: i64 = 45_000;
 /// How long the crowd takes to pass through. [s]
 const THROUGH_S: f64 = 160.0;
+/// What this machine simulates about as fast as it happens; a larger crowd takes longer to come.
+const AT_PACE: usize = 200_000;
 const STAY_S: std::ops::Range<i64> = 20..90;
 const LATE_SHARE: f64 = 0.2;
 const CODE: &str = "xyz";
@@ -168,7 +170,7 @@ struct Sim<'a> {
     tally: Tally,
 }
 
-fn nature(random: &mut SmallRng) -> Nature {
+fn nature(random: &mut SmallRng, stretch: i64) -> Nature {
     let s = |range: std::ops::Range<i64>, random: &mut SmallRng| random.random_range(range) * 1000;
     let fate = random.random_range(0..100);
     let arrives_ms = if random.random_bool(0.6) {
@@ -177,7 +179,7 @@ fn nature(random: &mut SmallRng) -> Nature {
         random.random_range(FREEZE_MS..ARRIVED_MS)
     };
     Nature {
-        arrives_ms,
+        arrives_ms: arrives_ms * stretch,
         invited: random.random_bool(0.04),
         gives_up_ms: (fate < 10).then(|| s(5..150, random)),
         hides: (10..15).contains(&fate).then(|| (s(5..60, random), s(60..200, random))),
@@ -189,13 +191,25 @@ fn nature(random: &mut SmallRng) -> Nature {
     }
 }
 
+/// What comes.
+#[derive(Clone, Copy)]
+pub struct Crowd {
+    pub people: usize,
+    /// They gather before a draw; else the room is open from the beginning.
+    pub draw: bool,
+    /// How many times as many there is room for as it takes to serve them in time.
+    pub room: f64,
+}
+
 /// Runs one crowd to its end. Panics where a promise is broken.
-pub async fn simulate(seed: u64, count: usize) {
+pub async fn simulate(seed: u64, crowd: Crowd) {
+    let Crowd { people: count, draw, room } = crowd;
     let app = TestApp::start_with(Options { instances: 2, ..Options::default() }).await;
     let given = app.given(places(count as i32 * 10)).await;
     let mut random = SmallRng::seed_from_u64(seed);
     let stay_s = (STAY_S.start + STAY_S.end) as f64 / 2.0;
-    let per_s = count as f64 / THROUGH_S;
+    let stretch = count.div_ceil(AT_PACE).max(1) as i64;
+    let per_s = count as f64 / THROUGH_S / stretch as f64 * room;
     let config = Config {
         capacity: (per_s * stay_s) as i32 + 1,
         slack: (per_s * stay_s / 20.0) as i32 + 1,
@@ -205,17 +219,19 @@ pub async fn simulate(seed: u64, count: usize) {
         hard_s: 120,
         late_share_pct: (LATE_SHARE * 100.0) as i32,
         invited_share_pct: 10,
-        draw: true,
+        draw,
         beacon: BeaconKind::Local,
-        opens_at: Some(app.app().clock.now() + SignedDuration::from_millis(OPEN_MS)),
-        freeze_lead_s: 20,
+        opens_at: draw.then(|| {
+            app.app().clock.now() + SignedDuration::from_millis(FREEZE_MS * stretch + i64::from(FROZEN_S) * 1000)
+        }),
+        freeze_lead_s: FROZEN_S,
         ..Config::default()
     };
-    move_room(&app, &given, &config, &[Phase::Prequeue]).await;
+    move_room(&app, &given, &config, &[if draw { Phase::Prequeue } else { Phase::Open }]).await;
     tick(&app, 8).await;
     let people = (0..count)
         .map(|_| Person {
-            nature: nature(&mut random),
+            nature: nature(&mut random, stretch),
             at: At::Outside,
             headers: HeaderMap::new(),
             device: None,
@@ -236,10 +252,10 @@ pub async fn simulate(seed: u64, count: usize) {
         config,
         random,
         people,
-        agenda: vec![Vec::new(); (END_MS / TICK_MS) as usize + 1],
+        agenda: vec![Vec::new(); (END_MS * stretch / TICK_MS) as usize + 1],
         by_rank: Default::default(),
         by_number: Default::default(),
-        drawn: false,
+        drawn: !draw,
         serving: [0; LANES],
         late_seen: BTreeSet::new(),
         knocking: BTreeMap::new(),
@@ -290,9 +306,12 @@ impl Sim<'_> {
 
     async fn run(&mut self) {
         let began = Instant::now();
-        let mut done_until = 0;
+        let (mut done_until, mut round) = (0, Instant::now());
         loop {
-            self.app.clock.fetch_add(TICK_MS, Ordering::Relaxed);
+            // The clock goes on while we work.
+            let left_ms = TICK_MS - round.elapsed().as_millis() as i64;
+            self.app.clock.fetch_add(left_ms.max(0), Ordering::Relaxed);
+            round = Instant::now();
             let now_ms = self.app.app().clock.now_ms();
             self.tally.ticks = self.tick_of(now_ms) as u64;
             if self.random.random_bool(1.0 / 160.0) {
@@ -704,11 +723,18 @@ impl Sim<'_> {
         let room = pg::one(&client, self.given.exhibition_id).await.unwrap().unwrap();
         assert_eq!((room.log_seq, room.log_head), (after, Some(prev)));
         assert!(after > 30, "{after} rows");
-        assert_eq!(room.draw.drawn.map(|drawn| drawn.beacon_value.is_some()), Some(true));
+        let drawn = room.draw.drawn.map(|drawn| drawn.beacon_value.is_some());
+        assert_eq!(drawn, self.config.draw.then_some(true));
     }
 }
 
 #[tokio::test]
 async fn a_crowd_is_served_in_order_and_nobody_is_lost() {
-    simulate(0, people()).await;
+    simulate(0, Crowd { people: people(), draw: true, room: 1.0 }).await;
+}
+
+/// Where there is room for everybody nobody waits, and nobody is passed because nothing was heard of them yet.
+#[tokio::test]
+async fn a_trickle_is_let_in_at_once() {
+    simulate(0, Crowd { people: 800, draw: false, room: 5.0 }).await;
 }

@@ -12,6 +12,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
+use crate::queue_simulation::{Crowd, people, simulate};
 use crate::support::given::places;
 use crate::support::servers::OwnRedis;
 use crate::support::visitor::Held;
@@ -134,7 +135,8 @@ async fn torture_ends_with_every_invariant_kept() {
 #[tokio::test]
 async fn torture_of_a_crowd_loses_nobody() {
     for seed in 1..seeds() {
-        crate::queue_simulation::simulate(seed, crate::queue_simulation::people()).await;
+        simulate(seed, Crowd { people: people(), draw: true, room: 1.0 }).await;
+        simulate(seed, Crowd { people: people() / 10, draw: false, room: 3.0 }).await;
     }
 }
 
