@@ -142,7 +142,7 @@ pub async fn leave(app: &App, exhibition: &Exhibition, headers: &HeaderMap, lang
         return Err(Error::conflict("queue.paying"));
     }
     if let Some(token) = proofs.token {
-        room.gone(token.lane, token.number, place.map(|(_, rank)| rank));
+        room.gone(token.lane, token.number, place.map(|(_, rank)| rank), app.clock.now_ms());
     }
     let mut seen = Seen { status: status::bare(Standing::Outside, app.clock.now(), false), cookies: Vec::new() };
     seen.cookies.push(proofs::set_cookie(app, &proofs::pass_cookie(&room.code), "", 0));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::alive::{self, AliveIndex, Windows};
 use super::bits::{Bits, slot_of};
+use super::left::{self, Leaver};
 use super::model::LANES;
 use super::pg::RoomRow;
 use super::redis::{self, Look, RoomKeys};
@@ -90,7 +91,7 @@ impl Gathered {
         // An instance that fell silent takes the signs of life of its people along: those come to others by and by.
         let fell_silent = names.len() < self.instances;
         self.instances = names.len();
-        self.count(keys, &names, now_ms).await?;
+        let left = self.count(keys, &names, now_ms).await?;
         // Before a draw bits are numbers, after it ranks; a run begins with nobody.
         let mut moved = false;
         let ranked = row.draw.committed.is_none() || row.draw.drawn.is_some();
@@ -111,7 +112,11 @@ impl Gathered {
             }
             let mut slots = Vec::new();
             for age in 0..=windows.far {
-                let bits = self.slot(keys, lane, ranked, running - i64::from(age), running, &names).await?;
+                let slot = running - i64::from(age);
+                let mut bits = self.slot(keys, lane, ranked, slot, running, &names).await?;
+                if ranked {
+                    left::take_out(&mut bits, lane, slot, &left);
+                }
                 slots.push((age, bits));
             }
             let soon = (expected.passed_per_s[lane] * NEAR_S).clamp(100.0, 1e9) as u32;
@@ -148,7 +153,8 @@ impl Gathered {
         Ok(bits)
     }
 
-    async fn count(&mut self, keys: RoomKeys<'_>, names: &[String], now_ms: i64) -> Result<()> {
+    /// How the instances are doing; gives who left the line on purpose.
+    async fn count(&mut self, keys: RoomKeys<'_>, names: &[String], now_ms: i64) -> Result<Vec<Leaver>> {
         let stats = redis::stats(keys, names).await?;
         let sum = |of: fn(&redis::Stats) -> u64| stats.iter().map(of).sum::<u64>();
         let (polls, arrivals) = (sum(|s| s.polls), sum(|s| s.arrivals));
@@ -163,7 +169,7 @@ impl Gathered {
             failed_share: if orders == 0 { 0.0 } else { failed as f64 / orders as f64 },
         };
         self.counters = Some((polls, arrivals));
-        Ok(())
+        Ok(stats.into_iter().filter(|s| s.run == keys.run).flat_map(|s| s.left).collect())
     }
 
     /// People seen lately between the serving rank and a rank behind it.

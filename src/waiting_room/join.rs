@@ -43,6 +43,10 @@ pub async fn join(
     let view = room.view().clone();
     let mut proofs = Proofs::read(app, &exhibition.code, &view, headers)?;
     let phase = view.snap.phase;
+    if let Some(token) = proofs.token {
+        let (lane, rank) = proofs::place(&view, &token);
+        room.is_back(lane, rank);
+    }
     if !phase.needs_pass() || proofs.token.is_some() {
         return status::look(app, exhibition, headers, language);
     }

@@ -21,6 +21,7 @@ pub mod gather;
 pub mod invite;
 pub mod join;
 pub mod leader;
+pub mod left;
 pub mod missing;
 pub mod model;
 pub mod moves;

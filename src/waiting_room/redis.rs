@@ -4,6 +4,7 @@ use bytes::Bytes;
 use fred::types::Value;
 use serde::{Deserialize, Serialize};
 
+use super::left::Leaver;
 use super::model::{Config, LANES, Lane, Phase, Sid};
 use crate::error::{Error, Result};
 use crate::platform::redis::{Redis, Script, int_of, tag_of};
@@ -568,6 +569,8 @@ pub struct Stats {
     pub orders_p99_ms: i64,
     pub orders: u32,
     pub orders_failed: u32,
+    /// Who left the line here.
+    pub left: Vec<Leaver>,
 }
 
 /// A bitmap of one lane and slot, as an instance flushes it.

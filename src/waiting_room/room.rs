@@ -13,6 +13,7 @@ use super::bits::{Bits, SLOTS_KEPT, Slots};
 use super::draw::RankTable;
 use super::join::Joiner;
 use super::leader::Leaders;
+use super::left::Left;
 use super::model::{LANES, Lane, Phase, Snap};
 use super::pace::OrderPace;
 use super::pg::{self, RoomRow};
@@ -90,6 +91,7 @@ pub struct Room {
     pub seen_max: [AtomicU32; LANES],
     pub joiner: Joiner,
     pub pace: OrderPace,
+    left: Left,
     pub arrivals: AtomicU64,
     pub polls: AtomicU64,
     /// Owners of numbers that Redis may have lost.
@@ -114,6 +116,7 @@ impl Room {
             seen_max: Default::default(),
             joiner: Joiner::default(),
             pace: OrderPace::default(),
+            left: Left::default(),
             arrivals: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             registrations: Mutex::default(),
@@ -133,8 +136,19 @@ impl Room {
         self.seen_max[lane as usize].fetch_max(number, Ordering::Relaxed);
     }
 
-    pub fn gone(&self, lane: Lane, number: u32, rank: Option<u32>) {
+    /// Left on purpose. Before a draw nobody is called, so there the silence of the next minute is soon enough.
+    pub fn gone(&self, lane: Lane, number: u32, rank: Option<u32>, now_ms: i64) {
         self.live[lane as usize].load().unmark(rank.unwrap_or(number));
+        if let Some(rank) = rank {
+            self.left.note(lane, rank, now_ms);
+        }
+    }
+
+    /// Somebody joins who has a place: whoever had left it is back.
+    pub fn is_back(&self, lane: Lane, rank: Option<u32>) {
+        if let Some(rank) = rank {
+            self.left.is_back(lane, rank);
+        }
     }
 
     /// A token that was sealed before Redis lost something: its number is told to Redis again.
@@ -185,6 +199,7 @@ impl Room {
         }
         if new_run && current.snap.at_ms > 0 {
             self.live.iter().for_each(|slots| slots.store(Arc::default()));
+            self.left.forget();
             self.seen_max.iter().for_each(|seen| seen.store(0, Ordering::Relaxed));
         }
         let told_elsewhere = view.is_ranked() != current.is_ranked()
@@ -283,6 +298,7 @@ impl Room {
             orders_p99_ms: orders.p99_ms,
             orders: orders.count,
             orders_failed: orders.failed,
+            left: self.left.told(now_ms),
         };
         let mut live = Vec::new();
         for (lane, slots) in self.live.iter().enumerate() {

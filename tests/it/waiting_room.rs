@@ -160,6 +160,40 @@ async fn whoever_waits_is_called_enters_buys_and_makes_room_for_the_next() {
     app.finish().await;
 }
 
+/// Every instance has seen somebody who polls; whoever leaves is ahead of nobody within seconds, and comes back to the
+/// place that was theirs.
+#[tokio::test]
+async fn whoever_leaves_the_line_is_ahead_of_nobody_and_keeps_the_place() {
+    let app = TestApp::start_with(Options { instances: 2, ..Options::default() }).await;
+    let adult = app.given(places(100)).await;
+    open_room(&app, &adult, Config { capacity: 1, ..config() }).await;
+    let mut guests: Vec<Guest> = (0..4).map(|_| Guest::new(&app, &adult)).collect();
+    for guest in &mut guests {
+        guest.join().await.expect(200);
+    }
+    tick(&app, 2).await;
+    guests[0].claim().await.expect(200);
+    for guest in &mut guests {
+        guest.status().await.expect(200);
+        let elsewhere = format!("http://{}/api/exhibitions/{}/queue/status", app.instances[1].address, adult.code);
+        let token = guest.token.clone().unwrap();
+        Answer::of(app.http.get(elsewhere).header("x-queue-token", token)).await.expect(200);
+    }
+    tick(&app, 24).await;
+    assert_eq!(guests[3].status().await.body["ahead"], json!(2));
+    guests[1].leave().await.expect(204);
+    tick(&app, 8).await;
+    assert_eq!(guests[3].status().await.body["ahead"], json!(1), "gone, though the other instance saw them too");
+    assert_eq!(guests[1].join().await.expect(200).body["number"], json!(2));
+    tick(&app, 8).await;
+    assert_eq!(guests[3].status().await.body["ahead"], json!(2), "back in the same place");
+    guests[0].leave().await.expect(204);
+    tick(&app, 4).await;
+    let states = [guests[1].status().await, guests[2].status().await];
+    assert_eq!(states.each_ref().map(Guest::state), ["your_turn", "waiting"]);
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn without_a_room_nothing_changes() {
     let app = TestApp::start().await;
