@@ -22,11 +22,13 @@ select s.id as stock_id, s.held, coalesce(w.places, 0) as should_be
 -- invariant: sold places equal the valid tickets
 with taken as (
     select p.stock_id, count(*) as places from tickets t join products p on p.id = t.product_id
-     where t.state in ('valid', 'blocked') group by p.stock_id
+     where t.state in ('valid', 'blocked') and t.order_id not in (select id from orders where state = 'awaiting_deposit')
+     group by p.stock_id
     union all
     select s.stock_id, count(*) from tickets t join slots s on s.id = t.slot_id
       join products p on p.id = t.product_id and p.dated
-     where t.state in ('valid', 'blocked') group by s.stock_id
+     where t.state in ('valid', 'blocked') and t.order_id not in (select id from orders where state = 'awaiting_deposit')
+     group by s.stock_id
 )
 select s.id as stock_id, s.sold, coalesce(t.places, 0) as should_be
   from stock s left join taken t on t.stock_id = s.id
@@ -56,15 +58,42 @@ select o.id, o.total_won, sum(i.quantity * i.unit_won) as should_be
  group by o.id having o.total_won <> sum(i.quantity * i.unit_won);
 
 -- invariant: captured minus refunded equals the price of what is kept
+-- Captured, less all that went back or is owed, is the price of the tickets that are left and the fees that were kept.
 with money as (
-    select order_id, sum(amount_won - refunded_won) filter (where state = 'accepted') as kept from attempts group by order_id
-), refunding as (
-    select order_id, sum(amount_won) as places from refunds where state <> 'done' group by order_id
+    select order_id, sum(amount_won) filter (where state = 'accepted') as captured from attempts group by order_id
+), back as (
+    select order_id, sum(amount_won) as amount, sum(fee_won) as fees from refunds group by order_id
+), prices as (
+    select distinct order_id, product_id, unit_won from order_items
+), tickets_left as (
+    select t.order_id, sum(p.unit_won) as price
+      from tickets t join prices p on p.order_id = t.order_id and p.product_id = t.product_id
+      join orders o on o.id = t.order_id
+     where t.state in ('valid', 'blocked') and o.state in ('paid', 'partially_refunded')
+     group by t.order_id
 )
-select o.id, o.number, o.state, o.total_won, coalesce(m.kept, 0) as kept
-  from orders o left join money m on m.order_id = o.id left join refunding r on r.order_id = o.id
- where coalesce(m.kept, 0) - coalesce(r.places, 0) <> case when o.state = 'paid' then o.total_won else 0 end
-   and o.state not in ('partially_refunded', 'awaiting_deposit');
+select o.id, o.number, o.state, o.total_won, m.captured, b.amount as back, b.fees, l.price as tickets_left
+  from orders o left join money m on m.order_id = o.id left join back b on b.order_id = o.id
+  left join tickets_left l on l.order_id = o.id
+ where coalesce(m.captured, 0) - coalesce(b.amount, 0) <> coalesce(l.price, 0) + coalesce(b.fees, 0);
+
+-- invariant: a refund says what its tickets cost, and a ticket that was given back has its refund
+with prices as (select distinct order_id, product_id, unit_won from order_items)
+select r.id::text, r.price_won, sum(p.unit_won) as should_be
+  from refunds r left join refund_tickets e on e.refund_id = r.id left join tickets t on t.id = e.ticket_id
+  left join prices p on p.order_id = t.order_id and p.product_id = t.product_id
+ group by r.id having r.price_won <> coalesce(sum(p.unit_won), 0)
+union all
+select t.id::text, 0, 0 from tickets t full join refund_tickets e on e.ticket_id = t.id
+ where (t.state = 'refunded') is distinct from (e.ticket_id is not null);
+
+-- invariant: no more goes back than was captured
+select a.id, a.amount_won, sum(r.amount_won) as back
+  from attempts a join refunds r on r.attempt_id = a.id group by a.id having sum(r.amount_won) > a.amount_won;
+
+-- invariant: an account to pay into belongs to an attempt that waits for money, or is about to be closed
+select d.attempt_id, a.state from deposit_accounts d left join attempts a on a.id = d.attempt_id
+ where a.id is null or a.state in ('ready', 'sent', 'unknown');
 
 -- invariant: refunds done equal what the attempts say was refunded
 select a.id, a.refunded_won, coalesce(sum(r.amount_won) filter (where r.state = 'done'), 0) as should_be
@@ -76,17 +105,23 @@ with places as (select order_id, sum(quantity) as places from order_items group 
      valid as (select order_id, count(*) as valid from tickets where state in ('valid', 'blocked') group by order_id)
 select o.id, o.number, o.state, coalesce(v.valid, 0) as valid, p.places
   from orders o left join places p on p.order_id = o.id left join valid v on v.order_id = o.id
- where coalesce(v.valid, 0) <> case when o.state = 'paid' then p.places else 0 end and o.state <> 'partially_refunded';
+  left join (select t.order_id, count(*) as places from tickets t join refund_tickets e on e.ticket_id = t.id group by t.order_id) g
+    on g.order_id = o.id
+ where coalesce(v.valid, 0)
+       <> case when o.state in ('paid', 'partially_refunded') then p.places - coalesce(g.places, 0) else 0 end
+   and not (o.state = 'awaiting_deposit' and v.valid = p.places);
 
 -- invariant: a paid order names the attempt that paid it
 select o.id, o.number from orders o left join attempts a on a.id = o.paid_attempt_id
- where o.state = 'paid' and o.total_won > 0 and (a.id is null or a.state <> 'accepted' or a.order_id <> o.id);
+ where o.state in ('paid', 'partially_refunded') and o.total_won > 0 and (a.id is null or a.state <> 'accepted' or a.order_id <> o.id);
 
 -- invariant: an order that is confirming has exactly one attempt in flight
-with in_flight as (select order_id, count(*) as attempts from attempts where state in ('sent', 'unknown') group by order_id)
+with in_flight as (select order_id, count(*) as attempts from attempts where state in ('sent', 'unknown') group by order_id),
+     awaited as (select order_id, count(*) as attempts from attempts where state = 'awaiting_deposit' group by order_id)
 select o.id, o.number, o.state
-  from orders o full join in_flight f on f.order_id = o.id
- where o.id is null or (o.state = 'confirming' and coalesce(f.attempts, 0) <> 1) or (o.state = 'held' and f.attempts > 0);
+  from orders o full join in_flight f on f.order_id = o.id left join awaited w on w.order_id = o.id
+ where o.id is null or (o.state = 'confirming') <> (coalesce(f.attempts, 0) = 1)
+    or (o.state = 'awaiting_deposit') <> (coalesce(w.attempts, 0) = 1);
 
 -- invariant: a ticket is admitted at most once
 select ticket_id, count(*) from scans where allowed group by ticket_id having count(*) > 1

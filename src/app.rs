@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::notifications::Notifier;
 use crate::observability::Metrics;
 use crate::orders::writer::Writer;
-use crate::payments::{PaymentGateway, toss};
+use crate::payments::gateways::Gateways;
 use crate::platform::clock::Clock;
 use crate::platform::lifecycle::Lifecycle;
 use crate::platform::pg;
@@ -44,7 +44,7 @@ pub struct Parts {
     pub writer: Writer,
     pub rebuilding: Rebuilding,
     pub audit: Audit,
-    pub gateway: Box<dyn PaymentGateway>,
+    pub gateways: Gateways,
     pub keys: KeyRing,
     pub notifier: Notifier,
     pub drand: Drand,
@@ -77,7 +77,7 @@ impl App {
             writer: Writer::new(settings.writer_queue),
             rebuilding: Rebuilding::default(),
             audit: Audit::default(),
-            gateway: Box::new(toss::Toss::new(&settings)?),
+            gateways: Gateways::new(&settings)?,
             keys: KeyRing::default(),
             notifier: Notifier::new(&settings)?,
             drand: Drand::new(&settings.drand)?,

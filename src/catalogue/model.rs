@@ -26,6 +26,12 @@ pub struct Exhibition {
     pub hold_ttl_s: i32,
     pub person_limit: Option<i32>,
     pub open_holds_max: i32,
+    /// Who takes the money of new attempts, and who takes a share of them for trial. [%]
+    pub payment_provider: String,
+    pub canary: Option<(String, i32)>,
+    /// As stored: what is kept of a ticket that is given back, by days before the visit.
+    pub refund_rules: serde_json::Value,
+    pub refund_free_h: i32,
     pub products: Vec<Product>,
     pub slots: Vec<Slot>,
     pub stock: HashMap<i32, Availability>,

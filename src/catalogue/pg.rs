@@ -12,7 +12,8 @@ use crate::stock::Level;
 const EXHIBITIONS: Statement = Statement::new(
     "catalogue.exhibitions",
     "select id, code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
-            sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max
+            sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max, payment_provider,
+            canary_provider, canary_pct, refund_rules, refund_free_h
        from exhibitions order by code",
 );
 
@@ -92,6 +93,10 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
                 hold_ttl_s: r.get(13),
                 person_limit: r.get(14),
                 open_holds_max: r.get(15),
+                payment_provider: r.get(16),
+                canary: r.get::<_, Option<String>>(17).zip(r.get(18)),
+                refund_rules: r.get(19),
+                refund_free_h: r.get(20),
                 products: products.remove(&id).unwrap_or_default(),
                 slots: slots.remove(&id).unwrap_or_default(),
                 stock: stock.remove(&id).unwrap_or_default(),

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::orders::contact::{Contact, has_control};
 use crate::orders::model::{Order, OrderState};
 use crate::orders::pages::words;
+use crate::orders::read;
 use crate::orders::token;
 use crate::platform::texts::{Language, filled};
 use crate::tickets::{self, TicketView};
@@ -25,10 +26,12 @@ pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
         return queue_turn(app, row).await;
     }
     let client = app.pg.get().await?;
-    let Some(order) = crate::orders::pg::by_id(app, &client, row.order_id).await? else {
+    let refund = if row.kind == "refund" { pg::refund(&client, row.order_id).await? } else { None };
+    let order_id = refund.as_ref().map_or(row.order_id, |refund| refund.order_id);
+    let Some(order) = crate::orders::pg::by_id(app, &client, order_id).await? else {
         return Err(Error::bug("a message about an order that is not there"));
     };
-    let Some(contact) = crate::orders::pg::contact(app, &client, row.order_id).await? else { return Ok(None) };
+    let Some(contact) = crate::orders::pg::contact(app, &client, order_id).await? else { return Ok(None) };
     let Some(address) = contact.email.as_deref().and_then(|email| email.parse::<Address>().ok()) else {
         return Ok(None);
     };
@@ -45,6 +48,15 @@ pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
             let returned_won = pg::returned_won(&client, order.facts.id).await?;
             drop(client);
             about.money_returned(&contact, returned_won)
+        }
+        "deposit_asked" => match read::deposit(app, &client, order_id).await? {
+            Some(deposit) => about.deposit_asked(&contact, &deposit),
+            // Paid in or given up before anybody could be told.
+            None => return Ok(None),
+        },
+        "refund" => {
+            let refund = refund.ok_or_else(|| Error::bug("a message about a refund that is not there"))?;
+            about.refund(&contact, &refund)
         }
         other => return Err(Error::bug(format!("an outbox row of kind '{other}'"))),
     };
@@ -192,6 +204,30 @@ impl About<'_> {
         }
         letter.notes = vec![self.text("mail.once"), self.text("mail.link_note"), self.text("mail.automatic")];
         Ok(letter)
+    }
+
+    fn deposit_asked(&self, contact: &Contact, deposit: &read::DepositView) -> Letter {
+        let mut letter = self.letter(contact, "deposit");
+        letter
+            .rows
+            .push((self.text("mail.deposit.amount"), words::won(self.language, self.order.facts.total_won.into())));
+        letter.rows.push((self.text("mail.deposit.bank"), words::bank(self.language, &deposit.bank)));
+        letter.rows.push((self.text("mail.deposit.number"), deposit.account_number.clone()));
+        letter.rows.push((self.text("mail.deposit.until"), words::moment(self.language, deposit.due_at)));
+        letter.notes =
+            vec![self.text("mail.deposit.exactly"), self.text("mail.link_note"), self.text("mail.automatic")];
+        letter
+    }
+
+    fn refund(&self, contact: &Contact, refund: &pg::RefundToTell) -> Letter {
+        let mut letter = self.letter(contact, if refund.needs_account { "refund_account" } else { "refund" });
+        letter.rows.push((self.text("mail.returned.amount"), words::won(self.language, refund.amount_won.into())));
+        if refund.fee_won > 0 {
+            letter.rows.push((self.text("mail.refund.fee"), words::won(self.language, refund.fee_won.into())));
+        }
+        let note = if refund.needs_account { "mail.refund_account.how" } else { "mail.refund.when" };
+        letter.notes = vec![self.text(note), self.text("mail.automatic")];
+        letter
     }
 
     fn money_returned(&self, contact: &Contact, returned_won: i64) -> Letter {

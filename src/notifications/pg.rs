@@ -49,13 +49,18 @@ const RETURNED: Statement = Statement::new(
     "select coalesce(sum(amount_won), 0)::int8 from refunds where order_id = $1 and state <> 'failed'",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&SILENCE, &CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
+const REFUND: Statement = Statement::new(
+    "notifications.refund",
+    "select order_id, amount_won, fee_won, state = 'needs_account' from refunds where id = $1",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&REFUND, &SILENCE, &CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
 
 #[derive(Debug)]
 pub struct Claimed {
     pub id: i64,
     pub kind: String,
-    /// What it is about: an order, or for `queue_turn` a notice of the waiting room.
+    /// What it is about: an order, for `refund` a refund, or for `queue_turn` a notice of the waiting room.
     pub order_id: Uuid,
     pub tries: i32,
 }
@@ -88,4 +93,21 @@ pub async fn hand_back(client: &impl GenericClient, rows: &[Claimed]) -> Result<
 
 pub async fn returned_won(client: &impl GenericClient, order_id: Uuid) -> Result<i64> {
     Ok(RETURNED.query_one(client, &[&order_id]).await?.get(0))
+}
+
+pub struct RefundToTell {
+    pub order_id: Uuid,
+    pub amount_won: i32,
+    pub fee_won: i32,
+    pub needs_account: bool,
+}
+
+pub async fn refund(client: &impl GenericClient, id: Uuid) -> Result<Option<RefundToTell>> {
+    let row = REFUND.query_opt(client, &[&id]).await?;
+    Ok(row.map(|r| RefundToTell {
+        order_id: r.get(0),
+        amount_won: r.get(1),
+        fee_won: r.get(2),
+        needs_account: r.get(3),
+    }))
 }

@@ -32,6 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cancel))
         .routes(routes!(initialize))
         .routes(routes!(confirm))
+        .merge(super::refunds::routes())
 }
 
 /// Reserves places. They are kept until `expires_at`.
@@ -59,7 +60,7 @@ async fn create(
     Ok(private((StatusCode::CREATED, [(header::SET_COOKIE, token::cookie(&app, &order))], Reply(view))))
 }
 
-async fn find(app: &App, number: &str) -> Result<Order> {
+pub async fn find(app: &App, number: &str) -> Result<Order> {
     let unknown = || Error::not_found("order.unknown");
     if !ids::is_order_number(number) {
         return Err(unknown());
@@ -82,7 +83,7 @@ pub async fn owned(app: &App, headers: &HeaderMap, number: &str) -> Result<Order
 
 /// A browser sends its cookie whoever asks it to, so with a cookie alone the call must come from our own pages. Browsers
 /// say where a POST comes from; a caller that says nothing is none.
-async fn owned_for_a_change(app: &App, headers: &HeaderMap, number: &str) -> Result<Order> {
+pub async fn owned_for_a_change(app: &App, headers: &HeaderMap, number: &str) -> Result<Order> {
     let from_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
     if from_browser && bearer(headers).is_none() {
         same_site(headers, &app.settings.base_url)?;
@@ -101,7 +102,7 @@ async fn read_one(State(app): State<App>, headers: HeaderMap, Path(number): Path
     Ok(private(Reply(read::full(&app, &order).await?)))
 }
 
-fn private(body: impl IntoResponse) -> Response {
+pub fn private(body: impl IntoResponse) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
@@ -187,6 +188,11 @@ struct Initialized {
     success_url: String,
     fail_url: String,
     sdk_url: String,
+    /// toss or stripe.
+    provider: &'static str,
+    /// Where the provider knows the payment already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
 }
 
 /// Opens an attempt to pay.
@@ -211,7 +217,7 @@ async fn initialize(
     {
         return Err(Error::field("customer_name", "malformed"));
     }
-    let order_id = pay::open(&app, &order, ask.amount, key.as_ref().map(|k| k.0.as_str()), &request_id).await?;
+    let opened = pay::open(&app, &order, ask.amount, key.as_ref().map(|k| k.0.as_str()), &request_id).await?;
     let (base, code, number) = (&app.settings.base_url, &order.facts.code, &order.facts.number);
     // Some banking apps come back in a browser that has no cookie of ours.
     let proof = token::link(&app, "order", order.facts.id, app.clock.now().as_second() + RETURN_LINK_S);
@@ -226,7 +232,9 @@ async fn initialize(
         success_url: format!("{base}/{code}/complete/{number}?{proof}"),
         fail_url: format!("{base}/{code}/fail/{number}?{proof}"),
         sdk_url: app.settings.toss_sdk_url.clone(),
-        order_id,
+        provider: opened.provider.as_str(),
+        client_secret: opened.client_secret,
+        order_id: opened.order_id,
     })))
 }
 
@@ -246,7 +254,8 @@ struct ConfirmAsk {
     amount: i64,
 }
 
-/// Confirms a payment that the buyer has authenticated. 202 while the outcome is not known.
+/// Confirms a payment that the buyer has authenticated. 202 while the outcome is not known; with `awaiting_deposit` the
+/// answer says where to pay in.
 ///
 /// The payment key is proof enough to confirm; whoever also shows that the order is theirs gets its tickets in the answer.
 #[utoipa::path(post, path = "/api/payments/confirm", tag = "payments", request_body = ConfirmAsk,
@@ -272,7 +281,7 @@ async fn confirm(
         .await
         .map_err(Error::bug)??;
     let (status, order) = match confirmed {
-        Confirmed::Paid(order) => (StatusCode::OK, order),
+        Confirmed::Paid(order) | Confirmed::AwaitingDeposit(order) => (StatusCode::OK, order),
         Confirmed::Confirming(order) => (StatusCode::ACCEPTED, order),
     };
     let view = if token::authorised(&app, &headers, &order) {

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod ask;
 pub mod contact;
+pub mod deposits;
 pub mod lookup;
 pub mod model;
 pub mod pages;
@@ -16,7 +17,7 @@ pub mod pg;
 pub mod place;
 pub mod read;
 pub mod recover;
-pub mod refund;
+pub mod refunds;
 pub mod settle;
 pub mod token;
 pub mod worker;

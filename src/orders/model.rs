@@ -34,7 +34,8 @@ states! {
 states! {
     /// Where one try to pay stands. Unknown is a state: recovery asks Toss until it knows.
     AttemptState {
-        Ready => "ready", Sent => "sent", Unknown => "unknown", Accepted => "accepted", Declined => "declined",
+        Ready => "ready", Sent => "sent", Unknown => "unknown", AwaitingDeposit => "awaiting_deposit",
+        Accepted => "accepted", Declined => "declined",
     }
 }
 
@@ -58,10 +59,35 @@ pub const MOVES: &[(OrderState, OrderState)] = &[
     (Paid, AwaitingDeposit),
     (Paid, PartiallyRefunded),
     (Paid, Refunded),
+    (PartiallyRefunded, PartiallyRefunded),
     (PartiallyRefunded, Refunded),
     (Expired, Confirming),
     (Expired, Paid),
 ];
+
+/// Every legal move of an attempt. `Accepted` is a fact that no refusal overrules, but a bank may take a deposit back.
+pub const ATTEMPT_MOVES: &[(AttemptState, AttemptState)] = &[
+    (AttemptState::Ready, AttemptState::Sent),
+    (AttemptState::Ready, AttemptState::Accepted),
+    (AttemptState::Ready, AttemptState::Declined),
+    (AttemptState::Sent, AttemptState::Unknown),
+    (AttemptState::Sent, AttemptState::AwaitingDeposit),
+    (AttemptState::Sent, AttemptState::Accepted),
+    (AttemptState::Sent, AttemptState::Declined),
+    (AttemptState::Unknown, AttemptState::AwaitingDeposit),
+    (AttemptState::Unknown, AttemptState::Accepted),
+    (AttemptState::Unknown, AttemptState::Declined),
+    (AttemptState::AwaitingDeposit, AttemptState::Accepted),
+    (AttemptState::AwaitingDeposit, AttemptState::Declined),
+    (AttemptState::Declined, AttemptState::Accepted),
+    (AttemptState::Accepted, AttemptState::AwaitingDeposit),
+];
+
+impl AttemptState {
+    pub fn may_become(self, to: AttemptState) -> bool {
+        self == to || ATTEMPT_MOVES.contains(&(self, to))
+    }
+}
 
 impl OrderState {
     pub fn may_become(self, to: OrderState) -> bool {

@@ -11,7 +11,8 @@ use super::settle::{self, Settled};
 use super::writer::{Ask, Entry, Refusal, Reply};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::payments::{ConfirmAsk, ConfirmOutcome};
+use crate::payments::model::{OpenAsk, OpenOutcome};
+use crate::payments::{ConfirmAsk, ConfirmOutcome, Provider};
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, sha256};
 
@@ -23,7 +24,7 @@ const REQUEST_S: i64 = 15;
 const SEAT_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 
 /// Opens an attempt under a fresh order id for the gateway; the same caller's key gets the same attempt.
-pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, request_id: &str) -> Result<String> {
+pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, request_id: &str) -> Result<Opened> {
     if amount_won != i64::from(order.facts.total_won) {
         return Err(Error::invalid("payment.amount_mismatch"));
     }
@@ -40,11 +41,15 @@ pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, 
     };
     let entry = Entry {
         facts: order.facts.clone(),
-        ask: Ask::Open { attempt_id },
+        ask: Ask::Open { attempt_id, provider: provider_for(app, order, attempt_id)? },
         origin: Origin::new("visitor", "initialize", request_id),
     };
     match app.writer.submit(entry).await {
-        Reply::Opened { n } => Ok(format!("{}-{n}", order.facts.number)),
+        Reply::Opened { n, provider } => {
+            let order_id = format!("{}-{n}", order.facts.number);
+            let client_secret = open_there(app, order, attempt_id, provider, &order_id).await?;
+            Ok(Opened { order_id, provider, client_secret })
+        }
         Reply::Refused(refusal) => Err(refused(refusal)),
         Reply::Failed(error) => Err(error),
         Reply::Unknown => Err(Error::unavailable("order.unknown_outcome", "an unknown commit")),
@@ -52,9 +57,62 @@ pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, 
     }
 }
 
+/// An attempt that the browser can go on with.
+pub struct Opened {
+    /// Fresh for each attempt.
+    pub order_id: String,
+    pub provider: Provider,
+    /// Where the provider knows the payment already.
+    pub client_secret: Option<String>,
+}
+
+/// Who takes the money of a new attempt: the exhibition's provider, or its canary for a share of the attempts. Without
+/// keys for the canary nobody is sent there.
+fn provider_for(app: &App, order: &Order, attempt_id: Uuid) -> Result<Provider> {
+    let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    let drawn = u32::from(attempt_id.as_bytes()[15]) * 100 / 256;
+    let canary = exhibition.canary.as_ref().filter(|(_, pct)| i64::from(drawn) < i64::from(*pct));
+    let canary = canary.and_then(|(name, _)| Provider::parse(name)).filter(|provider| app.gateways.has(*provider));
+    let usual = || Provider::parse(&exhibition.payment_provider).ok_or_else(|| Error::bug("an unknown provider"));
+    canary.map_or_else(usual, Ok)
+}
+
+/// Opens the payment at a provider that wants to know of it before the browser does. Outside any transaction; a repeat
+/// finds what was opened.
+async fn open_there(
+    app: &App,
+    order: &Order,
+    attempt_id: Uuid,
+    provider: Provider,
+    order_id: &str,
+) -> Result<Option<String>> {
+    let gateway = app.gateways.of(provider)?;
+    let known = pg::client_secret(&app.pg.get().await?, attempt_id).await?;
+    if known.is_some() {
+        return Ok(known);
+    }
+    let ask = OpenAsk {
+        order_id,
+        amount_won: i64::from(order.facts.total_won),
+        order_name: &super::api::order_name(app, order)?,
+        idempotency_key: &format!("open-{attempt_id}"),
+    };
+    match gateway.open(&ask).await {
+        OpenOutcome::InBrowser => Ok(None),
+        OpenOutcome::Opened { payment_key, client_secret } => {
+            pg::note_opened(&app.pg.get().await?, attempt_id, &payment_key, &client_secret).await?;
+            Ok(Some(client_secret))
+        }
+        OpenOutcome::Refused { code } => Err(Error::unavailable("payment.provider_away", code)),
+        OpenOutcome::Unknown { why } => Err(Error::unavailable("payment.provider_away", why)),
+    }
+}
+
 /// What a confirm came to, as far as it is known.
 pub enum Confirmed {
     Paid(Box<Order>),
+    /// Nothing is paid yet: the answer says where to pay in, and until when.
+    AwaitingDeposit(Box<Order>),
     /// The outcome is not known yet; the order says so until recovery knows.
     Confirming(Box<Order>),
 }
@@ -139,6 +197,7 @@ async fn so_far(app: &App, order: Order, attempt: &Attempt, confirm_key: &[u8]) 
             }
         }
         AttemptState::Declined => Err(declined(attempt.failure_code.as_deref())),
+        AttemptState::AwaitingDeposit => Ok(Confirmed::AwaitingDeposit(Box::new(order))),
         AttemptState::Sent | AttemptState::Unknown => {
             let running = attempt.sent_at.is_some_and(|at| app.clock.now().as_second() - at.as_second() < REQUEST_S);
             if attempt.state == AttemptState::Sent && running {
@@ -224,6 +283,7 @@ fn may_be_seated_again(app: &App, order: &Order) -> Result<bool> {
 enum Sent {
     /// With how it was paid, where that is at hand.
     Settled(Settled, Option<String>),
+    AwaitingDeposit,
     Declined(String),
     Unknown,
 }
@@ -238,6 +298,12 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
                     tracing::error!(%error, order = order.facts.number, "a captured payment is not settled yet");
                     Ok(Sent::Unknown)
                 }
+            }
+        }
+        ConfirmOutcome::AwaitingDeposit(payment) => {
+            match settle::awaiting(app, order, attempt, &payment, origin).await? {
+                Settled::AwaitingDeposit => Ok(Sent::AwaitingDeposit),
+                other => Ok(Sent::Settled(other, payment.method)),
             }
         }
         ConfirmOutcome::Declined { code, message } => {
@@ -263,14 +329,16 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
 /// The same idempotency key for every repeat of this try: Toss then answers what it answered before.
 pub async fn call_gateway(app: &App, attempt: &Attempt, payment_key: &str) -> ConfirmOutcome {
     let idempotency_key = format!("confirm-{}-{}", attempt.id, attempt.confirm_try);
-    app.gateway
-        .confirm(&ConfirmAsk {
-            payment_key,
-            order_id: &attempt.provider_order_id,
-            amount_won: i64::from(attempt.amount_won),
-            idempotency_key: &idempotency_key,
-        })
-        .await
+    let ask = ConfirmAsk {
+        payment_key,
+        order_id: &attempt.provider_order_id,
+        amount_won: i64::from(attempt.amount_won),
+        idempotency_key: &idempotency_key,
+    };
+    match app.gateways.of(attempt.provider) {
+        Ok(gateway) => gateway.confirm(&ask).await,
+        Err(error) => ConfirmOutcome::Unknown { why: error.to_string(), answered: false },
+    }
 }
 
 async fn finished(app: &App, order: Order, sent: Result<Sent>) -> Result<Confirmed> {
@@ -281,6 +349,9 @@ async fn finished(app: &App, order: Order, sent: Result<Sent>) -> Result<Confirm
         }
         Sent::Settled(Settled::Refunding, _) => Err(Error::conflict("payment.refunding")),
         Sent::Settled(Settled::Declined, _) => Err(declined(None)),
+        Sent::Settled(Settled::AwaitingDeposit, _) | Sent::AwaitingDeposit => {
+            Ok(Confirmed::AwaitingDeposit(Box::new(Order { state: OrderState::AwaitingDeposit, ..order })))
+        }
         Sent::Declined(code) => Err(declined(Some(&code))),
         Sent::Unknown => Ok(Confirmed::Confirming(Box::new(Order { state: OrderState::Confirming, ..order }))),
     }

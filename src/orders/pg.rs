@@ -11,6 +11,7 @@ use super::contact::Contact;
 use super::model::{AttemptState, Item, Order, OrderFacts, OrderState, Seat};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::payments::Provider;
 use crate::platform::pg::Statement;
 use crate::stock::model::{HoldId, lines};
 
@@ -48,7 +49,7 @@ order_by!(
     "orders.to_confirm",
     "(select m.method from attempts m where m.id = o.paid_attempt_id),
      a.id, a.order_id, a.n, a.provider_order_id, a.payment_key, a.amount_won, a.state, a.confirm_key,
-     a.confirm_fingerprint, a.failure_code, a.sent_at, a.checks, a.confirm_try,
+     a.confirm_fingerprint, a.failure_code, a.sent_at, a.checks, a.confirm_try, a.provider, a.refunded_won,
      exists (select from attempts k where k.confirm_key = $2
               and (k.id <> a.id or k.confirm_fingerprint is distinct from $3)),
      exists (select from attempts p where p.payment_key = $4 and p.id <> a.id)",
@@ -67,7 +68,7 @@ const PHONE_DIGEST: Statement = Statement::new(
 const ATTEMPT: Statement = Statement::new(
     "orders.attempt_by_provider_order",
     "select id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
-            failure_code, sent_at, checks, confirm_try
+            failure_code, sent_at, checks, confirm_try, provider, refunded_won
        from attempts where provider_order_id = $1",
 );
 
@@ -79,7 +80,7 @@ const CLAIM_UNRESOLVED: Statement = Statement::new(
       where id in (select id from attempts where state in ('sent', 'unknown') and next_check_at <= admit_now()
                     order by next_check_at limit $1 for update skip locked)
      returning id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
-               failure_code, sent_at, checks, confirm_try",
+               failure_code, sent_at, checks, confirm_try, provider, refunded_won",
 );
 
 /// Whole minutes early is as good as late: the writer judges again under its lock.
@@ -96,19 +97,22 @@ const CLAIM_REFUNDS: Statement = Statement::new(
       where a.id = r.attempt_id
         and r.id in (select id from refunds where state = 'pending' and next_try_at <= admit_now()
                       order by next_try_at limit $1 for update skip locked)
-     returning r.id, r.order_id, r.amount_won, r.reason, r.try, r.tries, a.payment_key, a.provider_order_id, a.amount_won",
+     returning r.id, r.order_id, r.amount_won, r.reason, r.try, r.tries, a.payment_key, a.provider_order_id, a.amount_won,
+               a.provider, r.kind, r.account_key_id, r.account_sealed,
+               (select coalesce(sum(d.amount_won), 0)::int from refunds d where d.attempt_id = a.id and d.state = 'done')",
 );
 
 const FINISH_REFUND: Statement = Statement::new(
     "orders.finish_refund",
     "with done as (
-         update refunds set state = 'done', done_at = admit_now() where id = $1 and state = 'pending'
+         update refunds set state = 'done', done_at = admit_now(), account_key_id = null, account_sealed = null
+          where id = $1 and state = 'pending'
          returning attempt_id, order_id, amount_won
      ), counted as (
          update attempts a set refunded_won = a.refunded_won + d.amount_won from done d where a.id = d.attempt_id
      )
      insert into order_events (order_id, kind, actor, cause, correlation_id, at)
-     select order_id, 'refunded_automatically', 'worker', $2, $3, admit_now() from done",
+     select order_id, 'money_returned', 'worker', $2, $3, admit_now() from done",
 );
 
 const RETRY_REFUND: Statement = Statement::new(
@@ -129,7 +133,61 @@ const SEAT_IS_USED: Statement = Statement::new(
     "select exists (select from attempts where id = $1 and seat_id = $2 and seat_at_ms = $3)",
 );
 
+const CLIENT_SECRET: Statement =
+    Statement::new("orders.client_secret", "select client_secret from attempts where id = $1");
+
+/// Once: a repeat of the call got the same payment.
+const NOTE_OPENED: Statement = Statement::new(
+    "orders.note_opened",
+    "update attempts set payment_key = $2, client_secret = $3 where id = $1 and payment_key is null",
+);
+
+/// Claims by moving the next look ahead. A deposit is told of by a webhook; this is for those that were not heard.
+const CLAIM_DEPOSITS: Statement = Statement::new(
+    "orders.claim_deposits",
+    "update attempts set checks = checks + 1, next_check_at = admit_now() + interval '10 minutes'
+      where id in (select id from attempts where state = 'awaiting_deposit' and next_check_at <= admit_now()
+                    order by next_check_at limit $1 for update skip locked)
+     returning id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
+               failure_code, sent_at, checks, confirm_try, provider, refunded_won",
+);
+
+/// Accounts to be closed at their provider. Until that is done, again and again.
+const CLAIM_CLOSINGS: Statement = Statement::new(
+    "orders.claim_closings",
+    "update attempts set close_at = admit_now() + interval '5 minutes'
+      where id in (select id from attempts where close_at <= admit_now() order by close_at limit $1 for update skip locked)
+     returning id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
+               failure_code, sent_at, checks, confirm_try, provider, refunded_won",
+);
+
+const CLOSED: Statement = Statement::new(
+    "orders.account_closed",
+    "with closed as (update attempts set close_at = null where id = $1 returning id)
+     delete from deposit_accounts d using closed c where d.attempt_id = c.id",
+);
+
+const DEPOSIT: Statement = Statement::new(
+    "orders.deposit",
+    "select a.id, d.bank, d.key_id, d.sealed, d.due_at
+       from attempts a join deposit_accounts d on d.attempt_id = a.id
+      where a.order_id = $1 and a.state = 'awaiting_deposit'",
+);
+
+/// What has gone back or is on its way, whoever asked.
+const RETURNING: Statement = Statement::new(
+    "orders.returning",
+    "select coalesce(sum(amount_won), 0)::bigint from refunds where attempt_id = $1",
+);
+
 pub const STATEMENTS: &[&Statement] = &[
+    &CLIENT_SECRET,
+    &NOTE_OPENED,
+    &CLAIM_DEPOSITS,
+    &CLAIM_CLOSINGS,
+    &CLOSED,
+    &DEPOSIT,
+    &RETURNING,
     &TO_CONFIRM,
     &RAISE_TRY,
     &SEAT_IS_USED,
@@ -250,6 +308,50 @@ pub async fn raise_try(client: &impl GenericClient, attempt_id: Uuid) -> Result<
     Ok(())
 }
 
+pub async fn client_secret(client: &impl GenericClient, attempt_id: Uuid) -> Result<Option<String>> {
+    Ok(CLIENT_SECRET.query_opt(client, &[&attempt_id]).await?.and_then(|row| row.get(0)))
+}
+
+pub async fn note_opened(client: &impl GenericClient, attempt_id: Uuid, payment_key: &str, secret: &str) -> Result<()> {
+    NOTE_OPENED.execute(client, &[&attempt_id, &payment_key, &secret]).await?;
+    Ok(())
+}
+
+pub async fn claim_deposits(client: &impl GenericClient, limit: i64) -> Result<Vec<Attempt>> {
+    CLAIM_DEPOSITS.query(client, &[&limit]).await?.iter().map(|row| attempt(row, 0)).collect()
+}
+
+pub async fn claim_closings(client: &impl GenericClient, limit: i64) -> Result<Vec<Attempt>> {
+    CLAIM_CLOSINGS.query(client, &[&limit]).await?.iter().map(|row| attempt(row, 0)).collect()
+}
+
+pub async fn closed(client: &impl GenericClient, attempt_id: Uuid) -> Result<()> {
+    CLOSED.execute(client, &[&attempt_id]).await?;
+    Ok(())
+}
+
+/// Where the order's money is to be paid in, the number sealed.
+pub struct SealedDeposit {
+    pub attempt_id: Uuid,
+    pub bank: String,
+    pub sealed: (String, Vec<u8>),
+    pub due_at: Timestamp,
+}
+
+pub async fn deposit(client: &impl GenericClient, order_id: Uuid) -> Result<Option<SealedDeposit>> {
+    let row = DEPOSIT.query_opt(client, &[&order_id]).await?;
+    Ok(row.map(|r| SealedDeposit {
+        attempt_id: r.get(0),
+        bank: r.get(1),
+        sealed: (r.get(2), r.get(3)),
+        due_at: r.get(4),
+    }))
+}
+
+pub async fn returning(client: &impl GenericClient, attempt_id: Uuid) -> Result<i64> {
+    Ok(RETURNING.query_one(client, &[&attempt_id]).await?.get(0))
+}
+
 /// Whether the attempt was seated by this very take.
 pub async fn seat_is_used(client: &impl GenericClient, attempt_id: Uuid, seat: &Seat) -> Result<bool> {
     let row = SEAT_IS_USED.query_one(client, &[&attempt_id, &seat.hold_id.as_slice(), &seat.at_ms]).await?;
@@ -270,6 +372,8 @@ pub struct Attempt {
     pub sent_at: Option<Timestamp>,
     pub checks: i32,
     pub confirm_try: i32,
+    pub provider: Provider,
+    pub refunded_won: i32,
 }
 
 /// An attempt whose columns begin at `from`.
@@ -287,6 +391,8 @@ fn attempt(r: &Row, from: usize) -> Result<Attempt> {
         sent_at: r.get(from + 10),
         checks: r.get(from + 11),
         confirm_try: r.get(from + 12),
+        provider: Provider::parse(r.get(from + 13)).ok_or_else(|| Error::bug("an attempt of an unknown provider"))?,
+        refunded_won: r.get(from + 14),
     })
 }
 
@@ -313,8 +419,8 @@ pub async fn to_confirm(
     Ok(Some(ToConfirm {
         order,
         attempt: attempt(first, 22)?,
-        confirm_key_reused: first.get(35),
-        payment_key_known: first.get(36),
+        confirm_key_reused: first.get(37),
+        payment_key_known: first.get(38),
     }))
 }
 
@@ -342,24 +448,35 @@ pub struct Refund {
     pub payment_key: Option<String>,
     pub provider_order_id: String,
     pub captured_won: i32,
+    pub provider: Provider,
+    pub kind: String,
+    /// Key id and sealed account.
+    pub account: Option<(String, Vec<u8>)>,
+    /// Refunds of the same attempt that are done.
+    pub done_won: i32,
 }
 
 pub async fn claim_refunds(client: &impl GenericClient, limit: i64) -> Result<Vec<Refund>> {
     let rows = CLAIM_REFUNDS.query(client, &[&limit]).await?;
-    Ok(rows
-        .iter()
-        .map(|r| Refund {
-            id: r.get(0),
-            order_id: r.get(1),
-            amount_won: r.get(2),
-            reason: r.get(3),
-            attempt_no: r.get(4),
-            tries: r.get(5),
-            payment_key: r.get(6),
-            provider_order_id: r.get(7),
-            captured_won: r.get(8),
+    rows.iter()
+        .map(|r| {
+            Ok(Refund {
+                id: r.get(0),
+                order_id: r.get(1),
+                amount_won: r.get(2),
+                reason: r.get(3),
+                attempt_no: r.get(4),
+                tries: r.get(5),
+                payment_key: r.get(6),
+                provider_order_id: r.get(7),
+                captured_won: r.get(8),
+                provider: Provider::parse(r.get(9)).ok_or_else(|| Error::bug("a refund of an unknown provider"))?,
+                kind: r.get(10),
+                account: r.get::<_, Option<String>>(11).zip(r.get(12)),
+                done_won: r.get(13),
+            })
         })
-        .collect())
+        .collect()
 }
 
 pub async fn finish_refund(client: &impl GenericClient, refund: &Refund) -> Result<()> {

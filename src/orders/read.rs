@@ -1,13 +1,16 @@
 //! An order as its owner sees it.
 
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::model::{Order, OrderState};
-use super::token;
+use super::settle::about_account;
+use super::{pg, token};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tickets::{self, TicketView};
 
 /// Shown deadlines of the payment link outlive the hold a little, for a late click that then explains itself. [s]
@@ -54,9 +57,30 @@ pub struct OrderView {
     /// One per person, once paid; only for those who proved that the order is theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tickets: Option<Vec<TicketView>>,
+    /// Where to pay in, while that is waited for; only for those who proved that the order is theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deposit: Option<DepositView>,
     /// Proof for later calls; in the reply to placing the order and to a look-up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_token: Option<String>,
+}
+
+/// A virtual account.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DepositView {
+    /// The bank's code.
+    pub bank: String,
+    pub account_number: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub due_at: Timestamp,
+}
+
+pub async fn deposit(app: &App, client: &impl GenericClient, order_id: Uuid) -> Result<Option<DepositView>> {
+    let Some(sealed) = pg::deposit(client, order_id).await? else { return Ok(None) };
+    let (key_id, bytes) = &sealed.sealed;
+    let number = app.secrets.open(key_id, &about_account(sealed.attempt_id), bytes)?;
+    let account_number = String::from_utf8(number).map_err(Error::bug)?;
+    Ok(Some(DepositView { bank: sealed.bank, account_number, due_at: sealed.due_at }))
 }
 
 pub fn view(app: &App, order: &Order) -> Result<OrderView> {
@@ -97,6 +121,7 @@ pub fn view(app: &App, order: &Order) -> Result<OrderView> {
         payment_url: (order.state == OrderState::Held && facts.total_won > 0).then(|| payment_url(app, order)),
         items,
         tickets: None,
+        deposit: None,
         order_token: None,
     })
 }
@@ -120,6 +145,9 @@ pub async fn full(app: &App, order: &Order) -> Result<OrderView> {
         let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
         let client = app.pg.get().await?;
         view.tickets = Some(tickets::of_order(app, &client, order.facts.id, &exhibition).await?);
+    }
+    if order.state == OrderState::AwaitingDeposit {
+        view.deposit = deposit(app, &app.pg.get().await?, order.facts.id).await?;
     }
     Ok(view)
 }

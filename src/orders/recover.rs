@@ -3,6 +3,7 @@
 
 use jiff::SignedDuration;
 
+use super::deposits;
 use super::model::{AttemptState, Order, Origin};
 use super::pg::{self, Attempt};
 use super::settle::{self, Settled};
@@ -59,7 +60,7 @@ pub async fn resolve(app: &App, attempt: &Attempt, payment_key: Option<&str>) ->
     let order = order_of(app, attempt).await?;
     let origin = Origin::new("worker", "recovery", &attempt.provider_order_id);
     let key = payment_key.or(attempt.payment_key.as_deref());
-    match app.gateway.find(key, &attempt.provider_order_id).await {
+    match app.gateways.of(attempt.provider)?.find(key, &attempt.provider_order_id).await {
         FindOutcome::Found(payment) => by_status(app, &order, attempt, &payment, &origin).await,
         FindOutcome::NotFound if is_over(app, attempt) => {
             settle::declined(app, &order, attempt, "NOT_FOUND_PAYMENT", "", &origin).await.map(Some)
@@ -68,7 +69,7 @@ pub async fn resolve(app: &App, attempt: &Attempt, payment_key: Option<&str>) ->
     }
 }
 
-async fn order_of(app: &App, attempt: &Attempt) -> Result<Order> {
+pub async fn order_of(app: &App, attempt: &Attempt) -> Result<Order> {
     let client = app.pg.get().await?;
     let order = pg::by_id(app, &client, attempt.order_id).await?;
     order.ok_or_else(|| Error::bug("an attempt without its order"))
@@ -78,7 +79,7 @@ fn is_over(app: &App, attempt: &Attempt) -> bool {
     attempt.sent_at.is_some_and(|at| app.clock.now() > at + CONFIRM_WINDOW + GRACE)
 }
 
-async fn by_status(
+pub async fn by_status(
     app: &App,
     order: &Order,
     attempt: &Attempt,
@@ -90,6 +91,12 @@ async fn by_status(
     let is_ours = attempt.payment_key.as_deref().is_none_or(|key| key == payment.payment_key);
     let decline = |code: &'static str| settle::declined(app, order, attempt, code, "", origin);
     match payment.status {
+        Status::Captured | Status::PartlyCancelled | Status::Cancelled
+            if right_sum && is_ours && attempt.state == AttemptState::Accepted =>
+        {
+            super::refunds::returned::notice(app, order, attempt, payment, origin).await?;
+            settle::accepted(app, order, attempt, payment, origin).await.map(Some)
+        }
         Status::Captured if right_sum => settle::accepted(app, order, attempt, payment, origin).await.map(Some),
         Status::Captured => {
             tracing::error!(
@@ -105,7 +112,9 @@ async fn by_status(
         }
         // Captured and given back in full at Toss: nothing is kept.
         Status::Cancelled if is_ours && attempt.state != AttemptState::Accepted => decline("CANCELED").await.map(Some),
-        Status::AwaitingDeposit if is_ours => decline("NOT_SUPPORTED_METHOD").await.map(Some),
+        Status::AwaitingDeposit if is_ours && right_sum => {
+            deposits::by_account(app, order, attempt, payment, origin).await
+        }
         // We meant to confirm and do not know whether the call arrived: it may be repeated, and the visitor waits.
         Status::Pending if right_sum && is_ours && attempt.sent_at.is_some() && !is_over(app, attempt) => {
             send_again(app, order, attempt, &payment.payment_key, origin).await
@@ -125,6 +134,9 @@ async fn send_again(
 ) -> Result<Option<Settled>> {
     match super::pay::call_gateway(app, attempt, payment_key).await {
         ConfirmOutcome::Accepted(payment) => settle::accepted(app, order, attempt, &payment, origin).await.map(Some),
+        ConfirmOutcome::AwaitingDeposit(payment) => {
+            settle::awaiting(app, order, attempt, &payment, origin).await.map(Some)
+        }
         ConfirmOutcome::Declined { code, message } => {
             settle::declined(app, order, attempt, &code, &message, origin).await.map(Some)
         }
@@ -185,7 +197,7 @@ async fn webhook(app: &App, event: &payments::pg::Event) -> Result<Option<String
     drop(client);
     // Toss is asked only about what is ours.
     let Some(attempt) = attempt else { return Ok(Some("unknown_order".into())) };
-    let settled = match app.gateway.find(attempt.payment_key.as_deref(), order_id).await {
+    let settled = match app.gateways.of(attempt.provider)?.find(attempt.payment_key.as_deref(), order_id).await {
         FindOutcome::Found(payment) => {
             let order = order_of(app, &attempt).await?;
             let origin = Origin::new("worker", "webhook", &attempt.provider_order_id);

@@ -1,8 +1,11 @@
 //! Settle: where every outcome of an attempt ends, whoever learned it first: the confirm call, a webhook or recovery.
 
+use jiff::SignedDuration;
+use uuid::Uuid;
+
 use super::model::{Order, OrderState, Origin, Seat};
 use super::pg::{self, Attempt};
-use super::writer::{Ask, Captured, Entry, Refusal, Reply};
+use super::writer::{Ask, Captured, Deposit, Entry, Refusal, Reply};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::payments::Payment;
@@ -10,12 +13,21 @@ use crate::platform::secrets::{Purpose, sha256};
 use crate::stock::model::{Fingerprint, HoldId};
 use crate::stock::{rebuild, redis};
 
+/// Where the provider names no due date: its usual one.
+const DEPOSIT_USUAL: SignedDuration = SignedDuration::from_hours(168);
+/// A deposit of the last minute is heard of within this, or looked for after it.
+const DEPOSIT_GRACE: SignedDuration = SignedDuration::from_mins(30);
+/// Whoever paid in once and had it taken back by the bank has a day to do it again.
+const REVERSED_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     Paid,
     /// The money goes back: it came twice, or too late and there is no room.
     Refunding,
     Declined,
+    /// Nothing is paid yet: the buyer has days to pay in.
+    AwaitingDeposit,
 }
 
 /// Money was captured for this attempt. Idempotent.
@@ -31,6 +43,7 @@ pub async fn accepted(
         method: payment.method.clone(),
         secret: payment.secret.clone(),
         raw: payment.raw.clone(),
+        to_account: payment.account.is_some(),
     };
     let mut taken: Option<Taken> = None;
     let mut refund_if_full = false;
@@ -75,6 +88,66 @@ pub async fn accepted(
     Err(Error::unavailable("payment.unsettled", "no room was certain"))
 }
 
+/// An account was issued for this attempt. Idempotent.
+pub async fn awaiting(
+    app: &App,
+    order: &Order,
+    attempt: &Attempt,
+    payment: &Payment,
+    origin: &Origin,
+) -> Result<Settled> {
+    let account = payment.account.as_ref().ok_or_else(|| Error::bug("a deposit without its account"))?;
+    let due_at = account.due_at.unwrap_or(app.clock.now() + DEPOSIT_USUAL);
+    let captured = Captured {
+        payment_key: payment.payment_key.clone(),
+        method: payment.method.clone(),
+        secret: payment.secret.clone(),
+        raw: payment.raw.clone(),
+        to_account: true,
+    };
+    let deposit = Deposit {
+        bank: account.bank.clone(),
+        sealed: app.secrets.seal(&about_account(attempt.id), account.number.as_bytes())?,
+        due_at,
+        kept_until: due_at + DEPOSIT_GRACE,
+    };
+    let ask = Ask::Await { attempt_id: attempt.id, captured: Box::new(captured), deposit: Box::new(deposit) };
+    match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
+        Reply::AwaitingDeposit | Reply::Already => Ok(Settled::AwaitingDeposit),
+        Reply::Declined | Reply::Refused(Refusal::AttemptOver) => Ok(Settled::Declined),
+        Reply::Failed(error) => Err(error),
+        Reply::Unknown => Err(Error::unavailable("payment.unsettled", "an unknown commit")),
+        other => Err(Error::bug(format!("an issued account was answered {other:?}"))),
+    }
+}
+
+/// What the number of an account is sealed for: the attempt whose money goes in, or the refund whose money goes out.
+pub fn about_account(id: Uuid) -> Vec<u8> {
+    [b"bank account ".as_slice(), id.as_bytes()].concat()
+}
+
+/// The bank took a deposit back.
+pub async fn reversed(app: &App, order: &Order, attempt: &Attempt, origin: &Origin) -> Result<Settled> {
+    let ask = Ask::Reverse { attempt_id: attempt.id, kept_until: app.clock.now() + REVERSED_KEPT };
+    match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
+        Reply::Reversed | Reply::Already => Ok(Settled::AwaitingDeposit),
+        Reply::Failed(error) => Err(error),
+        Reply::Unknown => Err(Error::unavailable("payment.unsettled", "an unknown commit")),
+        other => Err(Error::bug(format!("a reversed deposit was answered {other:?}"))),
+    }
+}
+
+/// Nobody has paid in, and the account takes nothing any more.
+pub async fn lapsed(app: &App, order: &Order, attempt: &Attempt, origin: &Origin) -> Result<Settled> {
+    let ask = Ask::LapseDeposit { attempt_id: attempt.id };
+    match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
+        Reply::Released | Reply::Declined | Reply::Already => Ok(Settled::Declined),
+        Reply::Failed(error) => Err(error),
+        Reply::Unknown => Err(Error::unavailable("payment.unsettled", "an unknown commit")),
+        other => Err(Error::bug(format!("a lapsed deposit was answered {other:?}"))),
+    }
+}
+
 /// The attempt was accepted before: its order was paid by it, or its money is on its way back.
 async fn already(app: &App, order: &Order, attempt: &Attempt) -> Result<Settled> {
     let client = app.pg.get().await?;
@@ -92,7 +165,7 @@ pub async fn declined(
 ) -> Result<Settled> {
     let ask = Ask::Decline { attempt_id: attempt.id, code: code.to_owned(), message: message.to_owned() };
     match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
-        Reply::Declined | Reply::Already => {
+        Reply::Declined | Reply::Released | Reply::Already => {
             app.metrics.settled("declined");
             Ok(Settled::Declined)
         }

@@ -4,9 +4,13 @@
 //! called accepted or declined only when the provider said so; everything else is unknown, which is a state and not
 //! a failure. Refuses to touch orders: `orders` calls it and owns settling.
 
+pub mod gateways;
 pub mod model;
 pub mod pg;
 pub mod toss;
 pub mod webhook;
 
-pub use model::{CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Payment, PaymentGateway, Status};
+pub use model::{
+    CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, DepositAccount, FindOutcome, Payment, PaymentGateway,
+    Provider, RefundAccount, Status,
+};

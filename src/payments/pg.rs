@@ -2,6 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 
+use super::model::{Notice, Provider};
 use crate::error::Result;
 use crate::platform::pg::Statement;
 
@@ -12,8 +13,9 @@ const WAITING_MAX: i64 = 20;
 const STORE: Statement = Statement::new(
     "payments.store_webhook",
     "insert into inbox (provider, transmission_id, kind, order_id, body, received_at, next_try_at)
-     select 'toss', $1, $2, $3, $4, admit_now(), admit_now() + interval '1 second'
-      where exists (select from attempts where provider_order_id = $3)
+     select $6, $1, $2, $3, $4, admit_now(), admit_now() + interval '1 second'
+      where exists (select from attempts where provider_order_id = $3 and provider = $6
+                      and ($7::text is null or secret is null or secret = $7))
         and (select count(*) from inbox where order_id = $3 and processed_at is null) < $5
      on conflict on constraint inbox_once do nothing",
 );
@@ -49,15 +51,16 @@ const FINISH: Statement = Statement::new(
 
 pub const STATEMENTS: &[&Statement] = &[&STORE, &FINISH_KNOWN, &CLAIM, &FINISH];
 
-/// False when the event is there already, names no attempt of ours, or enough of its kind are waiting.
-pub async fn store(
-    client: &impl GenericClient,
-    transmission_id: &str,
-    kind: &str,
-    order_id: &str,
-    body: &serde_json::Value,
-) -> Result<bool> {
-    Ok(STORE.execute(client, &[&transmission_id, &kind, &order_id, body, &WAITING_MAX]).await? == 1)
+/// False when the event is there already, names no attempt of ours, brings another secret than the payment's, or enough
+/// of its kind are waiting.
+pub async fn store(client: &impl GenericClient, provider: Provider, notice: &Notice) -> Result<bool> {
+    // Only what the worker needs. The secret is compared now and not kept.
+    let body = serde_json::json!({ "kind": notice.kind, "order_id": notice.order_id, "status": notice.status });
+    let (event_id, kind, order_id) = (&notice.event_id, &notice.kind, &notice.order_id);
+    let secret = &notice.secret;
+    let provider = provider.as_str();
+    let new = STORE.execute(client, &[event_id, kind, order_id, &body, &WAITING_MAX, &provider, secret]).await?;
+    Ok(new == 1)
 }
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ const POLL_STRETCH: f64 = 1.15;
 /// From a poll to the leader's knowledge of it: the instance's flush, the leader's look, with room to spare. [ms]
 const FLUSH_MS: f64 = 5_000.0;
 /// Within ten minutes of the front polls are a tenth of the wait apart, so at most this. [ms]
-const NEAR_POLL_MS: i64 = 60_000;
+pub const NEAR_POLL_MS: i64 = 60_000;
 
 /// How far back a sign of life counts, in complete slots: the running one counts on top, since it may have only begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +24,33 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Three and six slots for polls at most 30 s apart; wider when load makes polls rarer.
-    pub fn for_polls(poll_max_ms: i64) -> Windows {
-        let slots = |poll_ms: i64| ((poll_ms as f64 * POLL_STRETCH + FLUSH_MS) / SLOT_MS as f64).ceil() as u32;
-        let poll_max_ms = poll_max_ms.clamp(30_000, 3_600_000);
-        Windows { near: slots(poll_max_ms.min(NEAR_POLL_MS)), far: 2 * slots(poll_max_ms) }
+    /// Three and six slots for polls at most 30 s apart; wider when load makes them rarer.
+    pub fn for_pauses(near_ms: i64, far_ms: i64) -> Windows {
+        let slots = |pause_ms: i64| {
+            let pause_ms = pause_ms.clamp(30_000, 3_600_000);
+            ((pause_ms as f64 * POLL_STRETCH + FLUSH_MS) / SLOT_MS as f64).ceil() as u32
+        };
+        Windows { near: slots(near_ms), far: 2 * slots(far_ms.max(near_ms)) }
+    }
+}
+
+/// The longest pause that anybody may still be in: when the crowd shrinks, shorter ones are asked for, but who was asked
+/// for a longer one before is not gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pause {
+    longest_ms: i64,
+    until_ms: i64,
+}
+
+impl Pause {
+    /// So long a pause is asked for now.
+    pub fn longest_ms(&mut self, asked_ms: i64, now_ms: i64) -> i64 {
+        if asked_ms >= self.longest_ms || now_ms >= self.until_ms {
+            // An instance asks by a picture that may be some seconds old.
+            let lasts_ms = (asked_ms as f64 * POLL_STRETCH + 2.0 * FLUSH_MS) as i64;
+            *self = Pause { longest_ms: asked_ms, until_ms: now_ms + lasts_ms };
+        }
+        self.longest_ms
     }
 }
 
@@ -172,7 +194,7 @@ mod tests {
         /// However polls fall into slots, whoever polls as told is never taken for dead.
         #[test]
         fn whoever_polls_as_told_is_always_alive(poll_max_ms in 30_000i64..200_000, at_ms in 1_000_000i64..2_000_000) {
-            let windows = Windows::for_polls(poll_max_ms);
+            let windows = Windows::for_pauses(poll_max_ms.min(NEAR_POLL_MS), poll_max_ms);
             let age = |pause_ms: f64| {
                 // The last poll the leader can know of, seen at the worst moment.
                 let polled_ms = at_ms - (pause_ms * POLL_STRETCH) as i64 - FLUSH_MS as i64;
@@ -185,9 +207,20 @@ mod tests {
 
     #[test]
     fn windows_are_three_and_six_slots_and_follow_the_polls() {
-        assert_eq!(Windows::for_polls(30_000), Windows { near: 3, far: 6 });
-        assert_eq!(Windows::for_polls(0), Windows { near: 3, far: 6 });
-        assert_eq!(Windows::for_polls(60_000), Windows { near: 5, far: 10 });
+        assert_eq!(Windows::for_pauses(30_000, 30_000), Windows { near: 3, far: 6 });
+        assert_eq!(Windows::for_pauses(0, 0), Windows { near: 3, far: 6 });
+        assert_eq!(Windows::for_pauses(60_000, 60_000), Windows { near: 5, far: 10 });
+        assert_eq!(Windows::for_pauses(90_000, 30_000), Windows { near: 8, far: 16 }, "further back never less");
+    }
+
+    #[test]
+    fn a_pause_that_was_asked_for_is_waited_out() {
+        let mut pause = Pause::default();
+        assert_eq!(pause.longest_ms(90_000, 1_000_000), 90_000);
+        assert_eq!(pause.longest_ms(30_000, 1_050_000), 90_000);
+        assert_eq!(pause.longest_ms(30_000, 1_000_000 + 113_499), 90_000);
+        assert_eq!(pause.longest_ms(30_000, 1_000_000 + 113_500), 30_000);
+        assert_eq!(pause.longest_ms(40_000, 1_120_000), 40_000);
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub struct Expected {
     pub passed_per_s: [f64; LANES],
     /// Behind these numbers signs of life are not due yet: whoever joined a moment ago counts as alive.
     pub fresh: [u32; LANES],
-    /// Longest pause between two polls of somebody who is there. [ms]
-    pub poll_max_ms: i64,
+    /// How long somebody who is there may be silent.
+    pub windows: Windows,
 }
 
 #[derive(Default)]
@@ -101,7 +101,7 @@ impl Gathered {
             // Nobody is passed before the instances have told who is where in the new order.
             moved = true;
         }
-        let windows = Windows::for_polls(expected.poll_max_ms);
+        let windows = expected.windows;
 
         let running = slot_of(now_ms);
         self.closed.retain(|(_, slot), _| *slot >= running - i64::from(windows.far));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::alive::AliveIndex;
+use super::alive::{AliveIndex, NEAR_POLL_MS, Pause, Windows};
 use super::bits::Bits;
 use super::gather::{Expected, FRESH_MAX, Gathered};
 use super::missing::Missing;
@@ -62,6 +62,8 @@ pub struct Leading {
     logged: Option<(Phase, [u32; LANES])>,
     pub empty_since_ms: i64,
     pub parked_ms: i64,
+    /// Pauses that people were asked for, near the front and further back.
+    pauses: [Pause; 2],
     probes: Probes,
     /// The simulated visitors, while the room is rehearsed.
     pub crowd: Option<crowd::Crowd>,
@@ -89,6 +91,7 @@ impl Leading {
             logged: None,
             empty_since_ms: now_ms,
             parked_ms: 0,
+            pauses: Default::default(),
             probes: Probes::default(),
             crowd: None,
         }
@@ -111,6 +114,17 @@ impl Leading {
         let waiting: f64 = self.gathered.waiting.iter().map(|n| f64::from(*n)).sum();
         let budget = self.gathered.instances.max(1) as f64 * POLLS_PER_INSTANCE;
         (waiting / budget * 1000.0).max(30_000.0) as i64
+    }
+
+    /// How far back a sign of life counts: whoever was asked for a longer pause before keeps it. Around the opening
+    /// everybody is asked for one, also those who will be first.
+    fn windows(&mut self, row: &RoomRow, look: &Look, now_ms: i64) -> Windows {
+        let poll_max_ms = self.poll_max_ms();
+        let before = matches!(row.phase, Phase::Prequeue | Phase::Frozen);
+        let opening_ms = if before { poll_max_ms + super::status::spread_ms(look.seq, poll_max_ms) as i64 } else { 0 };
+        let asked = [poll_max_ms.min(NEAR_POLL_MS).max(opening_ms), poll_max_ms.max(opening_ms)];
+        let [near, far] = &mut self.pauses;
+        Windows::for_pauses(near.longest_ms(asked[0], now_ms), far.longest_ms(asked[1], now_ms))
     }
 
     /// The rank that was served so long ago.
@@ -193,7 +207,7 @@ async fn lead(app: &App, row: RoomRow, leading: &mut Leading) -> Result<bool> {
         let expected = Expected {
             passed_per_s: leading.pass_rate.each_ref().map(PassRate::per_s),
             fresh: leading.fresh,
-            poll_max_ms: leading.poll_max_ms(),
+            windows: leading.windows(&row, &look, now_ms),
         };
         if leading.gathered.refresh(keys, &row, &look, &expected, now_ms).await? {
             leading.settling.iter_mut().for_each(Settling::reset);

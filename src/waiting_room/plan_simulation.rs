@@ -216,7 +216,7 @@ impl Room {
             let slots: Vec<(u32, Bits)> =
                 flushed.map(|(number, seen)| ((running - number) as u32, seen.clone())).collect();
             let near_upto = lane.alive.advance(lane.serving, (self.set.per_s * 600.0) as u32, lane.seq);
-            let windows = Windows::for_polls(POLL_MAX_MS);
+            let windows = Windows::for_pauses(POLL_MAX_MS, POLL_MAX_MS);
             lane.alive = AliveIndex::new(merge(&slots, near_upto, windows, &Bits::default()));
         }
     }

@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::eta;
-use super::model::{Lane, Phase, Snap};
+use super::model::{LANES, Lane, Phase, Snap};
 use super::proofs::{self, Proofs, Seen};
 use super::reply::{Band, Left, Standing, Status};
 use super::room::{Room, View};
@@ -132,10 +132,15 @@ fn place_in(status: &mut Status, snap: &Snap, view: &View, token: &QueueToken, r
     status.poll_after_ms = eta::poll_after_ms(ahead, mean_s, snap.poll_max_ms, jitter);
 }
 
+/// Over how long the first polls after the opening are spread. [ms]
+pub fn spread_ms(seq: [u32; LANES], poll_max_ms: i64) -> f64 {
+    let people: f64 = seq.into_iter().map(f64::from).sum();
+    (people / POLLS_AT_OPENING_PER_MS).clamp(2_000.0, poll_max_ms.max(30_000) as f64)
+}
+
 /// Everybody wants to know at the opening: they are spread so that the instances can answer them. [ms]
 fn poll_before_opening(snap: &Snap, now_ms: i64, jitter: f64) -> i64 {
-    let people: f64 = snap.lanes.iter().map(|lane| f64::from(lane.seq)).sum();
-    let spread_ms = (people / POLLS_AT_OPENING_PER_MS).clamp(2_000.0, snap.poll_max_ms.max(30_000) as f64);
+    let spread_ms = spread_ms(snap.lanes.each_ref().map(|lane| lane.seq), snap.poll_max_ms);
     let to_opening_ms = snap.opens_at_ms.map_or(0, |at| at - now_ms).max(0);
     let steady_ms = eta::poll_after_ms(u32::MAX, None, snap.poll_max_ms, jitter);
     if to_opening_ms > steady_ms { steady_ms } else { to_opening_ms + (spread_ms * jitter) as i64 + 500 }

@@ -69,6 +69,16 @@ pub fn moment(language: Language, at: Timestamp) -> String {
     format!("{} {}", date(language, at.date()), time(at.time()))
 }
 
+/// A bank by the code that Toss and the others use.
+pub fn bank(language: Language, code: &str) -> String {
+    let key = format!("bank.{code}");
+    if texts::knows(&key) {
+        texts::text(language, &key).to_owned()
+    } else {
+        format!("{} {code}", text(language, "bank.other"))
+    }
+}
+
 pub fn clock_time(at: Timestamp) -> String {
     time(at.to_zoned(seoul()).time())
 }

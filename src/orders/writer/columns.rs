@@ -9,9 +9,25 @@ type PeopleColumns = (Vec<i32>, Vec<Vec<u8>>, Vec<i32>, Vec<i32>, Vec<i32>);
 type EventColumns<'a> =
     (Vec<Uuid>, Vec<&'a str>, Vec<Option<&'a str>>, Vec<Option<&'a str>>, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>);
 
-type OrderColumns<'a> = (Vec<Uuid>, Vec<&'a str>, Vec<Timestamp>, Vec<Option<Uuid>>);
-type NewAttemptColumns<'a> = (Vec<Uuid>, Vec<Uuid>, Vec<i32>, Vec<&'a str>, Vec<i32>);
-type RefundColumns<'a> = (Vec<Uuid>, Vec<Uuid>, Vec<Uuid>, Vec<i32>, Vec<&'a str>);
+type OrderColumns<'a> = (Vec<Uuid>, Vec<&'a str>, Vec<Timestamp>, Vec<Option<Uuid>>, Vec<i32>);
+type NewAttemptColumns<'a> = (Vec<Uuid>, Vec<Uuid>, Vec<i32>, Vec<&'a str>, Vec<i32>, Vec<&'a str>);
+type DepositColumns<'a> = (Vec<Uuid>, Vec<&'a str>, Vec<&'a str>, Vec<&'a [u8]>, Vec<Timestamp>);
+
+#[derive(Default)]
+pub struct RefundColumns<'a> {
+    pub ids: Vec<Uuid>,
+    pub attempt_ids: Vec<Uuid>,
+    pub order_ids: Vec<Uuid>,
+    pub amounts: Vec<i32>,
+    pub prices: Vec<i32>,
+    pub kinds: Vec<&'a str>,
+    pub reasons: Vec<&'a str>,
+    pub states: Vec<&'a str>,
+    pub request_keys: Vec<Option<&'a [u8]>>,
+    pub request_fingerprints: Vec<Option<&'a [u8]>>,
+    pub account_key_ids: Vec<Option<&'a str>>,
+    pub accounts: Vec<Option<&'a [u8]>>,
+}
 
 #[derive(Default)]
 pub struct AttemptColumns<'a> {
@@ -29,6 +45,8 @@ pub struct AttemptColumns<'a> {
     pub next_check_at: Vec<Option<Timestamp>>,
     pub seat_ids: Vec<Option<&'a [u8]>>,
     pub seat_at_ms: Vec<Option<i64>>,
+    pub to_account: Vec<Option<bool>>,
+    pub close_at: Vec<Option<Timestamp>>,
 }
 
 /// The rows that are kept as structs, turned into columns.
@@ -41,6 +59,9 @@ pub struct Columns<'a> {
     pub events: EventColumns<'a>,
     pub outbox: (Vec<&'a str>, Vec<Uuid>),
     pub refunds: RefundColumns<'a>,
+    pub refund_tickets: (Vec<Uuid>, Vec<Uuid>),
+    pub deposits: DepositColumns<'a>,
+    pub returned: (Vec<Uuid>, Vec<i32>),
     pub new_people: PeopleColumns,
     pub people: PeopleColumns,
     pub stock: (Vec<i32>, Vec<i32>, Vec<i32>),
@@ -54,6 +75,7 @@ impl<'a> Columns<'a> {
             c.orders.1.push(row.state.as_str());
             c.orders.2.push(row.expires_at);
             c.orders.3.push(row.paid_attempt_id);
+            c.orders.4.push(row.person_places);
         }
         for a in &rows.attempts {
             c.new_attempts.0.push(a.id);
@@ -61,6 +83,7 @@ impl<'a> Columns<'a> {
             c.new_attempts.2.push(a.n);
             c.new_attempts.3.push(&a.provider_order_id);
             c.new_attempts.4.push(a.amount_won);
+            c.new_attempts.5.push(a.provider);
         }
         for a in rows.attempt_changes.values() {
             c.attempts.push(a);
@@ -80,11 +103,28 @@ impl<'a> Columns<'a> {
             c.outbox.1.push(*order_id);
         }
         for r in &rows.refunds {
-            c.refunds.0.push(r.id);
-            c.refunds.1.push(r.attempt_id);
-            c.refunds.2.push(r.order_id);
-            c.refunds.3.push(r.amount_won);
-            c.refunds.4.push(r.reason);
+            let to = &mut c.refunds;
+            to.ids.push(r.id);
+            to.attempt_ids.push(r.attempt_id);
+            to.order_ids.push(r.order_id);
+            to.amounts.push(r.amount_won);
+            to.prices.push(r.price_won);
+            to.kinds.push(r.kind);
+            to.reasons.push(&r.reason);
+            to.states.push(r.state);
+            to.request_keys.push(r.request.as_ref().map(|(key, _)| key.as_slice()));
+            to.request_fingerprints.push(r.request.as_ref().map(|(_, asked)| asked.as_slice()));
+            to.account_key_ids.push(r.account.as_ref().map(|(key_id, _)| key_id.as_str()));
+            to.accounts.push(r.account.as_ref().map(|(_, sealed)| sealed.as_slice()));
+        }
+        c.refund_tickets = rows.ticket_changes.refunded.iter().copied().unzip();
+        c.returned = rows.returned.iter().copied().unzip();
+        for d in &rows.deposits {
+            c.deposits.0.push(d.attempt_id);
+            c.deposits.1.push(&d.bank);
+            c.deposits.2.push(&d.sealed.0);
+            c.deposits.3.push(&d.sealed.1);
+            c.deposits.4.push(d.due_at);
         }
         for ((exhibition_id, person), change) in &rows.people {
             let people = if change.stored { &mut c.people } else { &mut c.new_people };
@@ -119,5 +159,7 @@ impl<'a> AttemptColumns<'a> {
         self.next_check_at.push(a.next_check_at);
         self.seat_ids.push(a.seat.as_ref().map(|s| s.hold_id.as_slice()));
         self.seat_at_ms.push(a.seat.map(|s| s.at_ms));
+        self.to_account.push(a.to_account);
+        self.close_at.push(a.close_at);
     }
 }

@@ -7,10 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::entry::{Ask, Captured, Entry, Hold, Refusal, Reply};
+use super::money::{KnownRefund, TicketRow};
 use super::rows::{AttemptChange, EventRow, PersonChange, Rows, Wake};
 use crate::orders::model::{AttemptState, OrderFacts, OrderState, Origin, Seat};
+use crate::payments::Provider;
 use crate::stock::Level;
-use crate::stock::model::{HoldId, PersonKey};
+use crate::stock::model::{HoldId, Line, PersonKey};
 use crate::waiting_room::redis::PassEnd;
 
 /// The audit gives back takes from 20 s on, so an entry half that old still commits in time. [ms]
@@ -30,6 +32,8 @@ pub struct OrderRow {
     pub state: OrderState,
     pub expires_at: Timestamp,
     pub paid_attempt_id: Option<Uuid>,
+    /// Fewer than the order was placed with, once some tickets were given back.
+    pub person_places: i32,
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +43,9 @@ pub struct AttemptRow {
     pub n: i32,
     pub state: AttemptState,
     pub amount_won: i32,
+    pub provider: Provider,
+    /// Its money can only go back to an account that the buyer names.
+    pub to_account: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +63,9 @@ pub struct Books {
     pub now_ms: i64,
     pub orders: HashMap<Uuid, OrderRow>,
     pub attempts: HashMap<Uuid, AttemptRow>,
+    /// Of the orders whose tickets an entry looks at.
+    pub tickets: HashMap<Uuid, TicketRow>,
+    pub refunds: Vec<KnownRefund>,
     pub people: HashMap<(i32, PersonKey), PersonRow>,
     pub stock: HashMap<i32, Level>,
     /// Those of `people` that have a row already.
@@ -77,13 +87,19 @@ impl Books {
                     return Reply::Refused(Refusal::UnknownOrder);
                 };
                 match other {
-                    Ask::Open { attempt_id } => self.open(entry, order, *attempt_id),
+                    Ask::Open { attempt_id, provider } => self.open(entry, order, *attempt_id, *provider),
                     Ask::Begin { attempt_id, .. } => self.begin(entry, order, *attempt_id),
                     Ask::Accept { attempt_id, .. } => self.accept(entry, order, *attempt_id),
                     Ask::Decline { attempt_id, code, message } => {
                         self.decline(entry, order, *attempt_id, code, message)
                     }
                     Ask::Doubt { attempt_id } => self.doubt(entry, *attempt_id),
+                    Ask::Await { attempt_id, captured, deposit } => {
+                        self.await_deposit(entry, order, *attempt_id, captured, deposit)
+                    }
+                    Ask::Reverse { attempt_id, kept_until } => self.reverse(entry, order, *attempt_id, *kept_until),
+                    Ask::LapseDeposit { attempt_id } => self.lapse_deposit(entry, order, *attempt_id),
+                    Ask::Refund(ask) => self.give_back(entry, order, ask),
                     Ask::SettleFree { ticket_key_id } => self.settle_free(entry, order, *ticket_key_id),
                     Ask::Expire => self.expire(entry, order),
                     Ask::Cancel => self.cancel(entry, order),
@@ -105,7 +121,9 @@ impl Books {
         self.change_stock(facts, 1, 0);
         self.change_person(facts, facts.person_places, 1);
         self.known_holds.insert(facts.hold_id, (facts.id, hold.seat.at_ms));
-        self.orders.insert(facts.id, OrderRow { state: OrderState::Held, expires_at, paid_attempt_id: None });
+        let person_places = facts.person_places;
+        self.orders
+            .insert(facts.id, OrderRow { state: OrderState::Held, expires_at, paid_attempt_id: None, person_places });
         self.rows.hold(facts, hold, expires_at);
         self.event(facts, &entry.origin, "held", None, Some(OrderState::Held));
         self.wake(facts).confirmed.push(hold.seat.hold_id);
@@ -136,7 +154,7 @@ impl Books {
         }
     }
 
-    fn open(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid) -> Reply {
+    fn open(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid, provider: Provider) -> Reply {
         match order.state {
             OrderState::Held | OrderState::Expired => {}
             OrderState::Confirming | OrderState::AwaitingDeposit => return Reply::Refused(Refusal::InProgress),
@@ -147,7 +165,7 @@ impl Books {
             return Reply::Refused(Refusal::Lapsed);
         }
         if let Some(known) = self.attempts.get(&attempt_id) {
-            return Reply::Opened { n: known.n };
+            return Reply::Opened { n: known.n, provider: known.provider };
         }
         let n = 1 + self.attempts.values().filter(|a| a.order_id == entry.facts.id).map(|a| a.n).max().unwrap_or(0);
         if n > ATTEMPTS_MAX {
@@ -159,10 +177,12 @@ impl Books {
             n,
             state: AttemptState::Ready,
             amount_won: entry.facts.total_won,
+            provider,
+            to_account: false,
         };
         self.rows.attempt(&row, &entry.facts.number);
         self.attempts.insert(attempt_id, row);
-        Reply::Opened { n }
+        Reply::Opened { n, provider }
     }
 
     fn begin(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid) -> Reply {
@@ -175,7 +195,9 @@ impl Books {
         };
         match attempt.state {
             AttemptState::Ready => {}
-            AttemptState::Sent | AttemptState::Unknown => return Reply::Refused(Refusal::InProgress),
+            AttemptState::Sent | AttemptState::Unknown | AttemptState::AwaitingDeposit => {
+                return Reply::Refused(Refusal::InProgress);
+            }
             AttemptState::Accepted => return Reply::Already,
             AttemptState::Declined => return Reply::Refused(Refusal::AttemptOver),
         }
@@ -296,8 +318,11 @@ impl Books {
     /// Money that must not be kept: recorded as captured, and a refund is owed.
     fn refund(&mut self, entry: &Entry, attempt: &AttemptRow, captured: &Captured, reason: &'static str) -> Reply {
         self.capture(attempt, captured, None);
-        self.rows.refund(attempt, reason, self.now);
-        if entry.facts.has_email {
+        let to_account = attempt.to_account || captured.to_account;
+        let refund_id = self.rows.refund_all(attempt, reason, to_account, self.now);
+        if entry.facts.has_email && to_account {
+            self.rows.outbox("refund", refund_id);
+        } else if entry.facts.has_email {
             self.rows.outbox("money_returned", entry.facts.id);
         }
         self.event(&entry.facts, &entry.origin, reason, None, None);
@@ -310,6 +335,7 @@ impl Books {
             payment_key: Some(captured.payment_key.clone()),
             method: captured.method.clone(),
             secret: captured.secret.clone(),
+            to_account: captured.to_account.then_some(true),
             seat,
             ended_at: Some(self.now),
             ..AttemptChange::to(attempt.id, AttemptState::Accepted)
@@ -321,7 +347,10 @@ impl Books {
         match attempt.state {
             AttemptState::Accepted => return Reply::Refused(Refusal::AlreadyPaid),
             AttemptState::Declined => return Reply::Already,
-            AttemptState::Ready | AttemptState::Sent | AttemptState::Unknown => {}
+            AttemptState::Ready | AttemptState::Sent | AttemptState::Unknown | AttemptState::AwaitingDeposit => {}
+        }
+        if attempt.state == AttemptState::AwaitingDeposit {
+            return self.lapse_deposit(entry, order, attempt_id);
         }
         let was_in_flight = attempt.state != AttemptState::Ready;
         self.set_attempt(AttemptChange {
@@ -358,7 +387,9 @@ impl Books {
 
     fn cancel(&mut self, entry: &Entry, order: OrderRow) -> Reply {
         match order.state {
-            OrderState::Held | OrderState::AwaitingDeposit => {
+            OrderState::Held => self.release(entry, order, OrderState::Cancelled, "cancelled"),
+            OrderState::AwaitingDeposit => {
+                self.end_deposits(entry.facts.id, "CANCELLED");
                 self.release(entry, order, OrderState::Cancelled, "cancelled")
             }
             OrderState::Confirming => Reply::Refused(Refusal::InProgress),
@@ -369,8 +400,11 @@ impl Books {
         }
     }
 
-    fn release(&mut self, entry: &Entry, order: OrderRow, to: OrderState, kind: &'static str) -> Reply {
+    pub fn release(&mut self, entry: &Entry, order: OrderRow, to: OrderState, kind: &'static str) -> Reply {
         let facts = &entry.facts;
+        if order.state == OrderState::AwaitingDeposit {
+            self.rows.ticket_changes.cancelled.push(facts.id);
+        }
         self.change_stock(facts, -1, 0);
         self.change_person(facts, -facts.person_places, -1);
         self.free_person_in_redis(facts, -facts.person_places);
@@ -381,8 +415,12 @@ impl Books {
 
     /// Adds the order's places to held and sold with the given signs, and notes what became free for Redis. A take
     /// has already lowered Redis, so only what becomes free again is told.
-    fn change_stock(&mut self, facts: &OrderFacts, held: i32, sold: i32) {
-        for line in &facts.lines {
+    pub fn change_stock(&mut self, facts: &OrderFacts, held: i32, sold: i32) {
+        self.change_lines(facts, &facts.lines, held, sold);
+    }
+
+    pub fn change_lines(&mut self, facts: &OrderFacts, lines: &[Line], held: i32, sold: i32) {
+        for line in lines {
             let Some(level) = self.stock.get_mut(&line.stock_id) else { continue };
             let before = level.free();
             level.held += held * line.quantity;
@@ -400,7 +438,7 @@ impl Books {
         }
     }
 
-    fn change_person(&mut self, facts: &OrderFacts, places: i32, open_holds: i32) {
+    pub fn change_person(&mut self, facts: &OrderFacts, places: i32, open_holds: i32) {
         if !facts.person_counted {
             return;
         }
@@ -426,24 +464,25 @@ impl Books {
     }
 
     /// Somebody who came through the waiting room has bought, let the hold lapse, or may choose again.
-    fn end_pass(&mut self, facts: &OrderFacts, end: PassEnd) {
+    pub fn end_pass(&mut self, facts: &OrderFacts, end: PassEnd) {
         if let Some(sid) = facts.pass_sid {
             self.wake(facts).passes.push((sid, facts.hold_id, end));
         }
     }
 
-    fn wake(&mut self, facts: &OrderFacts) -> &mut Wake {
+    pub fn wake(&mut self, facts: &OrderFacts) -> &mut Wake {
         self.wakes.entry(facts.exhibition_id).or_insert_with(|| Wake::new(&facts.code))
     }
 
-    fn set_attempt(&mut self, change: AttemptChange) {
+    pub fn set_attempt(&mut self, change: AttemptChange) {
         if let Some(attempt) = self.attempts.get_mut(&change.id) {
+            debug_assert!(attempt.state.may_become(change.state), "{:?} -> {:?}", attempt.state, change.state);
             attempt.state = change.state;
         }
         self.rows.change_attempt(change);
     }
 
-    fn set_order(&mut self, facts: &OrderFacts, origin: &Origin, kind: &'static str, row: OrderRow) {
+    pub fn set_order(&mut self, facts: &OrderFacts, origin: &Origin, kind: &'static str, row: OrderRow) {
         let before = self.orders.insert(facts.id, row).map(|o| o.state);
         debug_assert!(before.is_some_and(|from| from.may_become(row.state)), "{before:?} -> {:?}", row.state);
         self.rows.order_changes.insert(facts.id, row);

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::orders::model::{OrderFacts, Origin, Seat};
+use crate::payments::Provider;
+use crate::stock::model::Line;
 
 /// A sealed contact, written with its order.
 #[derive(Clone, Debug)]
@@ -30,6 +32,57 @@ pub struct Captured {
     pub method: Option<String>,
     pub secret: Option<String>,
     pub raw: serde_json::Value,
+    /// Its money can only go back to an account that the buyer names.
+    pub to_account: bool,
+}
+
+/// A virtual account, its number sealed.
+#[derive(Clone, Debug)]
+pub struct Deposit {
+    pub bank: String,
+    pub sealed: (String, Vec<u8>),
+    pub due_at: Timestamp,
+    /// Until when the places are kept: a little longer, for a deposit of the last minute to be heard of.
+    pub kept_until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundKind {
+    Visitor,
+    Admin,
+    /// Seen in the provider's answer: the money has gone back already.
+    Provider,
+}
+
+impl RefundKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefundKind::Visitor => "visitor",
+            RefundKind::Admin => "admin",
+            RefundKind::Provider => "provider",
+        }
+    }
+}
+
+/// Money that goes back, and the tickets that end with it.
+#[derive(Clone, Debug)]
+pub struct RefundAsk {
+    pub id: Uuid,
+    pub kind: RefundKind,
+    pub reason: String,
+    pub ticket_ids: Vec<Uuid>,
+    /// Places of these tickets, by stock, and those that count against the person's limit.
+    pub lines: Vec<Line>,
+    pub person_places: i32,
+    /// What the tickets cost, and how much of that goes back.
+    pub price_won: i32,
+    pub amount_won: i32,
+    /// Tickets that have been used are given back as well.
+    pub used_too: bool,
+    /// Digest of the caller's key, and of what was asked with it.
+    pub request: Option<(Vec<u8>, Vec<u8>)>,
+    /// Where the money goes back to, sealed.
+    pub account: Option<(String, Vec<u8>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +92,7 @@ pub enum Ask {
     /// A fresh attempt to pay.
     Open {
         attempt_id: Uuid,
+        provider: Provider,
     },
     /// The attempt is about to be sent to the gateway.
     Begin {
@@ -66,6 +120,22 @@ pub enum Ask {
     Doubt {
         attempt_id: Uuid,
     },
+    /// Nothing is paid yet: the buyer pays into an account.
+    Await {
+        attempt_id: Uuid,
+        captured: Box<Captured>,
+        deposit: Box<Deposit>,
+    },
+    /// The bank took a deposit back.
+    Reverse {
+        attempt_id: Uuid,
+        kept_until: Timestamp,
+    },
+    /// Nobody has paid in, and the account takes nothing any more.
+    LapseDeposit {
+        attempt_id: Uuid,
+    },
+    Refund(Box<RefundAsk>),
     /// Nothing to pay.
     SettleFree {
         ticket_key_id: i16,
@@ -78,10 +148,22 @@ impl Ask {
     /// Whether it can change the order's stock, which must then be locked.
     pub fn touches_stock(&self) -> bool {
         match self {
-            Ask::Hold(_) | Ask::Accept { .. } | Ask::SettleFree { .. } | Ask::Expire | Ask::Cancel => true,
+            Ask::Hold(_)
+            | Ask::Accept { .. }
+            | Ask::SettleFree { .. }
+            | Ask::Reverse { .. }
+            | Ask::LapseDeposit { .. }
+            | Ask::Refund(_)
+            | Ask::Expire
+            | Ask::Cancel => true,
             Ask::Begin { seat, .. } => seat.is_some(),
-            Ask::Open { .. } | Ask::Decline { .. } | Ask::Doubt { .. } => false,
+            Ask::Open { .. } | Ask::Decline { .. } | Ask::Doubt { .. } | Ask::Await { .. } => false,
         }
+    }
+
+    /// Whether it must know the order's tickets and refunds, locked.
+    pub fn looks_at_tickets(&self) -> bool {
+        matches!(self, Ask::Refund(_) | Ask::Reverse { .. })
     }
 
     pub fn seat(&self) -> Option<&Seat> {
@@ -120,6 +202,15 @@ pub enum Refusal {
     AttemptOver,
     NotFree,
     TooManyAttempts,
+    /// Nothing was paid, so nothing goes back.
+    NotPaid,
+    /// Given back already, or of another order.
+    TicketGone,
+    TicketUsed,
+    /// More than was paid and not given back yet, or nothing at all.
+    WrongSum,
+    /// The caller's key stands for another request.
+    KeyReused,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +226,7 @@ pub enum Reply {
     },
     Opened {
         n: i32,
+        provider: Provider,
     },
     Begun,
     Paid,
@@ -143,6 +235,10 @@ pub enum Reply {
     NeedsSeat,
     Declined,
     Doubted,
+    AwaitingDeposit,
+    Reversed,
+    /// The refund is written down and goes out.
+    Refunded,
     Released,
     /// It is so already; nothing was written.
     Already,

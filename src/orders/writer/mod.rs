@@ -9,6 +9,7 @@
 mod columns;
 mod decide;
 mod entry;
+mod money;
 mod pg;
 mod queue;
 mod rows;
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use decide::ENTRY_AGE_MAX_MS;
-pub use entry::{Ask, Captured, Entry, Hold, Refusal, Reply, SealedContact};
+pub use entry::{Ask, Captured, Deposit, Entry, Hold, RefundAsk, RefundKind, Refusal, Reply, SealedContact};
 pub use pg::STATEMENTS;
 
 use self::decide::Books;

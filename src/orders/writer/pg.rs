@@ -13,8 +13,10 @@ use uuid::Uuid;
 use super::columns::Columns;
 use super::decide::{AttemptRow, Books, OrderRow, PersonRow};
 use super::entry::{Ask, Entry};
+use super::money::{KnownRefund, TicketRow};
 use crate::error::{Error, Result};
 use crate::orders::model::{AttemptState, OrderState};
+use crate::payments::Provider;
 use crate::platform::pg::{self, SessionLimits, Statement};
 use crate::stock::Level;
 
@@ -41,10 +43,19 @@ statements! {
     NOW = "writer.now", "select pg_current_xact_id()::text, admit_now()";
 
     LOCK_ORDERS = "writer.lock_orders",
-        "select id, state, expires_at, paid_attempt_id from orders where id = any($1::uuid[]) order by id for update";
+        "select id, state, expires_at, paid_attempt_id, person_places from orders where id = any($1::uuid[]) order by id for update";
 
     ATTEMPTS = "writer.attempts",
-        "select id, order_id, n, state, amount_won from attempts where order_id = any($1::uuid[])";
+        "select id, order_id, n, state, amount_won, provider, to_account from attempts where order_id = any($1::uuid[])";
+
+    // After the orders: a scan locks its ticket alone.
+    LOCK_TICKETS = "writer.lock_tickets",
+        "select id, order_id, state, used_at is not null from tickets where order_id = any($1::uuid[])
+          order by id for update";
+
+    REFUNDS = "writer.refunds",
+        "select attempt_id, amount_won, request_key, request_fingerprint, order_id from refunds
+          where order_id = any($1::uuid[])";
 
     LOCK_PEOPLE = "writer.lock_people",
         "select c.exhibition_id, c.person_key, c.allowed, c.used, c.open_holds
@@ -101,9 +112,9 @@ statements! {
 
     INSERT_ATTEMPTS = "writer.insert_attempts",
         "insert into attempts (id, order_id, n, provider, provider_order_id, amount_won, state, created_at)
-         select n.id, n.order_id, n.n, 'toss', n.provider_order_id, n.amount_won, 'ready', $6::timestamptz
-           from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::int[])
-             as n (id, order_id, n, provider_order_id, amount_won)";
+         select n.id, n.order_id, n.n, n.provider, n.provider_order_id, n.amount_won, 'ready', $6::timestamptz
+           from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::int[], $7::text[])
+             as n (id, order_id, n, provider_order_id, amount_won, provider)";
 
     UPDATE_ATTEMPTS = "writer.update_attempts",
         "update attempts a
@@ -114,11 +125,12 @@ statements! {
                 failure_message = coalesce(d.failure_message, a.failure_message), secret = coalesce(d.secret, a.secret),
                 sent_at = coalesce(d.sent_at, a.sent_at),
                 ended_at = coalesce(d.ended_at, a.ended_at), next_check_at = coalesce(d.next_check_at, a.next_check_at),
-                seat_id = coalesce(d.seat_id, a.seat_id), seat_at_ms = coalesce(d.seat_at_ms, a.seat_at_ms)
+                seat_id = coalesce(d.seat_id, a.seat_id), seat_at_ms = coalesce(d.seat_at_ms, a.seat_at_ms),
+                to_account = coalesce(d.to_account, a.to_account), close_at = coalesce(d.close_at, a.close_at)
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::text[], $8::text[],
-                       $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bytea[], $14::bigint[])
+                       $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bytea[], $14::bigint[], $15::boolean[], $16::timestamptz[])
              as d (id, state, payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message,
-                   secret, sent_at, ended_at, next_check_at, seat_id, seat_at_ms)
+                   secret, sent_at, ended_at, next_check_at, seat_id, seat_at_ms, to_account, close_at)
           where a.id = d.id";
 
     INSERT_ANSWERS = "writer.insert_answers",
@@ -129,16 +141,42 @@ statements! {
     UPDATE_ORDERS = "writer.update_orders",
         "update orders o
             set state = d.state, expires_at = d.expires_at, paid_attempt_id = d.paid_attempt_id,
+                person_places = d.person_places,
                 paid_at = case when d.state = 'paid' then $5::timestamptz else o.paid_at end,
                 closed_at = case when d.state in ('expired', 'cancelled', 'refunded') then $5::timestamptz end
-           from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[]) as d (id, state, expires_at, paid_attempt_id)
+           from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $6::int[])
+             as d (id, state, expires_at, paid_attempt_id, person_places)
           where o.id = d.id";
 
     INSERT_TICKETS = "writer.insert_tickets",
         "insert into tickets (id, order_id, exhibition_id, product_id, slot_id, ticket_no, of_total, key_id, issued_at)
          select n.id, n.order_id, n.exhibition_id, n.product_id, n.slot_id, n.ticket_no, n.of_total, n.key_id, $9::timestamptz
            from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::smallint[], $7::smallint[], $8::smallint[])
-             as n (id, order_id, exhibition_id, product_id, slot_id, ticket_no, of_total, key_id)";
+             as n (id, order_id, exhibition_id, product_id, slot_id, ticket_no, of_total, key_id)
+         on conflict on constraint ticket_no_once do update set state = 'valid' where tickets.state = 'blocked'";
+
+    REFUND_TICKETS = "writer.refund_tickets",
+        "with ended as (
+             insert into refund_tickets (ticket_id, refund_id) select * from unnest($1::uuid[], $2::uuid[])
+             returning ticket_id
+         )
+         update tickets t set state = 'refunded' from ended e where t.id = e.ticket_id";
+
+    // A deposit was taken back: until it is there again nobody enters.
+    BLOCK_TICKETS = "writer.block_tickets",
+        "update tickets set state = 'blocked' where order_id = any($1::uuid[]) and state = 'valid'";
+
+    CANCEL_TICKETS = "writer.cancel_tickets",
+        "update tickets set state = 'cancelled' where order_id = any($1::uuid[]) and state = 'blocked'";
+
+    UPSERT_DEPOSITS = "writer.upsert_deposits",
+        "insert into deposit_accounts (attempt_id, bank, key_id, sealed, due_at)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[])
+         on conflict on constraint deposit_accounts_pkey do nothing";
+
+    RETURNED = "writer.returned",
+        "update attempts a set refunded_won = a.refunded_won + d.amount_won
+           from unnest($1::uuid[], $2::int[]) as d (id, amount_won) where a.id = d.id";
 
     INSERT_OUTBOX = "writer.insert_outbox",
         "insert into outbox (kind, order_id, next_try_at, created_at)
@@ -146,11 +184,17 @@ statements! {
          on conflict on constraint outbox_once do nothing";
 
     INSERT_REFUNDS = "writer.insert_refunds",
-        "insert into refunds (id, attempt_id, order_id, amount_won, reason, next_try_at, created_at)
-         select n.id, n.attempt_id, n.order_id, n.amount_won, n.reason, $6::timestamptz, $6::timestamptz
-           from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[])
-             as n (id, attempt_id, order_id, amount_won, reason)
-         on conflict on constraint refund_automatic_once do nothing";
+        "insert into refunds (id, attempt_id, order_id, amount_won, price_won, fee_won, kind, reason, state, request_key,
+                              request_fingerprint, account_key_id, account_sealed, next_try_at, created_at, done_at)
+         select n.id, n.attempt_id, n.order_id, n.amount_won, n.price_won,
+                case when n.kind = 'automatic' then 0 else n.price_won - n.amount_won end, n.kind, n.reason, n.state,
+                n.request_key, n.request_fingerprint, n.account_key_id, n.account_sealed, $13::timestamptz, $13::timestamptz,
+                case when n.state = 'done' then $13::timestamptz end
+           from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::text[],
+                       $9::bytea[], $10::bytea[], $11::text[], $12::bytea[])
+             as n (id, attempt_id, order_id, amount_won, price_won, kind, reason, state, request_key,
+                   request_fingerprint, account_key_id, account_sealed)
+         on conflict (attempt_id, reason) where kind = 'automatic' do nothing";
 }
 
 /// The writer's own connection with its statements prepared.
@@ -208,6 +252,11 @@ impl Connection {
             flight.push(self.call(&p.LOCK_ORDERS, vec![&wants.orders]));
             flight.push(self.call(&p.ATTEMPTS, vec![&wants.orders]));
             order.extend([Read::Orders, Read::Attempts]);
+        }
+        if !wants.tickets.is_empty() {
+            flight.push(self.call(&p.LOCK_TICKETS, vec![&wants.tickets]));
+            flight.push(self.call(&p.REFUNDS, vec![&wants.tickets]));
+            order.extend([Read::Tickets, Read::Refunds]);
         }
         if !wants.people.0.is_empty() {
             flight.push(self.call(&p.LOCK_PEOPLE, vec![&wants.people.0, &wants.people.1]));
@@ -305,13 +354,14 @@ impl Connection {
             );
         }
         if !c.orders.0.is_empty() {
-            flight.push(
-                self.call(&p.UPDATE_ORDERS, vec![&c.orders.0, &c.orders.1, &c.orders.2, &c.orders.3, &books.now]),
-            );
+            flight.push(self.call(
+                &p.UPDATE_ORDERS,
+                vec![&c.orders.0, &c.orders.1, &c.orders.2, &c.orders.3, &books.now, &c.orders.4],
+            ));
         }
         if !rows.attempts.is_empty() {
             let a = &c.new_attempts;
-            flight.push(self.call(&p.INSERT_ATTEMPTS, vec![&a.0, &a.1, &a.2, &a.3, &a.4, &books.now]));
+            flight.push(self.call(&p.INSERT_ATTEMPTS, vec![&a.0, &a.1, &a.2, &a.3, &a.4, &books.now, &a.5]));
         }
         if !rows.attempt_changes.is_empty() {
             let a = &c.attempts;
@@ -332,6 +382,8 @@ impl Connection {
                     &a.next_check_at,
                     &a.seat_ids,
                     &a.seat_at_ms,
+                    &a.to_account,
+                    &a.close_at,
                 ],
             ));
         }
@@ -364,7 +416,41 @@ impl Connection {
         }
         if !rows.refunds.is_empty() {
             let r = &c.refunds;
-            flight.push(self.call(&p.INSERT_REFUNDS, vec![&r.0, &r.1, &r.2, &r.3, &r.4, &books.now]));
+            flight.push(self.call(
+                &p.INSERT_REFUNDS,
+                vec![
+                    &r.ids,
+                    &r.attempt_ids,
+                    &r.order_ids,
+                    &r.amounts,
+                    &r.prices,
+                    &r.kinds,
+                    &r.reasons,
+                    &r.states,
+                    &r.request_keys,
+                    &r.request_fingerprints,
+                    &r.account_key_ids,
+                    &r.accounts,
+                    &books.now,
+                ],
+            ));
+        }
+        if !c.refund_tickets.0.is_empty() {
+            flight.push(self.call(&p.REFUND_TICKETS, vec![&c.refund_tickets.0, &c.refund_tickets.1]));
+        }
+        let changes = &rows.ticket_changes;
+        if !changes.blocked.is_empty() {
+            flight.push(self.call(&p.BLOCK_TICKETS, vec![&changes.blocked]));
+        }
+        if !changes.cancelled.is_empty() {
+            flight.push(self.call(&p.CANCEL_TICKETS, vec![&changes.cancelled]));
+        }
+        let d = &c.deposits;
+        if !d.0.is_empty() {
+            flight.push(self.call(&p.UPSERT_DEPOSITS, vec![&d.0, &d.1, &d.2, &d.3, &d.4]));
+        }
+        if !c.returned.0.is_empty() {
+            flight.push(self.call(&p.RETURNED, vec![&c.returned.0, &c.returned.1]));
         }
         for (statement, people) in [(&p.UPSERT_PEOPLE, &c.new_people), (&p.UPDATE_PEOPLE, &c.people)] {
             if !people.0.is_empty() {
@@ -381,6 +467,8 @@ impl Connection {
 enum Read {
     Orders,
     Attempts,
+    Tickets,
+    Refunds,
     People,
     Stock,
     KnownHolds,
@@ -390,6 +478,8 @@ enum Read {
 #[derive(Default)]
 struct Wants {
     orders: Vec<Uuid>,
+    /// Orders whose tickets and refunds are looked at.
+    tickets: Vec<Uuid>,
     people: (Vec<i32>, Vec<Vec<u8>>),
     stock: Vec<i32>,
     hold_ids: Vec<Vec<u8>>,
@@ -398,6 +488,7 @@ struct Wants {
 impl Wants {
     fn of(entries: &[&Entry]) -> Wants {
         let (mut orders, mut people, mut stock) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut tickets = BTreeSet::new();
         let mut hold_ids = Vec::new();
         for entry in entries {
             let facts = &entry.facts;
@@ -405,6 +496,9 @@ impl Wants {
                 hold_ids.push(facts.hold_id.to_vec());
             } else {
                 orders.insert(facts.id);
+            }
+            if entry.ask.looks_at_tickets() {
+                tickets.insert(facts.id);
             }
             if entry.ask.touches_stock() {
                 stock.extend(facts.lines.iter().map(|l| l.stock_id));
@@ -415,6 +509,7 @@ impl Wants {
         }
         Wants {
             orders: orders.into_iter().collect(),
+            tickets: tickets.into_iter().collect(),
             people: people.into_iter().unzip(),
             stock: stock.into_iter().collect(),
             hold_ids,
@@ -427,15 +522,37 @@ fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
         match kind {
             Read::Orders => {
                 if let Some(state) = OrderState::parse(r.get(1)) {
-                    books.orders.insert(r.get(0), OrderRow { state, expires_at: r.get(2), paid_attempt_id: r.get(3) });
+                    let row =
+                        OrderRow { state, expires_at: r.get(2), paid_attempt_id: r.get(3), person_places: r.get(4) };
+                    books.orders.insert(r.get(0), row);
                 }
             }
             Read::Attempts => {
-                if let Some(state) = AttemptState::parse(r.get(3)) {
-                    let row = AttemptRow { id: r.get(0), order_id: r.get(1), n: r.get(2), state, amount_won: r.get(4) };
+                if let (Some(state), Some(provider)) = (AttemptState::parse(r.get(3)), Provider::parse(r.get(5))) {
+                    let row = AttemptRow {
+                        id: r.get(0),
+                        order_id: r.get(1),
+                        n: r.get(2),
+                        state,
+                        amount_won: r.get(4),
+                        provider,
+                        to_account: r.get(6),
+                    };
                     books.attempts.insert(row.id, row);
                 }
             }
+            Read::Tickets => {
+                let row =
+                    TicketRow { order_id: r.get(1), ends: matches!(r.get(2), "valid" | "blocked"), used: r.get(3) };
+                books.tickets.insert(r.get(0), row);
+            }
+            Read::Refunds => books.refunds.push(KnownRefund {
+                attempt_id: r.get(0),
+                amount_won: r.get(1),
+                request_key: r.get(2),
+                request_fingerprint: r.get(3),
+                order_id: r.get(4),
+            }),
             Read::People => {
                 if let Ok(key) = r.get::<_, &[u8]>(1).try_into() {
                     let person = PersonRow { allowed: r.get(2), used: r.get(3), open_holds: r.get(4) };

@@ -75,6 +75,7 @@ pub struct TicketColumns {
 }
 
 pub struct NewAttempt {
+    pub provider: &'static str,
     pub id: Uuid,
     pub order_id: Uuid,
     pub n: i32,
@@ -97,6 +98,8 @@ pub struct AttemptChange {
     pub ended_at: Option<Timestamp>,
     pub next_check_at: Option<Timestamp>,
     pub seat: Option<Seat>,
+    pub to_account: Option<bool>,
+    pub close_at: Option<Timestamp>,
 }
 
 impl AttemptChange {
@@ -115,7 +118,9 @@ impl AttemptChange {
             sent_at,
             ended_at,
             next_check_at,
-            seat
+            seat,
+            to_account,
+            close_at
         );
     }
 
@@ -134,6 +139,8 @@ impl AttemptChange {
             ended_at: None,
             next_check_at: None,
             seat: None,
+            to_account: None,
+            close_at: None,
         }
     }
 }
@@ -153,7 +160,30 @@ pub struct RefundRow {
     pub attempt_id: Uuid,
     pub order_id: Uuid,
     pub amount_won: i32,
-    pub reason: &'static str,
+    pub price_won: i32,
+    pub kind: &'static str,
+    pub reason: String,
+    pub state: &'static str,
+    pub request: Option<(Vec<u8>, Vec<u8>)>,
+    pub account: Option<(String, Vec<u8>)>,
+}
+
+pub struct DepositRow {
+    pub attempt_id: Uuid,
+    pub bank: String,
+    pub sealed: (String, Vec<u8>),
+    pub due_at: Timestamp,
+}
+
+/// What becomes of tickets that are there already.
+#[derive(Default)]
+pub struct TicketChanges {
+    /// Ticket and the refund that ends it.
+    pub refunded: Vec<(Uuid, Uuid)>,
+    /// Orders whose tickets open no door until their deposit is there again.
+    pub blocked: Vec<Uuid>,
+    /// Orders whose blocked tickets never will again.
+    pub cancelled: Vec<Uuid>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -179,6 +209,10 @@ pub struct Rows {
     pub order_changes: HashMap<Uuid, OrderRow>,
     pub events: Vec<EventRow>,
     pub refunds: Vec<RefundRow>,
+    pub deposits: Vec<DepositRow>,
+    pub ticket_changes: TicketChanges,
+    /// Refunds seen at the provider: attempt, sum.
+    pub returned: Vec<(Uuid, i32)>,
     pub outbox: Vec<(&'static str, Uuid)>,
     /// Stock id -> change of held, change of sold.
     pub stock: BTreeMap<i32, (i32, i32)>,
@@ -225,6 +259,7 @@ impl Rows {
             id: row.id,
             order_id: row.order_id,
             n: row.n,
+            provider: row.provider.as_str(),
             provider_order_id: format!("{order_number}-{}", row.n),
             amount_won: row.amount_won,
         });
@@ -260,13 +295,21 @@ impl Rows {
         self.outbox.push((kind, order_id));
     }
 
-    pub fn refund(&mut self, attempt: &AttemptRow, reason: &'static str, now: Timestamp) {
+    /// Money that may not be kept.
+    pub fn refund_all(&mut self, attempt: &AttemptRow, reason: &'static str, to_account: bool, now: Timestamp) -> Uuid {
+        let id = row_id(now);
         self.refunds.push(RefundRow {
-            id: row_id(now),
+            id,
             attempt_id: attempt.id,
             order_id: attempt.order_id,
             amount_won: attempt.amount_won,
-            reason,
+            price_won: 0,
+            kind: "automatic",
+            reason: reason.to_owned(),
+            state: if to_account { "needs_account" } else { "pending" },
+            request: None,
+            account: None,
         });
+        id
     }
 }

@@ -1,15 +1,25 @@
 //! Toss Payments. Facts and their sources: docs/external/toss.md.
 
+mod answer;
+mod books;
+mod codes;
+mod notice;
+
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use axum::http::HeaderMap;
 use base64::Engine;
+use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use self::answer::parse_payment;
+use self::codes::{cancel_refusal, is_definite_refusal};
 use super::model::{
-    CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Payment, PaymentGateway, Status,
+    CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, NoticeOutcome, OpenAsk, OpenOutcome, Payment,
+    PaymentGateway, Provider, Status, TransactionPage,
 };
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -105,149 +115,16 @@ async fn read(request: RequestBuilder) -> Answer {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TossPayment {
-    payment_key: String,
-    order_id: String,
-    status: String,
-    total_amount: f64,
-    #[serde(default)]
-    balance_amount: Option<f64>,
-    #[serde(default)]
-    currency: Option<String>,
-    #[serde(default)]
-    method: Option<String>,
-    #[serde(default)]
-    secret: Option<String>,
-    #[serde(default)]
-    failure: Option<Failure>,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    code: Option<String>,
-}
-
-fn parse_payment(body: &[u8]) -> Option<Payment> {
-    let mut raw: Value = serde_json::from_slice(body).ok()?;
-    let toss = TossPayment::deserialize(&raw).ok()?;
-    redact(&mut raw);
-    Some(Payment {
-        payment_key: toss.payment_key,
-        order_id: toss.order_id,
-        status: match toss.status.as_str() {
-            "READY" | "IN_PROGRESS" => Status::Pending,
-            "WAITING_FOR_DEPOSIT" => Status::AwaitingDeposit,
-            "DONE" => Status::Captured,
-            "PARTIAL_CANCELED" => Status::PartlyCancelled,
-            "CANCELED" => Status::Cancelled,
-            "ABORTED" | "EXPIRED" => Status::Dead,
-            _ => Status::Other,
-        },
-        total_won: toss.total_amount as i64,
-        balance_won: toss.balance_amount.unwrap_or(0.0) as i64,
-        currency: toss.currency.unwrap_or_else(|| "KRW".into()),
-        method: toss.method,
-        secret: toss.secret,
-        failure_code: toss.failure.and_then(|f| f.code),
-        raw,
-    })
-}
-
-/// Names, phone numbers, accounts and the webhook secret are not for the record.
-fn redact(raw: &mut Value) {
-    match raw {
-        Value::Object(map) => {
-            // Toss sends every field it knows, most of them empty.
-            map.retain(|_, value| !value.is_null());
-            for (key, value) in map.iter_mut() {
-                let private = matches!(
-                    key.as_str(),
-                    "secret"
-                        | "customerName"
-                        | "customerMobilePhone"
-                        | "customerEmail"
-                        | "accountNumber"
-                        | "depositorName"
-                        | "holderName"
-                        | "number"
-                        | "refundReceiveAccount"
-                        | "customerIdentityNumber"
-                        | "issueNumber"
-                );
-                if private {
-                    *value = json!("(removed)");
-                } else {
-                    redact(value);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(redact),
-        _ => {}
-    }
-}
-
-/// What a refused confirm means. Status codes do not tell: a passing fault of the provider is sent as 400.
-fn is_definite_refusal(status: StatusCode, code: &str) -> bool {
-    const UNKNOWN: [&str; 4] =
-        ["ALREADY_PROCESSED_PAYMENT", "PROVIDER_ERROR", "CARD_PROCESSING_ERROR", "IDEMPOTENT_REQUEST_PROCESSING"];
-    const DEFINITE: [&str; 46] = [
-        // The buyer's means refused.
-        "EXCEED_MAX_CARD_INSTALLMENT_PLAN",
-        "NOT_ALLOWED_POINT_USE",
-        "INVALID_REJECT_CARD",
-        "BELOW_MINIMUM_AMOUNT",
-        "INVALID_CARD_EXPIRATION",
-        "INVALID_STOPPED_CARD",
-        "EXCEED_MAX_DAILY_PAYMENT_COUNT",
-        "NOT_SUPPORTED_INSTALLMENT_PLAN_CARD_OR_MERCHANT",
-        "INVALID_CARD_INSTALLMENT_PLAN",
-        "NOT_SUPPORTED_MONTHLY_INSTALLMENT_PLAN",
-        "EXCEED_MAX_PAYMENT_AMOUNT",
-        "INVALID_CARD_LOST_OR_STOLEN",
-        "RESTRICTED_TRANSFER_ACCOUNT",
-        "INVALID_CARD_NUMBER",
-        "EXCEED_MAX_ONE_DAY_WITHDRAW_AMOUNT",
-        "EXCEED_MAX_ONE_TIME_WITHDRAW_AMOUNT",
-        "EXCEED_MAX_AMOUNT",
-        "INVALID_ACCOUNT_INFO_RE_REGISTER",
-        "NOT_AVAILABLE_PAYMENT",
-        "EXCEED_MAX_MONTHLY_PAYMENT_AMOUNT",
-        "EXCEEDS_TRANSFER_AMOUNT_MAXIMUM",
-        "REJECT_ACCOUNT_PAYMENT",
-        "REJECT_CARD_PAYMENT",
-        "REJECT_CARD_COMPANY",
-        "REJECT_TOSSPAY_INVALID_ACCOUNT",
-        "EXCEED_MAX_AUTH_COUNT",
-        "EXCEED_MAX_ONE_DAY_AMOUNT",
-        "NOT_AVAILABLE_BANK",
-        "INVALID_PASSWORD",
-        "FDS_ERROR",
-        // The ten minutes are over, or it is not this payment's key.
-        "NOT_FOUND_PAYMENT_SESSION",
-        "NOT_FOUND_PAYMENT",
-        // Ours to mend, and refused before anything was charged.
-        "INVALID_REQUEST",
-        "INVALID_API_KEY",
-        "NOT_FOUND_TERMINAL_ID",
-        "INVALID_AUTHORIZE_AUTH",
-        "INVALID_UNREGISTERED_SUBMALL",
-        "NOT_REGISTERED_BUSINESS",
-        "UNAPPROVED_ORDER_ID",
-        "INVALID_IDEMPOTENCY_KEY",
-        "UNAUTHORIZED_KEY",
-        "FORBIDDEN_REQUEST",
-        "INCORRECT_BASIC_AUTH_FORMAT",
-        "PAY_PROCESS_CANCELED",
-        "PAY_PROCESS_ABORTED",
-        "INVALID_ORDER_ID",
-    ];
-    !status.is_server_error() && !UNKNOWN.contains(&code) && DEFINITE.contains(&code)
-}
-
 #[async_trait]
 impl PaymentGateway for Toss {
+    fn provider(&self) -> Provider {
+        Provider::Toss
+    }
+
+    async fn open(&self, _: &OpenAsk<'_>) -> OpenOutcome {
+        OpenOutcome::InBrowser
+    }
+
     async fn confirm(&self, ask: &ConfirmAsk<'_>) -> ConfirmOutcome {
         let request = self
             .http
@@ -258,11 +135,7 @@ impl PaymentGateway for Toss {
             Answer::Payment(payment) => match belongs(&payment, Some(ask.payment_key), ask.order_id, ask.amount_won) {
                 Err(why) => ConfirmOutcome::Unknown { why, answered: true },
                 Ok(()) if payment.status == Status::Captured => ConfirmOutcome::Accepted(payment),
-                // An account was issued; nothing is paid. Until virtual accounts are offered this is a refusal, and a
-                // deposit that comes all the same is settled or returned by its webhook.
-                Ok(()) if payment.status == Status::AwaitingDeposit => {
-                    ConfirmOutcome::Declined { code: "NOT_SUPPORTED_METHOD".into(), message: String::new() }
-                }
+                Ok(()) if payment.status == Status::AwaitingDeposit => ConfirmOutcome::AwaitingDeposit(payment),
                 Ok(()) => {
                     ConfirmOutcome::Unknown { why: format!("confirmed but {:?}", payment.status), answered: true }
                 }
@@ -299,7 +172,7 @@ impl PaymentGateway for Toss {
             .http
             .post(format!("{}/v1/payments/{}/cancel", self.base_url, path_segment(ask.payment_key)))
             .header("idempotency-key", ask.idempotency_key)
-            .json(&json!({ "cancelReason": ask.reason, "cancelAmount": ask.amount_won }));
+            .json(&CancelBody::of(ask));
         match self.call("cancel", request).await {
             Answer::Payment(payment) if payment.payment_key == ask.payment_key => CancelOutcome::Done,
             Answer::Payment(_) => CancelOutcome::Unknown { why: "an answer about another payment".into() },
@@ -307,30 +180,52 @@ impl PaymentGateway for Toss {
             Answer::Nothing(why) => CancelOutcome::Unknown { why },
         }
     }
+
+    async fn transactions(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<&str>,
+    ) -> Result<TransactionPage, String> {
+        books::page(self, from, until, after).await
+    }
+
+    fn notice(&self, headers: &HeaderMap, body: &[u8], _: Timestamp) -> NoticeOutcome {
+        notice::read(headers, body)
+    }
 }
 
-/// The caller looks at the payment after every refusal, so none of these decides alone. An answer that was read is
-/// bound to its key, hence `again` means with a new one.
-fn cancel_refusal(status: StatusCode, code: String) -> CancelOutcome {
-    const FINAL: [&str; 12] = [
-        "INVALID_REFUND_ACCOUNT_INFO",
-        "INVALID_REFUND_ACCOUNT_NUMBER",
-        "INVALID_BANK",
-        "FORBIDDEN_BANK_REFUND_REQUEST",
-        "EXCEED_CANCEL_AMOUNT_DISCOUNT_AMOUNT",
-        "REFUND_REJECTED",
-        "NOT_CANCELABLE_PAYMENT",
-        "NOT_CANCELABLE_PAYMENT_FOR_DORMANT_USER",
-        "EXCEED_MAX_REFUND_DUE",
-        "EXCEED_CANCEL_LIMIT",
-        "NOT_ALLOWED_PARTIAL_REFUND",
-        "NOT_ALLOWED_PARTIAL_REFUND_WAITING_DEPOSIT",
-    ];
-    if code == "IDEMPOTENT_REQUEST_PROCESSING" || status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        return CancelOutcome::Unknown { why: format!("{status} {code}") };
+/// What a cancel is asked with; without a sum it is all that is left.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CancelBody<'a> {
+    cancel_reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_amount: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_receive_account: Option<Account<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Account<'a> {
+    bank: &'a str,
+    account_number: &'a str,
+    holder_name: &'a str,
+}
+
+impl<'a> CancelBody<'a> {
+    fn of(ask: &CancelAsk<'a>) -> CancelBody<'a> {
+        CancelBody {
+            cancel_reason: ask.reason,
+            cancel_amount: ask.amount_won,
+            refund_receive_account: ask.account.map(|account| Account {
+                bank: &account.bank,
+                account_number: &account.number,
+                holder_name: &account.holder,
+            }),
+        }
     }
-    let again = !FINAL.contains(&code.as_str());
-    CancelOutcome::Refused { code, again }
 }
 
 /// An answer counts only if it is about this order, this payment and this sum.
@@ -372,29 +267,6 @@ mod tests {
             authorization("test_sk_DEMO000000000000000000"),
             "Basic dGVzdF9za19ERU1PMDAwMDAwMDAwMDAwMDAwMDAwOg=="
         );
-    }
-
-    #[test]
-    fn codes_decide_and_not_statuses() {
-        assert!(is_definite_refusal(StatusCode::FORBIDDEN, "REJECT_CARD_PAYMENT"));
-        assert!(is_definite_refusal(StatusCode::NOT_FOUND, "NOT_FOUND_PAYMENT_SESSION"));
-        assert!(!is_definite_refusal(StatusCode::BAD_REQUEST, "PROVIDER_ERROR"));
-        assert!(!is_definite_refusal(StatusCode::BAD_REQUEST, "ALREADY_PROCESSED_PAYMENT"));
-        assert!(!is_definite_refusal(StatusCode::BAD_REQUEST, "A_CODE_OF_TOMORROW"));
-        assert!(!is_definite_refusal(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN_PAYMENT_ERROR"));
-    }
-
-    #[test]
-    fn answers_are_kept_without_private_parts() {
-        let body = br#"{"paymentKey":"k","orderId":"o","status":"DONE","totalAmount":5000.0,"balanceAmount":5000,
-            "secret":"ps_x","card":{"number":"12345678****123*"},"somethingNew":[{"customerName":"N"}]}"#;
-        let payment = parse_payment(body).unwrap();
-        assert_eq!(
-            (payment.total_won, payment.status, payment.secret.as_deref()),
-            (5000, Status::Captured, Some("ps_x"))
-        );
-        let raw = payment.raw.to_string();
-        assert!(!raw.contains("ps_x") && !raw.contains("12345678") && !raw.contains("\"N\""), "{raw}");
     }
 
     #[test]

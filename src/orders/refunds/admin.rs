@@ -1,0 +1,154 @@
+//! The admin's calls: any tickets, any sum up to what was paid, and a second try for a refund that failed. Recorded.
+
+use axum::Json as Reply;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::pg;
+use super::quote;
+use super::request::{self, AccountAsk, RefundView, Request};
+use crate::admin::access::AdminOf;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::orders::api::{find, private};
+use crate::orders::model::{Order, Origin};
+use crate::orders::writer::RefundKind;
+use crate::platform::http::{IdempotencyKey, Json, Path};
+use crate::waiting_room::audit::{self, Actor};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(give_back)).routes(routes!(retry))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct AdminRefundAsk {
+    /// Tickets that end with it; none: only money goes back.
+    #[serde(default)]
+    ticket_ids: Vec<Uuid>,
+    /// Whole won. Left out: what the tickets cost, without a fee.
+    #[serde(default)]
+    amount: Option<i32>,
+    reason: String,
+    /// Also tickets that have been used.
+    #[serde(default)]
+    used_too: bool,
+    #[serde(default)]
+    account: Option<AccountAsk>,
+}
+
+async fn order_of(app: &App, admin: &AdminOf, number: &str) -> Result<Order> {
+    let order = find(app, number).await?;
+    if order.facts.exhibition_id != admin.exhibition.id {
+        return Err(Error::not_found("order.unknown"));
+    }
+    Ok(order)
+}
+
+/// Gives money back on behalf of the exhibition, whatever its rules say.
+#[utoipa::path(post, path = "/api/admin/exhibitions/{code}/orders/{order_number}/refund", tag = "admin", request_body = AdminRefundAsk,
+    params(("code" = String, Path,), ("order_number" = String, Path,), ("Idempotency-Key" = String, Header,)),
+    security(("staff" = [])),
+    responses((status = 200, body = RefundView), (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+              (status = 403, description = "auth.forbidden"),
+              (status = 404, description = "catalogue.unknown_exhibition, order.unknown, refund.unknown_ticket"),
+              (status = 409, description = "refund.not_paid, refund.ticket_used, refund.ticket_gone, refund.wrong_amount"),
+              (status = 410, description = "order.closed"), (status = 422, description = "request.invalid, idempotency.key_reused"),
+              (status = 503, description = "stock.busy, server.database_away, order.unknown_outcome")))]
+async fn give_back(
+    State(app): State<App>,
+    admin: AdminOf,
+    IdempotencyKey(key): IdempotencyKey,
+    path: Path<(String, String)>,
+    Json(ask): Json<AdminRefundAsk>,
+) -> Result<Response> {
+    let Path((_, number)) = path;
+    let reason = ask.reason.trim();
+    request::reason_is_fine(reason)?;
+    if reason.is_empty() {
+        return Err(Error::field("reason", "required"));
+    }
+    let order = order_of(&app, &admin, &number).await?;
+    let priced = quote::priced(&app, &order).await?;
+    if ask.ticket_ids.iter().any(|id| !priced.rows.iter().any(|(row, _)| row.id == *id)) {
+        return Err(Error::not_found("refund.unknown_ticket"));
+    }
+    let price = priced.rows.iter().filter(|(row, _)| ask.ticket_ids.contains(&row.id)).map(|(_, price)| price).sum();
+    let amount_won = ask.amount.unwrap_or(price);
+    if amount_won < 0 || (amount_won == 0 && ask.ticket_ids.is_empty()) {
+        return Err(Error::field("amount", "out_of_range"));
+    }
+    let asked = request::fingerprint(&ask.ticket_ids, amount_won);
+    let key = format!("admin:{key}");
+    let request = Request {
+        kind: RefundKind::Admin,
+        ticket_ids: ask.ticket_ids.clone(),
+        amount_won,
+        reason,
+        used_too: ask.used_too,
+        account: ask.account.map(AccountAsk::checked).transpose()?,
+        key: &key,
+    };
+    let origin = Origin::new("admin", "refund", admin.request_id.clone());
+    let view = request::submit(&app, &order, request, &asked, origin).await?;
+    let what = json!({ "order": number, "refund": view.id, "amount": view.amount, "tickets": view.ticket_ids });
+    record(&app, &admin, "order.refund", what).await?;
+    Ok(private(Reply(view)))
+}
+
+/// The money has moved already: a record that could not be written is logged in full.
+async fn record(app: &App, admin: &AdminOf, action: &'static str, after: serde_json::Value) -> Result<()> {
+    let by = Actor::from(admin);
+    let client = app.pg.get().await?;
+    let entry = audit::Entry { by: &by, action, exhibition_id: admin.exhibition.id, before: json!(null), after };
+    audit::record(&client, &entry).await.inspect_err(|error| {
+        tracing::error!(%error, user = by.name, action, after = %entry.after, "an act was not recorded");
+    })
+}
+
+#[derive(Deserialize, ToSchema)]
+struct RetryAsk {
+    /// Another account, where the first could not receive.
+    #[serde(default)]
+    account: Option<AccountAsk>,
+}
+
+/// Tries a refund again that the provider refused for good, after the cause was mended.
+#[utoipa::path(post, path = "/api/admin/exhibitions/{code}/orders/{order_number}/refunds/{refund_id}/retry", tag = "admin", request_body = RetryAsk,
+    params(("code" = String, Path,), ("order_number" = String, Path,), ("refund_id" = Uuid, Path,)),
+    security(("staff" = [])),
+    responses((status = 200, body = RefundView), (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+              (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition, order.unknown, refund.unknown"),
+              (status = 409, description = "refund.not_failed"), (status = 422, description = "request.invalid"),
+              (status = 503, description = "server.database_away")))]
+async fn retry(
+    State(app): State<App>,
+    admin: AdminOf,
+    path: Path<(String, String, Uuid)>,
+    Json(ask): Json<RetryAsk>,
+) -> Result<Response> {
+    let Path((_, number, refund_id)) = path;
+    let order = order_of(&app, &admin, &number).await?;
+    let account = ask.account.map(AccountAsk::checked).transpose()?;
+    let client = app.pg.get().await?;
+    let again = match account {
+        Some(account) => {
+            let sealed = request::seal(&app, refund_id, &account)?;
+            pg::name_account(&client, refund_id, order.facts.id, &sealed).await?
+        }
+        None => pg::retry(&client, refund_id, order.facts.id).await?,
+    };
+    let refunds = pg::of_order(&client, order.facts.id).await?;
+    drop(client);
+    let view = refunds.into_iter().find(|refund| refund.id == refund_id);
+    let view = view.ok_or_else(|| Error::not_found("refund.unknown"))?;
+    if !again {
+        return Err(Error::conflict("refund.not_failed"));
+    }
+    record(&app, &admin, "order.refund_retry", json!({ "order": number, "refund": refund_id })).await?;
+    Ok(private(Reply(view)))
+}

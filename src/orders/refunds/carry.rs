@@ -1,0 +1,91 @@
+//! Carries owed money to the provider, until it is there: what was asked for, and what nobody asked for and everybody is
+//! owed (it came twice, or too late with no room left).
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::orders::pg::{self, Refund};
+use crate::orders::recover::together;
+use crate::orders::settle::about_account;
+use crate::payments::{CancelAsk, CancelOutcome, FindOutcome, RefundAccount};
+
+const BATCH: i64 = 20;
+/// Two weeks of hourly tries would be too long for a key that Toss forgets after 15 days; this is about a day.
+const TRIES_MAX: i32 = 24;
+
+pub async fn tick(app: &App) -> Result<usize> {
+    let client = app.pg.get().await?;
+    let due = pg::claim_refunds(&client, BATCH).await?;
+    drop(client);
+    let done = together(app, due, |app, refund| async move {
+        one(&app, &refund).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, refund = %refund.id, "a refund will be tried again");
+            false
+        })
+    });
+    Ok(done.await.into_iter().filter(|done| *done).count())
+}
+
+async fn one(app: &App, refund: &Refund) -> Result<bool> {
+    let Some(payment_key) = refund.payment_key.as_deref() else {
+        tracing::error!(refund = %refund.id, "a refund without a payment key");
+        return Ok(false);
+    };
+    let key = format!("refund-{}-{}", refund.id, refund.attempt_no);
+    let account = account(app, refund)?;
+    let ask = CancelAsk {
+        payment_key,
+        amount_won: Some(i64::from(refund.amount_won)),
+        reason: reason(refund),
+        account: account.as_ref(),
+        idempotency_key: &key,
+    };
+    let outcome = app.gateways.of(refund.provider)?.cancel(&ask).await;
+    let returned = match &outcome {
+        CancelOutcome::Done => true,
+        CancelOutcome::Refused { .. } | CancelOutcome::Unknown { .. } => is_returned(app, refund, payment_key).await?,
+    };
+    let client = app.pg.get().await?;
+    if returned {
+        pg::finish_refund(&client, refund).await?;
+        app.metrics.settled("refunded");
+        return Ok(true);
+    }
+    let (code, new_key, hopeless) = match outcome {
+        CancelOutcome::Refused { code, again } => (code, true, !again),
+        CancelOutcome::Unknown { why } => (why, false, false),
+        CancelOutcome::Done => return Ok(true),
+    };
+    let dead = hopeless || refund.tries >= TRIES_MAX;
+    if dead {
+        tracing::error!(refund = %refund.id, code, "a refund failed for good: somebody must look at it");
+    }
+    pg::retry_refund(&client, refund.id, new_key, &code, dead).await?;
+    Ok(false)
+}
+
+fn account(app: &App, refund: &Refund) -> Result<Option<RefundAccount>> {
+    let Some((key_id, sealed)) = &refund.account else { return Ok(None) };
+    let plain = app.secrets.open(key_id, &about_account(refund.id), sealed)?;
+    serde_json::from_slice(&plain).map(Some).map_err(Error::bug)
+}
+
+/// Whether the provider has given this sum back already, on top of those refunds that are done.
+async fn is_returned(app: &App, refund: &Refund, payment_key: &str) -> Result<bool> {
+    let gateway = app.gateways.of(refund.provider)?;
+    let left = i64::from(refund.captured_won - refund.done_won - refund.amount_won);
+    Ok(match gateway.find(Some(payment_key), &refund.provider_order_id).await {
+        FindOutcome::Found(payment) => payment.balance_won <= left,
+        FindOutcome::NotFound | FindOutcome::Unknown { .. } => false,
+    })
+}
+
+/// Shown to the card holder by the provider.
+fn reason(refund: &Refund) -> &str {
+    match (refund.kind.as_str(), refund.reason.as_str()) {
+        ("visitor", "visitor") => "관람객 요청으로 취소되었습니다",
+        ("visitor" | "admin", given) => given,
+        (_, "late_and_full") => "예약 시간이 지나고 남은 자리가 없어 자동 환불되었습니다",
+        (_, "paid_twice") => "중복 결제로 자동 환불되었습니다",
+        _ => "취소된 주문의 결제로 자동 환불되었습니다",
+    }
+}
