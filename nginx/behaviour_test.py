@@ -183,7 +183,7 @@ def the_room_is_remembered_for_a_second_and_places_never():
             raise AssertionError("the old copy is never renewed")
         time.sleep(2.1)  # nginx counts whole seconds
         same("fresh", ask("GET", f"{QUEUE}/draw")[1]["X-Cache"], "EXPIRED")
-    for path in (f"{QUEUE}/status", f"{QUEUE}/log?after=0", "/aaa/queue", "/aaa/queue/draw"):
+    for path in (f"{QUEUE}/status", f"{QUEUE}/proof", f"{QUEUE}/log?after=0", "/aaa/queue", "/aaa/queue/draw"):
         both(reply())
         for _ in range(3):
             same("status", ask("GET", path, Cookie="admit_q_aaa=x")[0], 200)

@@ -171,6 +171,16 @@ select r.exhibition_id, r.run, r.log_seq
     or exists (select from room_log x where x.exhibition_id = r.exhibition_id and x.run >= r.run
                                         and (x.run, x.seq) > (r.run, r.log_seq));
 
+-- invariant: of a closed cohort every leaf is kept, or nothing
+with kept as (
+    select exhibition_id, run, count(*) as chunks, max(chunk) as last, sum(octet_length(leaves)) / 32 as leaves
+      from room_leaves group by exhibition_id, run
+)
+select exhibition_id, run, k.chunks, k.leaves, r.m
+  from room_cohorts c full join kept k using (exhibition_id, run) left join rooms r using (exhibition_id, run)
+ where c.chunk_roots is null or octet_length(c.chunk_roots) <> 32 * coalesce(k.chunks, 0) or k.last <> k.chunks - 1
+    or coalesce(k.leaves, 0) <> r.m;
+
 -- invariant: every change of a room is on record
 with recorded as (
     select exhibition_id, count(*) as changes from admin_audit

@@ -10,10 +10,11 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::chain;
+use super::cohort::DrawProof;
 use super::model::DrawShown;
 use super::proofs::Seen;
 use super::reply::{PublicState, Status};
-use super::{claim, draw, join, park, pg, state, status};
+use super::{claim, cohort, draw, join, park, pg, state, status};
 use crate::app::App;
 use crate::error::Result;
 use crate::platform::http::extract::parse_json;
@@ -31,6 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(leave_queue))
         .routes(routes!(park_place))
         .routes(routes!(read_draw))
+        .routes(routes!(read_proof))
         .routes(routes!(read_log))
 }
 
@@ -208,6 +210,23 @@ async fn read_draw(AppState(app): AppState<App>, Path(code): Path<String>) -> Re
         draw: shown.draw,
     };
     Ok(public(Reply(body)))
+}
+
+/// That the caller's number stands in the closed cohort, under the root that was published before the draw.
+/// `verify_draw.py --proof` and the page of the draw check it.
+#[utoipa::path(get, path = "/api/exhibitions/{code}/queue/proof", tag = "queue",
+    params(("code" = String, Path,), ("X-Queue-Token" = Option<String>, Header,)),
+    security(("queue_token" = []), ("queue_cookie" = [])),
+    responses((status = 200, body = DrawProof),
+        (status = 401, description = "queue.token_required, queue.invalid_token"),
+        (status = 403, description = "queue.other_device"),
+        (status = 404, description = "queue.not_in_draw, queue.no_proof"),
+        (status = 409, description = "queue.not_closed_yet"), (status = 410, description = "queue.other_run"),
+        (status = 503, description = "queue.busy, server.database_away")))]
+async fn read_proof(AppState(app): AppState<App>, Path(code): Path<String>, headers: HeaderMap) -> Result<Response> {
+    let exhibition = app.catalogue.current().by_code(&code)?;
+    let proof = cohort::prove(&app, &exhibition, &headers).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Reply(proof)).into_response())
 }
 
 #[derive(Deserialize, Default)]

@@ -29,6 +29,9 @@ pub const NOBODY: u32 = u32::MAX;
 
 pub type Hash = [u8; 32];
 
+/// Leaves are kept in chunks of so many. A power of two: the root of a chunk is a node of the whole tree. [leaves]
+pub const CHUNK: usize = 1_024;
+
 pub fn account_digest(device: u32, salt: &[u8; 16]) -> Hash {
     let mut text = [0u8; 20];
     text[..4].copy_from_slice(&device.to_be_bytes());
@@ -108,6 +111,11 @@ pub fn proof(leaves: &[Hash], index: usize) -> Vec<Hash> {
         (at, width) = (at / 2, width * 2);
     }
     steps
+}
+
+/// The same from the chunk that holds `index` and the roots of all chunks: hashes 2,000 nodes for a million leaves.
+pub fn proof_by_chunks(chunk: &[Hash], roots: &[Hash], index: usize) -> Vec<Hash> {
+    [proof(chunk, index % CHUNK), proof(roots, index / CHUNK)].concat()
 }
 
 /// Whether `leaf` stands at `index` of the `m` leaves below `root`.
@@ -260,6 +268,27 @@ mod tests {
             }
             assert!(proof(&leaves, m).is_empty());
         }
+    }
+
+    #[test]
+    fn proofs_by_chunks_are_those_of_the_whole_tree() {
+        for m in [1, 2, 1_023, 1_024, 1_025, 2_048, 2_049, 3_000, 5_000] {
+            let leaves = leaves(m as u32);
+            let roots: Vec<Hash> = leaves.chunks(CHUNK).map(merkle_root).collect();
+            let root = merkle_root(&leaves);
+            assert_eq!(merkle_root(&roots), root, "{m} leaves");
+            assert_eq!(plain_root(&leaves), root, "{m} leaves");
+            // The ends of chunks and what lies beside them, and a few in between.
+            let near = |at: usize| at.saturating_sub(2)..(at + 2).min(m);
+            let ends = (0..=m.div_ceil(CHUNK)).flat_map(|chunk| near((chunk * CHUNK).min(m)));
+            for index in ends.chain((0..m).step_by(397)) {
+                let chunk = leaves.chunks(CHUNK).nth(index / CHUNK).unwrap();
+                let steps = proof_by_chunks(chunk, &roots, index);
+                assert_eq!(steps, proof(&leaves, index), "{index} of {m}");
+                assert!(verify_proof(&leaves[index], index, m, &steps, &root), "{index} of {m}");
+            }
+        }
+        assert_eq!(merkle_root(&[]), plain_root(&[]), "a cohort of nobody has no chunks");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod bits;
 pub mod cast;
 pub mod chain;
 pub mod claim;
+pub mod cohort;
 pub mod commitment;
 pub mod crowd;
 pub mod draw;

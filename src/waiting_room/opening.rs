@@ -5,16 +5,16 @@ use jiff::Timestamp;
 
 use super::audit::Actor;
 use super::beacon::{self, Beacon};
+use super::cohort;
 use super::commitment;
-use super::draw::{self, NOBODY, Tree};
+use super::draw;
 use super::leader::Leading;
 use super::model::Phase;
 use super::moves::{self, Reason};
 use super::pg::{self, RoomRow};
-use super::redis::{self, Look, RoomKeys};
-use super::token;
+use super::redis::{Look, RoomKeys};
 use crate::app::App;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 
 /// A drained room has been empty this long before it ends: somebody may be between two polls. [ms]
 const DRAINED_MS: i64 = 30_000;
@@ -32,7 +32,7 @@ pub async fn advance(app: &App, keys: RoomKeys<'_>, row: &RoomRow, look: &Look, 
     let closed = row.phase == Phase::Frozen || (row.phase == Phase::Stopped && past_freeze(row, now));
     if draws && closed {
         if row.draw.cohort.is_none() {
-            close_cohort(app, keys, row, look).await?;
+            cohort::close(app, keys, row, look).await?;
             return Ok(true);
         }
         if row.draw.drawn.is_none() && hold_draw(app, row).await? {
@@ -90,33 +90,6 @@ async fn change(app: &App, row: &RoomRow, to: Phase, part: &str) -> Result<bool>
         }
         Err(error) => Err(error),
     }
-}
-
-/// Redis gives numbers above M from here on; who has which of those up to M is sealed by the root.
-async fn close_cohort(app: &App, keys: RoomKeys<'_>, row: &RoomRow, look: &Look) -> Result<()> {
-    let m = look.seq[0];
-    let owners = redis::numbers(keys, row.epoch).await?;
-    let (task_app, code, run) = (app.clone(), row.code.clone(), row.run);
-    let root = tokio::task::spawn_blocking(move || {
-        let mut devices = vec![NOBODY; m as usize];
-        for (number, account) in owners {
-            if let Some(device) = (number as usize).checked_sub(1).and_then(|at| devices.get_mut(at)) {
-                *device = account.index;
-            }
-        }
-        let mut tree = Tree::default();
-        for (number, device) in (1u32..).zip(devices) {
-            let salt = token::salt(&task_app.secrets, &code, run, number);
-            tree.push(draw::leaf(&code, number, &draw::account_digest(device, &salt)));
-        }
-        tree.root()
-    })
-    .await
-    .map_err(Error::bug)?;
-    let client = app.pg.get().await?;
-    pg::freeze(&client, row.exhibition_id, row.run, m, &root).await?;
-    tracing::info!(exhibition = row.code, m, "the cohort is closed");
-    Ok(())
 }
 
 /// True when it has been drawn now.

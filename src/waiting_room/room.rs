@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use super::alive::AliveIndex;
 use super::bits::{Bits, SLOTS_KEPT, Slots};
+use super::cohort::PROOFS_AT_ONCE;
 use super::draw::RankTable;
 use super::join::Joiner;
 use super::leader::Leaders;
@@ -324,6 +326,8 @@ pub struct Rooms {
     by_code: ArcSwap<HashMap<String, Arc<Room>>>,
     pub instance: String,
     pub leaders: Leaders,
+    /// Whose turn it is to have a place proved.
+    pub proofs: Semaphore,
     listed_ms: Mutex<i64>,
 }
 
@@ -333,6 +337,7 @@ impl Default for Rooms {
             by_code: ArcSwap::default(),
             instance: hex(&random_bytes::<6>()),
             leaders: Leaders::default(),
+            proofs: Semaphore::new(PROOFS_AT_ONCE),
             listed_ms: Mutex::new(0),
         }
     }

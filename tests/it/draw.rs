@@ -87,6 +87,54 @@ fn the_vectors_agree_in_rust() {
         sizes.push(m);
     }
     assert_eq!(sizes, [0, 1, 2, 7, 7, 100]);
+    let said = &vectors["proof"];
+    assert_eq!(said["root"], vectors["draws"][5]["root"]);
+    let (number, each) = (said["number"].as_u64().unwrap() as usize, |name: &str| &vectors["leaves"][97][name]);
+    for (of_proof, of_leaf) in [("number", "number"), ("device", "device"), ("salt", "salt"), ("leaf", "leaf")] {
+        assert_eq!(&said[of_proof], each(of_leaf), "{of_proof}");
+    }
+    assert_eq!(said["steps"], json!(proof(&leaves, number - 1).iter().map(|step| hex(step)).collect::<Vec<_>>()));
+}
+
+/// A draw of the vectors as `GET …/queue/draw` would say it, and the proof of a number in it.
+fn proved() -> (Value, Value) {
+    let vectors = vectors();
+    let mut draw = vectors["draws"][5].clone();
+    for name in ["algorithm", "exhibition_code", "server_seed", "seed_hash"] {
+        draw[name] = vectors[name].clone();
+    }
+    draw["run"] = json!(1);
+    (draw, vectors["proof"].clone())
+}
+
+/// The proof with one value changed, and a word of why it is refused.
+fn tampered_proofs() -> Vec<(Value, &'static str)> {
+    let changed = |name: &str, value: Value, why| {
+        let mut proof = proved().1;
+        proof[name] = value;
+        (proof, why)
+    };
+    let steps = proved().1["steps"].as_array().unwrap().clone();
+    let mut other = steps.clone();
+    other[1] = json!("07".repeat(32));
+    vec![
+        changed("number", json!(97), "index must be 96"),
+        changed("number", json!(101), "not among the 100"),
+        changed("number", json!(0), "number is missing"),
+        changed("number", json!("98"), "number is missing"),
+        changed("index", json!(96), "index must be 97"),
+        changed("device", json!(627), "leaf does NOT follow"),
+        changed("device", json!(-1), "device is missing"),
+        changed("salt", json!("07".repeat(16)), "leaf does NOT follow"),
+        changed("salt", json!("07"), "16 bytes"),
+        changed("leaf", json!("07".repeat(32)), "leaf does NOT follow"),
+        changed("steps", json!(other), "do NOT lead"),
+        changed("steps", json!(steps.iter().rev().collect::<Vec<_>>()), "do NOT lead"),
+        changed("steps", json!(steps[1..]), "too few"),
+        changed("steps", json!([steps.clone(), steps[..1].to_vec()].concat()), "too many"),
+        changed("steps", Value::Null, "steps are missing"),
+        changed("steps", json!([1, 2]), "not hex"),
+    ]
 }
 
 fn python(arguments: &[&str]) -> Output {
@@ -106,9 +154,12 @@ fn the_vectors_agree_in_python() {
 
     let dir = TempDir::new();
     let file = dir.0.join("vectors.json");
-    for (at, name, wrong) in
-        [(3, "ranks_sha256", json!("00".repeat(32))), (5, "root", json!("11".repeat(32))), (2, "m", json!(1))]
-    {
+    for (at, name, wrong) in [
+        (3, "ranks_sha256", json!("00".repeat(32))),
+        (5, "root", json!("11".repeat(32))),
+        (2, "m", json!(1)),
+        (4, "last_proof", json!(["11".repeat(32)])),
+    ] {
         let mut vectors = vectors();
         vectors["draws"][at][name] = wrong;
         std::fs::write(&file, vectors.to_string()).unwrap();
@@ -199,6 +250,51 @@ fn python_refuses_what_was_tampered_with() {
 }
 
 #[test]
+fn python_checks_that_a_number_is_in_the_draw() {
+    let dir = TempDir::new();
+    let [draw_file, proof_file] = ["draw.json", "proof.json"].map(|name| dir.0.join(name));
+    let files = [draw_file.to_str().unwrap(), "--proof", proof_file.to_str().unwrap()];
+    let check = |draw: &Value, proof: &Value, more: &[&str]| {
+        std::fs::write(&draw_file, draw.to_string()).unwrap();
+        std::fs::write(&proof_file, proof.to_string()).unwrap();
+        python(&[&files, more].concat())
+    };
+    let (draw, proof) = proved();
+    let rank = RankTable::draw(&hash(&draw["seed"]), 100).rank_of(98);
+    let output = check(&draw, &proof, &[]);
+    assert_eq!((output.status.code(), output.stdout), (Some(0), format!("98\t{rank}\n").into_bytes()));
+    let output = check(&draw, &proof, &["--quiet"]);
+    assert!(output.stdout.is_empty() && said(&output).contains("number 98 is one of the 100 below root"));
+    let mut early = draw.clone();
+    for name in ["seed", "server_seed", "beacon_value"] {
+        early[name] = json!("");
+    }
+    let output = check(&early, &proof, &["--root", proof["root"].as_str().unwrap()]);
+    assert!(output.status.success() && said(&output).contains("noted beforehand: root."), "{}", said(&output));
+
+    let refused = |draw: &Value, proof: &Value, why: &str| {
+        let output = check(draw, proof, &[]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{proof}: {}", said(&output));
+        assert!(said(&output).starts_with("BAD: ") && said(&output).contains(why), "{why}: {}", said(&output));
+    };
+    for (tampered, why) in tampered_proofs() {
+        refused(&draw, &tampered, why);
+        refused(&early, &tampered, why);
+    }
+    for (name, value) in [("exhibition_code", json!("xyy")), ("run", json!(2)), ("m", json!(99)), ("root", json!(""))] {
+        let mut other = proof.clone();
+        other[name] = value;
+        refused(&draw, &other, "belongs to another draw");
+    }
+    refused(&draw, &json!([]), "not the proof of a number");
+    refused(&draw, &json!({ "code": "queue.not_in_draw" }), "a refusal: queue.not_in_draw");
+    early["root"] = json!("");
+    refused(&early, &proof, "not closed yet");
+    assert_eq!(python(&["--proof", "x", "--vectors", VECTORS]).status.code(), Some(2));
+    assert_eq!(python(&[files[0], "--proof", "/nowhere/proof.json"]).status.code(), Some(1));
+}
+
+#[test]
 fn python_asks_an_address() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -255,7 +351,7 @@ fn javascript_agrees() {
     let good = published(10_000);
     let tampered: Vec<_> = tampered().into_iter().map(|(draw, _)| draw).collect();
     let script = "
-        const { verify, ranks, rankOf, sha256, hex } = await load();
+        const { verify, verifyProof, ranks, rankOf, sha256, hex } = await load();
         const { algorithm, exhibition_code, server_seed, seed_hash } = input.vectors;
         const seen = [];
         const digest = (table) => {
@@ -268,12 +364,23 @@ fn javascript_agrees() {
             const whole = { algorithm, exhibition_code, server_seed, seed_hash, ...draw };
             seen.push([verify(whole), Array.from(table.slice(0, 10)), digest(table)]);
         }
+        const { draw, proof } = input, { leaves, draws } = input.vectors, ends = [];
+        for (const { m, root, first_proof, last_proof } of draws.slice(1)) {
+            const good = (index, steps) => verifyProof({ exhibition_code, m, root }, { ...leaves[index], index, steps });
+            ends.push(good(0, first_proof), good(m - 1, last_proof));
+        }
+        const proved = [verifyProof(draw, proof), ends.every(Boolean), verifyProof(draw, {}),
+            verifyProof({ ...draw, m: 97 }, proof), verifyProof({ ...draw, root: '07'.repeat(32) }, proof),
+            input.tampered_proofs.some((one) => verifyProof(draw, one))];
         const large = digest(await ranks(input.good.seed, 200000));
         const shares = [], table = await ranks(input.good.seed, input.good.m, (share) => shares.push(share));
         const refused = await ranks(input.good.seed, 4e9).catch((error) => error.name);
-        console.log(JSON.stringify({ seen, large, refused, table: Array.from(table), shares,
+        console.log(JSON.stringify({ seen, proved, large, refused, table: Array.from(table), shares,
             tampered: input.tampered.map(verify), edge: [rankOf(table, 10000), rankOf(table, 10001)] }));";
-    let input = json!({ "vectors": vectors(), "good": good, "tampered": tampered });
+    let (draw, proof) = proved();
+    let tampered_proofs: Vec<_> = tampered_proofs().into_iter().map(|(proof, _)| proof).collect();
+    let input = json!({ "vectors": vectors(), "good": good, "tampered": tampered, "draw": draw, "proof": proof,
+        "tampered_proofs": tampered_proofs });
     let Some(answer) = node(&input, script) else { return };
     let fine = json!({ "seed_hash_ok": true, "seed_ok": true });
     for (draw, seen) in vectors()["draws"].as_array().unwrap().iter().zip(answer["seen"].as_array().unwrap()) {
@@ -282,6 +389,7 @@ fn javascript_agrees() {
     for (draw, seen) in tampered.iter().zip(answer["tampered"].as_array().unwrap()) {
         assert_ne!(seen, &fine, "{draw}");
     }
+    assert_eq!(answer["proved"], json!([true, true, false, false, false, false]));
     let table = RankTable::draw(&hash(&good["seed"]), 10_000);
     assert!(answer["table"] == json!(all_ranks(&table)), "ranks differ");
     // Enough that some keys share their first 32 bits, by which JavaScript sorts first.
@@ -332,6 +440,44 @@ fn the_page_checks_itself() {
     );
 }
 
+#[test]
+fn the_page_says_whether_the_visitor_is_in_the_draw() {
+    let script = "
+        const answers = [], dataset = { code: 'xyz', m: '100', root: input.proof.root, good: '{number}: good',
+            nobody: '{number}: nobody', bad: '{number}: bad', away: 'away' };
+        for (const [status, body] of input.replies) {
+            const mine = { hidden: true, dataset, firstElementChild: {} }, asked = [];
+            globalThis.document = { getElementById: (id) => (id === 'mine' ? mine : undefined) };
+            globalThis.fetch = async (path, { cache }) => {
+                asked.push(path, cache);
+                if (!status) throw new TypeError('away');
+                return { status, ok: status === 200, json: async () => JSON.parse(body) };
+            };
+            await load();
+            await new Promise((go) => setTimeout(go));
+            answers.push([mine.hidden, mine.firstElementChild.textContent ?? null, ...asked]);
+        }
+        console.log(JSON.stringify(answers));";
+    let (_, proof) = proved();
+    let mut other = proof.clone();
+    other["device"] = json!(7);
+    let replies = [
+        (200, proof.to_string()),
+        (200, other.to_string()),
+        (200, "<html>".to_owned()),
+        (401, "{}".to_owned()),
+        (404, "{}".to_owned()),
+        (409, "{}".to_owned()),
+        (503, "{}".to_owned()),
+        (0, String::new()),
+    ];
+    let Some(answers) = node(&json!({ "proof": proof, "replies": replies }), script) else { return };
+    let shown = |text: &str| json!([false, text, "/api/exhibitions/xyz/queue/proof", "no-store"]);
+    let quiet = json!([true, null, "/api/exhibitions/xyz/queue/proof", "no-store"]);
+    let (good, bad, away) = (shown("98: good"), shown("98: bad"), shown("away"));
+    assert_eq!(answers, json!([good, bad, away, quiet, quiet, quiet, away, away]));
+}
+
 #[tokio::test]
 async fn both_programs_are_there_for_everybody() {
     let app = TestApp::start().await;
@@ -342,7 +488,7 @@ async fn both_programs_are_there_for_everybody() {
         assert_eq!((reply.status().as_u16(), &reply.headers()["content-type"]), (200, &kind.parse().unwrap()));
         assert_eq!(reply.headers()["x-content-type-options"], "nosniff");
         let body = reply.bytes().await.unwrap();
-        assert!(name != "draw.js" || body.len() < 8 * 1024, "draw.js weighs {}", body.len());
+        assert!(name != "draw.js" || body.len() < 9 * 1024, "draw.js weighs {}", body.len());
     }
     app.finish().await;
 }

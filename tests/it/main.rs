@@ -25,6 +25,7 @@ mod queue_draw;
 mod queue_faults;
 mod queue_model;
 mod queue_pages;
+mod queue_proofs;
 mod queue_simulation;
 mod races;
 mod refunds;

@@ -25,20 +25,20 @@ use crate::waiting_room::{Guest, move_room, tick};
 
 const VERIFY_PY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/web/assets/verify_draw.py");
 /// From the first look at the room. [s]
-const GATHERS_AT: i64 = 5;
-const FREEZE_AT: i64 = 70;
-const OPENS_AT: i64 = 130;
+pub const GATHERS_AT: i64 = 5;
+pub const FREEZE_AT: i64 = 70;
+pub const OPENS_AT: i64 = 130;
 
 /// A sale with a draw, and the instants of its schedule.
-struct Sale {
-    app: TestApp,
-    given: Given,
-    config: Config,
-    began: Timestamp,
+pub struct Sale {
+    pub app: TestApp,
+    pub given: Given,
+    pub config: Config,
+    pub began: Timestamp,
 }
 
 impl Sale {
-    async fn announced(options: Options, beacon: BeaconKind) -> Sale {
+    pub async fn announced(options: Options, beacon: BeaconKind) -> Sale {
         let app = TestApp::start_with(options).await;
         let given = app.given(places(1_000)).await;
         let began = app.app().clock.now();
@@ -60,14 +60,14 @@ impl Sale {
     }
 
     /// To so many seconds of the schedule, and a few rounds there.
-    async fn at(&self, second: i64) {
+    pub async fn at(&self, second: i64) {
         let left = (self.began + SignedDuration::from_secs(second)).duration_since(self.app.app().clock.now());
         assert!(left.is_positive(), "{second} s have passed already");
         self.app.advance(left.unsigned_abs()).await;
         tick(&self.app, 5).await;
     }
 
-    async fn row(&self) -> pg::RoomRow {
+    pub async fn row(&self) -> pg::RoomRow {
         pg::one(&self.app.app().pg.get().await.unwrap(), self.given.exhibition_id).await.unwrap().unwrap()
     }
 
@@ -77,7 +77,7 @@ impl Sale {
     }
 
     /// The draw as it is public, which is the same everywhere; and nothing that is not public is anywhere.
-    async fn shown(&self) -> Value {
+    pub async fn shown(&self) -> Value {
         let draw = self.get("draw").await;
         let state = self.get("state").await;
         for (field, value) in state["draw"].as_object().unwrap() {
@@ -99,7 +99,7 @@ impl Sale {
         draw
     }
 
-    fn guest(&self) -> Guest<'_> {
+    pub fn guest(&self) -> Guest<'_> {
         Guest::new(&self.app, &self.given)
     }
 }
@@ -330,6 +330,7 @@ async fn a_draw_survives_the_loss_of_redis_before_and_after() {
     for _ in 0..20 {
         cohort.push(Joined::now(&sale).await);
     }
+    let mut silent = Joined::now(&sale).await;
     tick(&sale.app, 8).await;
     // Before the freeze: who has which number is put back from tokens.
     own.cli(&["flushall"]).await;
@@ -353,6 +354,16 @@ async fn a_draw_survives_the_loss_of_redis_before_and_after() {
     let expected = root(&sale, &cohort, highest, &receipt_key);
     assert_eq!(closed["root"], json!(expected), "every receipt is under the root, those from before the loss as well");
     poll(&mut cohort).await;
+    // Proved across the 50,000 numbers that nobody has; whoever did not come back is there by number alone.
+    for one in &mut cohort {
+        let proof = one.guest.proof().await.expect(200).body;
+        assert_eq!((&proof["number"], &proof["root"]), (&json!(one.number), &closed["root"]));
+        assert_eq!(proof["leaf"], json!(hex(&one.leaf(&receipt_key))));
+    }
+    let proof = silent.guest.proof().await.expect(200).body;
+    assert_eq!((&proof["number"], &proof["device"]), (&json!(silent.number), &json!(NOBODY)));
+    assert_ne!(proof["leaf"], json!(hex(&silent.leaf(&receipt_key))), "the receipt says what was lost");
+    drop(silent);
     let round_at = announced["round"].as_i64().unwrap() - sale.began.as_second();
     sale.at(round_at + 1).await;
     let drawn = sale.shown().await;

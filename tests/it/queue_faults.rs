@@ -488,6 +488,7 @@ async fn while_postgres_is_away_the_line_goes_on() {
     assert_eq!(Guest::state(&guests[2].status().await.expect(200)), "your_turn", "somebody left");
     let log = Answer::of(app.http.get(app.url("/api/exhibitions/xyz/queue/log"))).await;
     refused_for_now(log, &["server.database_away"]);
+    refused_for_now(guests[3].proof().await, &["server.database_away"]);
     proxy.mend();
     // The place that was taken was given back: the pass is free for the next try.
     app.until("orders go on", async || guests[0].order(&adult, 1).await.status == 201).await;
@@ -572,6 +573,7 @@ async fn nothing_of_a_draw_is_shown_before_it_is_committed() {
     .await;
     let drawn = shown_is_committed(&app, &adult).await;
     assert_eq!((&drawn["m"], &drawn["weak"]), (&json!(5), &json!(false)));
+    assert_eq!(guests[4].proof().await.expect(200).body["root"], drawn["root"], "kept once, with the freeze that held");
     app.until("open", async || {
         tick_anyway(&app, 1).await;
         row(&app, &adult).await.phase == Phase::Open

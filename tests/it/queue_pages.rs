@@ -343,7 +343,13 @@ async fn a_draw_is_promised_closed_held_and_shown() {
         early.queue().await.body.contains("순서를 추첨하고 있습니다")
     })
     .await;
-    early.get("/xyz/queue/draw").await.expect(200, &["명단의 지문</dt>", "아직 추첨하지 않았습니다"]);
+    let closed = early.get("/xyz/queue/draw").await.expect(200, &["명단의 지문</dt>", "아직 추첨하지 않았습니다"]);
+    closed.expect(200, &["id=\"mine\"", "data-m=\"1\"", "src=\"/assets/draw.", "내 번호 {number}번이 마감한 명단에"]);
+    let proof = early.get("/api/exhibitions/xyz/queue/proof").await.expect(200, &["\"number\":1,", "\"steps\":[]"]);
+    assert_eq!(proof.headers["cache-control"], "no-store");
+    early.get("/xyz/queue/draw?lang=en").await.leads_to("/xyz/queue/draw");
+    early.get("/xyz/queue/draw").await.expect(200, &["Your number {number} is among the closed entries"]);
+    early.get("/xyz/queue/draw?lang=ko").await.leads_to("/xyz/queue/draw");
 
     app.advance(Duration::from_secs(60)).await;
     app.until("it is open", async || {

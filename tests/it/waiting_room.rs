@@ -86,6 +86,9 @@ impl<'a> Guest<'a> {
     pub async fn extend(&mut self) -> Answer {
         self.call(reqwest::Method::POST, "claim", Some(json!({ "extend": true }))).await
     }
+    pub async fn proof(&mut self) -> Answer {
+        self.call(reqwest::Method::GET, "proof", None).await
+    }
     pub async fn leave(&mut self) -> Answer {
         self.call(reqwest::Method::POST, "leave", None).await
     }

@@ -57,24 +57,40 @@ export function unhex(text, length) {
 
 const big = (n, size) => Uint8Array.from({ length: size }, (_, i) => n >>> (8 * (size - 1 - i)));
 const field = (bytes) => [...big(bytes.length, 2), ...bytes];
+const text = (value) => new TextEncoder().encode(value);
+const digest = (...parts) => sha256(Uint8Array.from(parts.flatMap((part) => [...part])));
+const holds = (claim) => { try { return claim(); } catch { return false; } };
 
 /** The seed that the published values give, in hex. */
 export function drawSeed(draw) {
-  const text = (value) => new TextEncoder().encode(value);
-  return hex(sha256(Uint8Array.from([
-    ...text("wr-draw-v1"), ...field(text(draw.exhibition_code)), ...field(unhex(draw.beacon_value)),
-    ...unhex(draw.server_seed, 32), ...unhex(draw.root, 32), ...big(draw.m, 4),
-  ])));
+  return hex(digest(
+    text("wr-draw-v1"), field(text(draw.exhibition_code)), field(unhex(draw.beacon_value)),
+    unhex(draw.server_seed, 32), unhex(draw.root, 32), big(draw.m, 4),
+  ));
 }
 
 /** Whether the server's seed is the announced one, and whether the draw's seed follows from what is published. */
 export function verify(draw) {
-  const holds = (claim) => { try { return claim(); } catch { return false; } };
   return {
     seed_hash_ok: holds(() => hex(sha256(unhex(draw.server_seed, 32))) === draw.seed_hash.toLowerCase()),
     seed_ok: holds(() => draw.m === draw.m >>> 0 && drawSeed(draw) === draw.seed.toLowerCase()),
   };
 }
+
+/** Whether a proof leads from its number, device and salt to the root of { exhibition_code, m, root }. */
+export const verifyProof = (draw, { number, device, salt, leaf, index, steps }) => holds(() => {
+  const owner = digest(big(device, 4), unhex(salt, 16)), left = [...steps];
+  let node = digest(text("leaf"), field(text(draw.exhibition_code)), big(number, 4), owner);
+  let at = index, last = draw.m - 1;
+  if (hex(node) !== leaf || number !== index + 1 || !(at >= 0 && at <= last)) return false;
+  // Sides follow from the place. An odd last node moves up as it is.
+  for (; last > 0; at >>= 1, last >>= 1) {
+    if (at % 2 === 0 && at === last) continue;
+    const step = unhex(left.shift(), 32);
+    node = at % 2 ? digest(text("node"), step, node) : digest(text("node"), node, step);
+  }
+  return !left.length && hex(node) === draw.root;
+});
 
 /** Puts the key SHA-256(seed, n) into h: a single block, of which only the number changes. */
 function key(seed, n, h) {
@@ -162,4 +178,29 @@ function wire() {
   });
 }
 
-if (typeof document !== "undefined") wire();
+/** Says whether the visitor's own number is in the cohort, to whoever has one. */
+async function own() {
+  const mine = document.getElementById("mine");
+  if (!mine) return;
+  const { code, m, root, ...texts } = mine.dataset;
+  let said = texts.away;
+  try {
+    const reply = await fetch(`/api/exhibitions/${code}/queue/proof`, { cache: "no-store" });
+    // No place in line, or none that was drawn.
+    if (reply.status >= 400 && reply.status < 500) return;
+    if (reply.ok) {
+      const proof = await reply.json(), good = verifyProof({ exhibition_code: code, m: Number(m), root }, proof);
+      said = texts[good ? (proof.device === 0xffffffff ? "nobody" : "good") : "bad"];
+      said = said.replace("{number}", proof.number.toLocaleString("en-US"));
+    }
+  } catch {
+    // Away, as it says.
+  }
+  mine.firstElementChild.textContent = said;
+  mine.hidden = false;
+}
+
+if (typeof document !== "undefined") {
+  wire();
+  own();
+}

@@ -1,5 +1,5 @@
 //! The page of a draw: what was promised before, what came out, and a button that computes it again in the visitor's
-//! own browser. It says as plainly what it does not prove.
+//! own browser, which also verifies that the visitor's number is in it. It says as plainly what it does not prove.
 
 use axum::body::Body;
 use axum::extract::State as AppState;
@@ -29,6 +29,7 @@ pub struct DrawPage {
     /// Published before the draw; empty: there is none.
     before: Vec<Value>,
     after: Vec<Value>,
+    m: u32,
     root: String,
     weak: bool,
     proves: Vec<&'static str>,
@@ -76,6 +77,7 @@ impl DrawPage {
             rehearsal: public.rehearsal,
             before: if promised { before(language, draw) } else { Vec::new() },
             after: if draw.seed.is_empty() { Vec::new() } else { after(language, draw) },
+            m: draw.m,
             root: draw.root.clone(),
             weak: draw.weak,
             proves: proves(draw).iter().map(|key| words::text(language, key)).collect(),

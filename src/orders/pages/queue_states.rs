@@ -186,7 +186,9 @@ fn a_draw_shows_what_is_known_and_no_more() {
         DrawShown { seed: String::new(), server_seed: String::new(), beacon_value: String::new(), ..drawn() };
     let before = page(&committed);
     has(&before, &["아직 추첨하지 않았습니다", &"8f".repeat(32), &"b4".repeat(32), "4,123,456"]);
-    assert!(!before.contains("draw-json") && !before.contains("draw.js"));
+    assert!(!before.contains("draw-json") && !before.contains("id=\"verify\""));
+    // Whoever is in the cohort need not wait for the draw to know it.
+    has(&before, &["id=\"mine\" data-code=\"bbb\" data-m=\"18204\"", "/queue/proof\"", "draw."]);
     let after = page(&drawn());
     for id in ["draw-json", "verify", "number", "result", "witness"] {
         has(&after, &[&format!("id=\"{id}\"")]);

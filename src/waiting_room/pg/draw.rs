@@ -54,7 +54,7 @@ pub async fn commit_seed(
     )
 }
 
-/// False: it was closed before, or there is nothing to draw in this run and phase.
+/// False: it was closed before, or there is nothing to draw in this run and phase. In a transaction with the leaves.
 pub async fn freeze(
     client: &impl GenericClient,
     exhibition_id: i32,

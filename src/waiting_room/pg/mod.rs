@@ -1,5 +1,5 @@
-//! All SQL of the waiting room. Here: the row of a room, its settings and its phase; beside it the draw, the public log,
-//! notices, rehearsals, and the record of what admins did.
+//! All SQL of the waiting room. Here: the row of a room, its settings and its phase; beside it the draw, closed
+//! cohorts, the public log, notices, rehearsals, and the record of what admins did.
 //!
 //! Every function is one statement unless it says that it wants a transaction.
 
@@ -42,6 +42,7 @@ macro_rules! empty_run {
 }
 
 mod audit;
+mod cohort;
 mod draw;
 mod log;
 mod notices;
@@ -56,6 +57,7 @@ use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
 pub use audit::{AuditRow, audit_page, record};
+pub use cohort::{Chunk, Kept, keep_chunk_roots, keep_leaves, kept};
 pub use draw::{Manual, commit_seed, drawn, enter_manual, freeze};
 pub use log::{append_log, log_page};
 pub use notices::{Notice, Parked, done, due, notice, park, parked, unpark};
@@ -66,7 +68,8 @@ pub use rehearsal::{
 /// The statements of all files, for the test that prepares every one.
 pub fn statements() -> Vec<&'static Statement> {
     let here: &[&Statement] = &[&ALL, &ONE, &LOCK, &CREATE, &CONFIGURE, &MOVE, &NEW_RUN, &RAISE_EPOCH, &NOTE_SERVING];
-    [here, draw::STATEMENTS, log::STATEMENTS, notices::STATEMENTS, audit::STATEMENTS, rehearsal::STATEMENTS].concat()
+    let draw = [draw::STATEMENTS, cohort::STATEMENTS].concat();
+    [here, &draw, log::STATEMENTS, notices::STATEMENTS, audit::STATEMENTS, rehearsal::STATEMENTS].concat()
 }
 
 macro_rules! select_room {
