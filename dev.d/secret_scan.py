@@ -11,6 +11,7 @@ SECRETS = [
     ("a private key", re.compile(r"PRIVATE KEY-----(\\n|\s)*[A-Za-z0-9+/]{40}")),
     # Keys of the simulator say DEMO and open nothing.
     ("a Toss key", re.compile(r"\b(?:live|test)_g?[cs]k_(?!DEMO)[A-Za-z0-9]{16,}")),
+    ("a Stripe key", re.compile(r"\b[sr]k_(?:live|test)_(?!DEMO)[A-Za-z0-9]{16,}|\bwhsec_(?!DEMO)[A-Za-z0-9]{24,}")),
     ("an AWS key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
     ("a GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{50})")),
     ("a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{20}")),

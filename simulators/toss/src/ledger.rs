@@ -3,8 +3,8 @@
 use crate::ids;
 use crate::method::Method;
 use crate::payment::{Payment, Status};
-use crate::store::lock;
-use crate::text::Text;
+use simulator_common::Text;
+use simulator_common::lock;
 use std::sync::Mutex;
 
 #[derive(Clone)]

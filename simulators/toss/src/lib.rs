@@ -4,7 +4,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | `sim`, `store`, `payment`, `ledger`, `counts` | what the company knows |
-//! | `clock`, `agenda` | deadlines on a clock that can be scaled and moved |
+//! | `clock` | Korean time; the clock itself, like all machinery, is in `simulator_common` |
 //! | `call`, `auth`, `idempotency`, `faults`, `limits` | what happens around every call |
 //! | `api` | the REST calls under `/v1` |
 //! | `webhooks` | events, delivery, retries |
@@ -13,7 +13,6 @@
 //!
 //! Whatever the reference leaves open is a switch in `settings::Options`.
 
-mod agenda;
 mod api;
 mod auth;
 mod body;
@@ -32,32 +31,22 @@ mod payment;
 mod refusal;
 mod settings;
 mod sim;
-mod socket;
 mod store;
-mod text;
 mod webhooks;
 mod window;
 
 pub use settings::{AmountMismatch, Options, SecretFor, Settings};
+pub use simulator_common::serve::Running;
 
 use crate::sim::Sim;
-use crate::socket::{Cut, CuttableListener};
 use crate::webhooks::Webhooks;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
+use simulator_common::serve::serve;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-
-/// A simulator at work. Dropped, it stops too, without waiting for anybody.
-pub struct Running {
-    pub addr: SocketAddr,
-    stop: watch::Sender<bool>,
-    server: Option<JoinHandle<()>>,
-}
 
 /// Listens on a real socket and serves until shut down. Several may run in one process.
 pub async fn start(settings: Settings) -> io::Result<Running> {
@@ -71,52 +60,16 @@ pub async fn start(settings: Settings) -> io::Result<Running> {
     let sim = Arc::new(Sim::new(settings, origin.trim_end_matches('/').to_owned(), webhooks, stopped.clone()));
 
     tokio::spawn(sim.clone().keep_time());
-    tokio::spawn(webhooks::run(sim.clone(), queue, concurrency, stopped.clone()));
-    let service = routes(sim).into_make_service_with_connect_info::<Cut>();
-    let serving = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(until(stopped));
-    let server = tokio::spawn(async move {
-        // The listener above never gives up, so neither does the server.
-        let _ = serving.await;
-    });
-    Ok(Running { addr, stop, server: Some(server) })
+    tokio::spawn(webhooks::run(sim.clone(), queue, concurrency, stopped));
+    Ok(serve(listener, addr, routes(sim), stop))
 }
 
 fn routes(sim: Arc<Sim>) -> Router {
     Router::new()
         .merge(api::routes())
         .merge(window::routes())
+        .layer(from_fn_with_state(sim.clone(), call::unless_away))
         .merge(controls::routes())
         .fallback(async || refusal::refuse("NOT_FOUND"))
         .with_state(sim)
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that nobody holds the switch any more: the same as thrown.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-impl Running {
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
-    pub fn base_url(&self) -> String {
-        format!("http://{}", self.addr)
-    }
-
-    /// Stops listening, gives calls in flight two seconds, and returns.
-    pub async fn shutdown(mut self) {
-        self.stop.send_replace(true);
-        if let Some(mut server) = self.server.take()
-            && tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err()
-        {
-            server.abort();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(server) = &self.server {
-            server.abort();
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::MINUTE_MS;
 use crate::faults::Op;
-use crate::store::lock;
+use simulator_common::lock;
 use std::sync::Mutex;
 
 #[derive(Default)]

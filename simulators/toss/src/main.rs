@@ -1,6 +1,7 @@
 //! The simulator as a program: settings from flags or the environment, one line when it is ready.
 
 use clap::Parser;
+use simulator_common::serve::asked_to_stop;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use toss_simulator::{Options, Settings, start};
@@ -80,22 +81,4 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-#[cfg(unix)]
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-}
-
-#[cfg(not(unix))]
-async fn asked_to_stop() {
-    let _ = tokio::signal::ctrl_c().await;
 }

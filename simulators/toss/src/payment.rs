@@ -2,10 +2,10 @@
 
 use crate::method::Method;
 use crate::settings::{Options, SecretFor};
-use crate::text::Text;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+use simulator_common::Text;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -1,6 +1,7 @@
 //! What a simulator is started with, and the switches that can be thrown while it runs.
 
 use serde::{Deserialize, Serialize};
+use simulator_common::address::is_http_url;
 use std::net::{Ipv4Addr, SocketAddr};
 
 #[derive(Clone, Debug)]
@@ -116,15 +117,4 @@ pub enum SecretFor {
 pub enum AmountMismatch {
     ForbiddenRequest,
     InvalidRequest,
-}
-
-/// Absolute, http or https, with a host and without spaces or control characters.
-pub fn is_http_url(url: &str) -> bool {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let clean = !url.chars().any(|c| c.is_control() || c.is_whitespace());
-    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or("");
-    clean
-        && url.len() <= 2_000
-        && !host.is_empty()
-        && axum::http::Uri::try_from(url.split('#').next().unwrap_or("")).is_ok()
 }

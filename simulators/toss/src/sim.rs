@@ -1,17 +1,20 @@
 //! The simulated company: everything it knows, and the few acts that are neither a call nor a control.
 
-use crate::agenda::{Agenda, Due};
 use crate::clock::{Clock, DAY_MS, MINUTE_MS};
 use crate::counts::Counts;
 use crate::faults::Faults;
-use crate::idempotency::Idempotency;
+use crate::idempotency::{self, Bound};
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::payment::{Failure, Status};
 use crate::refusal::{Refusal, refuse};
 use crate::settings::{Options, Settings};
-use crate::store::{Held, Store, lock};
+use crate::store::{Held, Store};
 use crate::webhooks::{Job, Webhooks};
+use simulator_common::agenda::Agenda;
+use simulator_common::keys::Keys;
+use simulator_common::outage::Outage;
+use simulator_common::{Text, lock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
@@ -21,6 +24,19 @@ pub const IN_PROGRESS_MS: i64 = 10 * MINUTE_MS;
 /// Money refunded to an account leaves two days later.
 pub const REFUND_MS: i64 = 2 * DAY_MS;
 
+/// What is to happen later.
+pub enum Due {
+    /// 30 minutes without authentication or 10 without confirm.
+    Expire(Text),
+    /// The last moment for a deposit.
+    DepositOver(Text),
+    /// The money of a refunded deposit has left.
+    RefundSent(Text),
+    Deliver(Job),
+    /// A webhook kept back to be overtaken, and nobody overtook it.
+    LetGo(Text),
+}
+
 pub struct Sim {
     pub settings: Settings,
     /// Origin of this simulator as browsers see it, without a slash at the end.
@@ -28,9 +44,10 @@ pub struct Sim {
     pub clock: Clock,
     pub store: Store,
     pub ledger: Ledger,
-    pub agenda: Agenda,
-    pub idempotency: Arc<Idempotency>,
+    pub agenda: Agenda<Due>,
+    pub idempotency: Arc<Keys<Bound>>,
     pub faults: Faults,
+    pub outage: Outage,
     pub limits: Limits,
     pub counts: Counts,
     pub webhooks: Webhooks,
@@ -47,8 +64,9 @@ impl Sim {
             store: Store::new(),
             ledger: Ledger::default(),
             agenda: Agenda::default(),
-            idempotency: Arc::new(Idempotency::new(settings.idempotency_max)),
+            idempotency: idempotency::keys(settings.idempotency_max),
             faults: Faults::default(),
+            outage: Outage::default(),
             limits: Limits::default(),
             counts: Counts::default(),
             webhooks,
@@ -74,6 +92,9 @@ impl Sim {
         self.ledger.clear();
         self.idempotency.clear();
         self.faults.clear();
+        // Ending a schedule cannot fail.
+        let _ = self.faults.set_random(None);
+        self.outage.end();
         self.limits.clear();
         self.counts.clear();
         self.clock.rewind();
@@ -108,20 +129,9 @@ impl Sim {
         }
     }
 
-    /// Sleeps until the next due moment or a change of plans, for as long as the simulator runs.
+    /// Does what falls due, for as long as the simulator runs.
     pub async fn keep_time(self: Arc<Self>) {
-        let mut stop = self.stop.clone();
-        loop {
-            self.run_due();
-            let nap = self.agenda.next_ms().map(|at_ms| self.clock.real_until(at_ms));
-            let nap = nap.unwrap_or(std::time::Duration::from_secs(3_600));
-            tokio::select! {
-                () = self.agenda.wake.notified() => {}
-                // Never a busy loop, even at a scale where every nap rounds to nothing.
-                () = tokio::time::sleep(nap.max(std::time::Duration::from_millis(1))) => {}
-                _ = stop.wait_for(|stopped| *stopped) => return,
-            }
-        }
+        self.agenda.keep(&self.clock, self.stop.clone(), || self.run_due()).await;
     }
 
     /// Whichever of the two clocks applies. Also asked on every access, so that no call can be ahead of the timer.

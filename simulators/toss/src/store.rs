@@ -6,10 +6,10 @@
 use crate::ids;
 use crate::method::Method;
 use crate::payment::Payment;
-use crate::text::Text;
+use simulator_common::{Text, lock};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 const SHARDS: usize = 64;
 
@@ -49,11 +49,6 @@ pub struct Store {
     hasher: RandomState,
     payments: Vec<Mutex<HashMap<Text, Entry>>>,
     orders: Vec<Mutex<HashMap<Text, Order>>>,
-}
-
-/// A poisoned lock only means that another call panicked; the data under it is still whole enough to answer.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store {

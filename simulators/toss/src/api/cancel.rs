@@ -1,6 +1,5 @@
 //! `POST /v1/payments/{paymentKey}/cancel`: all that is left, or a part.
 
-use crate::agenda::Due;
 use crate::body::{Fields, missing};
 use crate::call::{Caller, Inbound};
 use crate::clock::{DAY_MS, kst, same_korean_month};
@@ -8,11 +7,13 @@ use crate::faults::Op;
 use crate::method::{Method, bank_code};
 use crate::payment::{Cancel, Status};
 use crate::refusal::{Refusal, refuse};
+use crate::sim::Due;
 use crate::sim::{REFUND_MS, Sim};
-use crate::store::{Held, lock};
+use crate::store::Held;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
+use simulator_common::lock;
 use std::sync::Arc;
 
 pub async fn cancel(State(sim): State<Arc<Sim>>, Path(key): Path<String>, inbound: Inbound, body: Bytes) -> Response {

@@ -1,6 +1,5 @@
 //! `POST /v1/payments/confirm`: the moment money moves.
 
-use crate::agenda::Due;
 use crate::body::Fields;
 use crate::call::{Caller, Inbound};
 use crate::clock::{HOUR_MS, kst};
@@ -10,12 +9,14 @@ use crate::method::Method;
 use crate::payment::{Payment, Status, VirtualAccount};
 use crate::refusal::{Refusal, refuse};
 use crate::settings::AmountMismatch;
+use crate::sim::Due;
 use crate::sim::Sim;
-use crate::store::{Held, lock};
+use crate::store::Held;
 use crate::webhooks::Job;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use simulator_common::lock;
 use std::sync::Arc;
 
 pub async fn confirm(State(sim): State<Arc<Sim>>, inbound: Inbound, body: Bytes) -> Response {

@@ -1,6 +1,5 @@
 //! Opening a payment: `POST /v1/payments` (created by a server), the payment window, and its authentication.
 
-use crate::agenda::Due;
 use crate::body::{AMOUNT_MAX, Fields, is_order_id, missing};
 use crate::call::{Caller, Inbound};
 use crate::clock::kst;
@@ -9,14 +8,16 @@ use crate::ids::MERCHANT_ID;
 use crate::method::{Method, offering_bank};
 use crate::payment::{Link, Payment, Status};
 use crate::refusal::{Refusal, refuse};
-use crate::settings::is_http_url;
+use crate::sim::Due;
 use crate::sim::{IN_PROGRESS_MS, READY_MS, Sim};
-use crate::store::{Entry, Held, Terms, lock};
-use crate::text::Text;
+use crate::store::{Entry, Held, Terms};
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::Value;
+use simulator_common::Text;
+use simulator_common::address::is_http_url;
+use simulator_common::lock;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -4,10 +4,11 @@ use crate::call::{Caller, Inbound};
 use crate::faults::Op;
 use crate::refusal::{Refusal, refuse};
 use crate::sim::Sim;
-use crate::store::{Entry, lock};
+use crate::store::Entry;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
+use simulator_common::lock;
 use std::sync::Arc;
 
 pub async fn by_key(State(sim): State<Arc<Sim>>, Path(key): Path<String>, inbound: Inbound) -> Response {

@@ -10,10 +10,10 @@ use crate::ids;
 use crate::method::Method;
 use crate::refusal::{Refusal, refuse};
 use crate::sim::Sim;
-use crate::store::lock;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use simulator_common::lock;
 use std::sync::Arc;
 
 const VALID_HOURS_MAX: i64 = 2_160;

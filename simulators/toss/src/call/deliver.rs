@@ -1,7 +1,7 @@
 //! The way back: an answer as Toss writes it, or whatever a fault makes of it.
 
 use super::{Inbound, Outcome, refused};
-use crate::faults::{Fault, Kind};
+use crate::faults::{self, Fault, Kind};
 use crate::idempotency::Answer;
 use crate::sim::Sim;
 use axum::body::Body;
@@ -33,7 +33,7 @@ impl Inbound {
                 self.cut.now();
                 self.respond(outcome)
             }
-            Kind::ErrorAfter => self.respond(refused(&fault.refusal(), self.english)),
+            Kind::ErrorAfter => self.respond(refused(&faults::refusal(fault), self.english)),
             Kind::EmptyBody => plain(status(500), "application/json;charset=UTF-8", ""),
             Kind::HtmlBody => {
                 plain(status(502), "text/html", "<html><head><title>502 Bad Gateway</title></head><body></body></html>")

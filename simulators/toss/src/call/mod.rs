@@ -7,22 +7,29 @@ mod deliver;
 
 use crate::auth;
 use crate::codes;
-use crate::faults::{Fault, Kind, Op};
-use crate::idempotency::{Answer, Begin, KEY_MAX};
+use crate::faults::{self, Fault, Kind, Op};
+use crate::idempotency::{Answer, Bound, KEY_MAX};
 use crate::ids;
 use crate::refusal::{Refusal, refuse};
 use crate::sim::Sim;
-use crate::socket::Cut;
-use crate::text::Text;
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::Extension;
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::header::{ACCEPT_LANGUAGE, AUTHORIZATION};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts};
-use axum::response::Response;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use simulator_common::Text;
+use simulator_common::keys::Begin;
+use simulator_common::outage::Away;
+use simulator_common::socket::Cut;
 use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, atomic::AtomicU64};
 use std::time::Duration;
+
+/// The body is no part of a key's scope: every call under one key asks for the same.
+const SAME: &str = "";
 
 /// What of a request every call needs.
 pub struct Inbound {
@@ -85,9 +92,9 @@ impl Inbound {
             Ok(caller) => caller,
             Err(refusal) => return self.respond(refused(&refusal, self.english)),
         };
-        let fault = sim.faults.take(op, || order(&sim));
+        let fault = sim.faults.take(op, || order(&sim).into_iter().collect());
         if let Some(fault) = fault.as_ref().filter(|fault| fault.is_before()) {
-            return self.deliver(&sim, fault, refused(&fault.refusal(), self.english)).await;
+            return self.deliver(&sim, fault, refused(&faults::refusal(fault), self.english)).await;
         }
         let outcome = self.once(&sim, op, caller, fault.clone(), work).await;
         match fault {
@@ -136,12 +143,13 @@ impl Inbound {
             Some(key) => {
                 let key = String::from_utf8_lossy(key.as_bytes());
                 let scope = format!("{}\n{} {}\n{key}", caller.pair, self.method, self.path);
-                match sim.idempotency.begin(sim.clock.now_ms(), scope) {
+                match sim.idempotency.begin(sim.clock.now_ms(), scope, SAME.into()) {
                     Begin::Fresh(claim) => Some(claim),
-                    Begin::Running => {
+                    // Nothing but the scope counts, so a key is never one for something else.
+                    Begin::Running | Begin::Other(_) => {
                         return refused(&refuse("IDEMPOTENT_REQUEST_PROCESSING"), caller.english);
                     }
-                    Begin::Replay(answer, first) => {
+                    Begin::Replay(Bound { answer, trace: first }) => {
                         sim.counts.replays.fetch_add(1, Relaxed);
                         return Outcome { answer, trace: format!("{trace},{first}") };
                     }
@@ -154,7 +162,7 @@ impl Inbound {
             if let Some(claim) = claim
                 && (!answer.status.is_server_error() || task_sim.options().replay_5xx)
             {
-                claim.finish(&answer, &task_trace);
+                claim.finish(Bound { answer: answer.clone(), trace: task_trace });
             }
             answer
         });
@@ -176,7 +184,7 @@ where
     if wait_ms > 0 {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
     }
-    let decline = fault.filter(|fault| fault.kind == Kind::Fail).map(|fault| fault.refusal());
+    let decline = fault.filter(|fault| fault.kind == Kind::Fail).map(|fault| faults::refusal(&fault));
     let done = match decline {
         // Only a confirm that is declined leaves a trace.
         Some(refusal) if op != Op::Confirm => Err(refusal),
@@ -201,4 +209,20 @@ fn count(sim: &Sim, op: Op) -> &AtomicU64 {
         Op::Create => &sim.counts.creates,
         Op::Transactions => &sim.counts.transactions,
     }
+}
+
+/// Turns everybody away while an outage lasts. Outermost: neither counted nor authenticated.
+pub async fn unless_away(
+    State(sim): State<Arc<Sim>>,
+    cut: Option<Extension<ConnectInfo<Cut>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match sim.outage.meet(sim.clock.now_ms()) {
+        None => return next.run(request).await,
+        Some(Away::Refuse) => {}
+        Some(Away::Drop) => cut.map(|cut| cut.0.0.now()).unwrap_or_default(),
+    }
+    let refusal = refuse("FAILED_INTERNAL_SYSTEM_PROCESSING");
+    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, ..refusal }.into_response()
 }

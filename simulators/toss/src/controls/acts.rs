@@ -1,15 +1,14 @@
 //! Controls that change something. Each one that cannot be done says why and does nothing.
 
-use super::{Control, Slip, read};
 use crate::api::cancel::{self, CancelAsk};
 use crate::api::deposits;
 use crate::api::open::{Opening, authenticate, open};
 use crate::body::Fields;
-use crate::faults::Fault;
+use crate::faults::{Fault, Op};
 use crate::refusal::Refusal;
-use crate::settings::{Options, is_http_url};
+use crate::settings::Options;
 use crate::sim::Sim;
-use crate::store::{Entry, Held, lock};
+use crate::store::{Entry, Held};
 use crate::webhooks::{Job, Manner};
 use axum::Json;
 use axum::extract::State;
@@ -17,6 +16,11 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use simulator_common::address::is_http_url;
+use simulator_common::chance::Random;
+use simulator_common::control::{Control, Slip, read};
+use simulator_common::lock;
+use simulator_common::outage;
 use std::sync::Arc;
 
 type Sims = State<Arc<Sim>>;
@@ -41,14 +45,36 @@ pub async fn authorise(State(sim): Sims, body: Bytes) -> Control {
 
 pub async fn add_fault(State(sim): Sims, body: Bytes) -> Control {
     let fault: Fault = read(&body)?;
-    fault.check().map_err(Slip::bad)?;
-    sim.faults.add(fault);
+    sim.faults.add(fault).map_err(Slip::bad)?;
     Ok(Json(json!({ "faults": sim.faults.list() })))
 }
 
 pub async fn clear_faults(State(sim): Sims) -> Control {
     sim.faults.clear();
     Ok(Json(json!({ "faults": [] })))
+}
+
+/// A seeded schedule, from its beginning.
+pub async fn random(State(sim): Sims, body: Bytes) -> Control {
+    let random: Random<Op> = read(&body)?;
+    sim.faults.set_random(Some(random)).map_err(Slip::bad)?;
+    Ok(Json(sim.faults.random_json()))
+}
+
+pub async fn end_random(State(sim): Sims) -> Control {
+    sim.faults.set_random(None).map_err(Slip::bad)?;
+    Ok(Json(sim.faults.random_json()))
+}
+
+pub async fn outage(State(sim): Sims, body: Bytes) -> Control {
+    let ask: outage::Ask = read(&body)?;
+    sim.outage.begin(sim.clock.now_ms(), ask);
+    Ok(Json(sim.outage.to_json(sim.clock.now_ms())))
+}
+
+pub async fn end_outage(State(sim): Sims) -> Control {
+    sim.outage.end();
+    Ok(Json(sim.outage.to_json(sim.clock.now_ms())))
 }
 
 pub async fn webhooks(State(sim): Sims, body: Bytes) -> Control {

@@ -1,19 +1,28 @@
 //! Controls that only look.
 
-use super::Control;
 use crate::clock::kst;
 use crate::payment::Payment;
 use crate::sim::Sim;
-use crate::store::{Entry, lock};
+use crate::store::Entry;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
+use simulator_common::control::Control;
+use simulator_common::lock;
 use std::sync::Arc;
 
 type Sims = State<Arc<Sim>>;
 
 pub async fn faults(State(sim): Sims) -> Control {
     Ok(Json(json!({ "faults": sim.faults.list() })))
+}
+
+pub async fn random(State(sim): Sims) -> Control {
+    Ok(Json(sim.faults.random_json()))
+}
+
+pub async fn outage(State(sim): Sims) -> Control {
+    Ok(Json(sim.outage.to_json(sim.clock.now_ms())))
 }
 
 pub async fn webhooks(State(sim): Sims) -> Control {

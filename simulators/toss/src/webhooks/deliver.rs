@@ -2,9 +2,9 @@
 
 use super::events::retry_wait_ms;
 use super::{Attempt, Job, LOG_MAX, Relaxed, Sim};
-use crate::agenda::Due;
 use crate::clock::kst;
-use crate::store::lock;
+use crate::sim::Due;
+use simulator_common::lock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, error::TrySendError};

@@ -6,13 +6,13 @@ mod events;
 
 pub use deliver::run;
 
-use crate::text::Text;
+use simulator_common::Text;
 
 use crate::sim::Sim;
-use crate::store::lock;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use simulator_common::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -187,7 +187,7 @@ impl Sim {
                 deliver::enqueue(self, job);
                 deliver::enqueue(self, again);
             }
-            Mode::Late => self.agenda.at(later_ms, crate::agenda::Due::Deliver(job)),
+            Mode::Late => self.agenda.at(later_ms, crate::sim::Due::Deliver(job)),
             Mode::ReverseOrder => {
                 let order_id = job.order_id.clone();
                 let mut kept_back = lock(&self.webhooks.kept_back);
@@ -195,7 +195,7 @@ impl Sim {
                     deliver::enqueue(self, Job { then: Some(Box::new(older)), ..job });
                 } else {
                     kept_back.insert(order_id.clone(), job);
-                    self.agenda.at(later_ms, crate::agenda::Due::LetGo(order_id));
+                    self.agenda.at(later_ms, crate::sim::Due::LetGo(order_id));
                 }
             }
         }

@@ -12,13 +12,14 @@ use crate::codes;
 use crate::method::Method;
 use crate::refusal::{Refusal, refuse};
 use crate::sim::Sim;
-use crate::store::{Entry, Held, lock};
+use crate::store::{Entry, Held};
 use axum::Router;
 use axum::extract::{Form, Path, Query, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde_json::{Map, Value};
+use simulator_common::lock;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ fn open_window(sim: &Sim, mut asked: Pairs) -> Result<Entry, Refusal> {
     let opener = asked.remove("opener");
     let mut opening = Opening::read(&Fields::from(typed(asked)), pair)?;
     opening.valid_hours = valid_hours.filter(|hours| (1..=2_160).contains(hours)).unwrap_or(opening.valid_hours);
-    opening.opener = opener.filter(|origin| crate::settings::is_http_url(origin));
+    opening.opener = opener.filter(|origin| simulator_common::address::is_http_url(origin));
     if opening.opener.is_none() && opening.success_url.is_none() {
         return Err(refuse("INVALID_SUCCESS_URL"));
     }

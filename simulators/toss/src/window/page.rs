@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::Value;
+use simulator_common::html::{escape, grouped};
 
 const FRAME: &str = include_str!("page.html");
 
@@ -72,34 +73,4 @@ pub fn message(opener: &str, message: &Value) -> Response {
 
 fn framed(status: StatusCode, body: &str) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Html(FRAME.replace("{{body}}", body))).into_response()
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // A value that looks like one of our placeholders must not become one.
-            '{' => out.push_str("&#123;"),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// 154000 as 154,000.
-fn grouped(amount: i64) -> String {
-    let digits = amount.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -5,6 +5,7 @@ use crate::refusal::Refusal;
 use crate::store::Held;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
+use simulator_common::address::with_query;
 
 pub fn success(held: &Held, with_payment_type: bool) -> Response {
     let payment = &held.object;
@@ -43,47 +44,5 @@ fn to(url: Option<&str>, pairs: &[(&str, &str)]) -> Response {
     match url {
         Some(url) => Redirect::to(&with_query(url, pairs)).into_response(),
         None => page::refused(&crate::refusal::refuse("INCORRECT_FAIL_URL_FORMAT")),
-    }
-}
-
-/// Adds pairs to an address; what it already carries stays, and a fragment stays last.
-fn with_query(url: &str, pairs: &[(&str, &str)]) -> String {
-    let (url, fragment) = url.split_once('#').map_or((url, None), |(url, fragment)| (url, Some(fragment)));
-    let mut out = url.to_owned();
-    for (name, value) in pairs {
-        out.push(if out.contains('?') { '&' } else { '?' });
-        out.push_str(name);
-        out.push('=');
-        encode(value, &mut out);
-    }
-    if let Some(fragment) = fragment {
-        out.push('#');
-        out.push_str(fragment);
-    }
-    out
-}
-
-fn encode(value: &str, out: &mut String) {
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_query;
-
-    #[test]
-    fn an_address_keeps_what_it_carries() {
-        let pairs = [("orderId", "a=b"), ("message", "취소 1")];
-        assert_eq!(
-            with_query("http://x/back?seat=1#top", &pairs),
-            "http://x/back?seat=1&orderId=a%3Db&message=%EC%B7%A8%EC%86%8C%201#top"
-        );
-        assert_eq!(with_query("http://x/back", &pairs[..1]), "http://x/back?orderId=a%3Db");
     }
 }

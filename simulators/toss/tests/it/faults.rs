@@ -148,3 +148,71 @@ async fn a_shutdown_does_not_wait_for_silent_calls() {
     let again = toss_simulator::start(toss_simulator::Settings { listen: addr, ..Default::default() }).await;
     assert!(again.is_ok(), "the port is free again");
 }
+
+/// Statuses of twenty queries; the draw is per operation, so that calls in between change nothing.
+async fn twenty_queries(seed: u64) -> Vec<u16> {
+    let bank = Bank::open().await;
+    let key = bank.paid("order-0001", 1_000).await;
+    let random =
+        json!({ "seed": seed, "ops": ["query"], "probabilities": { "error_before": 0.3, "rate_limited": 0.2 } });
+    bank.control("random", random).await;
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        statuses.push(bank.get(&format!("/v1/payments/{key}")).await.status);
+    }
+    let seen = bank.get("/_sim/random").await.json;
+    assert_eq!(seen["calls"]["query"], 20);
+    assert_eq!(seen["faults"]["rate_limited"], statuses.iter().filter(|status| **status == 429).count());
+    statuses
+}
+
+#[tokio::test]
+async fn chance_follows_from_its_seed() {
+    let first = twenty_queries(7).await;
+    assert_eq!(first, twenty_queries(7).await);
+    assert_ne!(first, twenty_queries(8).await);
+    for status in [200, 429, 500] {
+        assert!(first.contains(&status), "{status} in {first:?}");
+    }
+}
+
+#[tokio::test]
+async fn chance_ends_when_told_and_refuses_nonsense() {
+    let bank = Bank::open().await;
+    let key = bank.paid("order-0001", 1_000).await;
+    let always = json!({ "seed": 1, "count": 2, "probabilities": { "error_before": 1.0 } });
+    bank.control("random", always.clone()).await;
+    for status in [500, 500, 200] {
+        assert_eq!(bank.get(&format!("/v1/payments/{key}")).await.status, status, "two faults, no more");
+    }
+    bank.control("random", always).await;
+    bank.send(bank.request(Method::DELETE, "/_sim/random")).await;
+    assert_eq!(status_of(&bank, &key).await, "DONE");
+    let too_much = json!({ "seed": 1, "probabilities": { "slow": 0.6, "fail": 0.6 } });
+    assert_eq!(bank.post("/_sim/random", too_much).await.status, 400);
+    assert_eq!(bank.post("/_sim/random", json!({ "seed": 1, "probabilities": { "nap": 0.1 } })).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_outage_refuses_everything_until_it_is_over() {
+    let bank = Bank::open().await;
+    let key = bank.authorise("order-0001", 1_000).await;
+    bank.control("outage", json!({ "kind": "refuse", "for_s": 60 })).await;
+    assert_eq!(bank.confirm(&key, "order-0001", 1_000).await.status, 503);
+    let script = bank.request(Method::GET, "/v2/standard");
+    assert_eq!(bank.send(script).await.status, 503, "the browser's script too");
+    assert_eq!(bank.counts().await["confirms"], 0, "controls answer, and nothing was called");
+    assert_eq!(bank.get("/_sim/outage").await.json["turned_away"], 2);
+    bank.advance_s(60).await;
+    assert_eq!(bank.confirm(&key, "order-0001", 1_000).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_outage_may_cut_every_connection() {
+    let bank = Bank::open().await;
+    let key = bank.authorise("order-0001", 1_000).await;
+    bank.control("outage", json!({ "kind": "drop" })).await;
+    assert!(!unanswered(&bank, &key, Duration::from_secs(10)).await.is_timeout());
+    bank.send(bank.request(Method::DELETE, "/_sim/outage")).await;
+    assert_eq!(status_of(&bank, &key).await, "IN_PROGRESS");
+}

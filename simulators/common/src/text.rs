@@ -1,4 +1,4 @@
-//! Shared text: one allocation for an id that sits in a payment, two indexes, the ledger and the events.
+//! Shared text: one allocation for an id that sits in an object, its indexes and the events about it.
 
 use serde::{Serialize, Serializer};
 use std::borrow::Borrow;
