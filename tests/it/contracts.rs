@@ -275,9 +275,12 @@ async fn every_call_says_how_it_refuses_and_what_proof_it_wants() {
             let path = path
                 .replace("{code}", adult.code)
                 .replace("{order_number}", &order.number)
-                .replace("{ticket_id}", &ticket.to_string());
+                .replace("{ticket_id}", &ticket.to_string())
+                .replace("{refund_id}", &ticket.to_string());
             let request = app.http.request(method.to_uppercase().parse().unwrap(), app.url(&path));
-            let body = json!({ "order_number": order.number, "amount": order.total, "qr_code": "x", "email": "a@example.org" });
+            let request = request.header("idempotency-key", format!("contract {calls}"));
+            let body = json!({ "order_number": order.number, "amount": order.total, "qr_code": "x", "email": "a@example.org",
+                "bank": "20", "account_number": "1", "holder": "h" });
             let answer = Answer::of(if method == "post" { request.json(&body) } else { request }).await;
             let closed = !accepted.is_empty() && !accepted.contains(&&json!({}));
             assert_eq!(answer.status == 401, closed, "{method} {path}: {}", answer.body);
