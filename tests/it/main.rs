@@ -19,6 +19,7 @@ mod journeys;
 mod killed;
 mod limits;
 mod model;
+mod money_faults;
 mod notifications;
 mod pages;
 mod payments;
