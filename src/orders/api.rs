@@ -34,6 +34,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(initialize))
         .routes(routes!(confirm))
         .merge(super::refunds::routes())
+        .merge(super::books::api::routes())
 }
 
 /// Reserves places. They are kept until `expires_at`.

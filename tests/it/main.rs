@@ -7,6 +7,7 @@ mod support;
 mod admin;
 mod api;
 mod bad_input;
+mod books;
 mod contracts;
 mod deposits;
 mod draw;
