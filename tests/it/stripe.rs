@@ -464,5 +464,8 @@ async fn the_books_tell_what_came_in_and_went_out() {
     assert_eq!(rows, [(10_000, Some(0), intent.as_str()), (20_000, Some(720), intent.as_str())]);
     assert_eq!(page.next, None);
     assert!(gateway.transactions(now - day * 3, now - day * 2, None).await.unwrap().rows.is_empty());
+    crate::books::next_day(&app).await;
+    crate::books::compared(&app).await;
+    assert_eq!(crate::books::kinds(&app).await, "", "both sides agree");
     app.finish().await;
 }

@@ -12,6 +12,8 @@ use crate::payments::model::{Transaction, TransactionKind, TransactionPage};
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// As many as Stripe gives.
 const ROWS: &str = "100";
+/// Read in one go.
+const PAGES: usize = 50;
 
 #[derive(Deserialize)]
 struct Page {
@@ -44,15 +46,34 @@ struct Source {
     metadata: std::collections::HashMap<String, String>,
 }
 
+/// Several of Stripe's pages, which are small, make one of ours. Both instants are within.
 pub async fn page(
     stripe: &Stripe,
     from: Timestamp,
     until: Timestamp,
     after: Option<&str>,
 ) -> Result<TransactionPage, String> {
+    let mut all = TransactionPage { rows: Vec::new(), next: after.map(str::to_owned) };
+    for _ in 0..PAGES {
+        let (rows, next) = one(stripe, from, until, all.next.as_deref()).await?;
+        all.rows.extend(rows);
+        all.next = next;
+        if all.next.is_none() {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+async fn one(
+    stripe: &Stripe,
+    from: Timestamp,
+    until: Timestamp,
+    after: Option<&str>,
+) -> Result<(Vec<Transaction>, Option<String>), String> {
     let mut query = vec![
         ("created[gte]", from.as_second().to_string()),
-        ("created[lt]", until.as_second().to_string()),
+        ("created[lte]", until.as_second().to_string()),
         ("limit", ROWS.to_owned()),
         ("expand[]", "data.source".to_owned()),
     ];
@@ -67,8 +88,9 @@ pub async fn page(
     };
     let page: Page = serde_json::from_slice(&body).map_err(|e| e.to_string())?;
     let next = page.has_more.then(|| page.data.last().map(|row| row.id.clone())).flatten();
-    let rows = page.data.into_iter().filter_map(|row| transaction(row).transpose()).collect::<Result<_, _>>()?;
-    Ok(TransactionPage { rows, next })
+    let rows: Result<Vec<Transaction>, String> =
+        page.data.into_iter().filter_map(|row| transaction(row).transpose()).collect();
+    Ok((rows?, next))
 }
 
 /// None: no payment and no refund (a payout, a dispute, a refund that failed).
