@@ -72,6 +72,13 @@ const ATTEMPT: Statement = Statement::new(
        from attempts where provider_order_id = $1",
 );
 
+const ATTEMPT_BY_KEY: Statement = Statement::new(
+    "orders.attempt_by_payment_key",
+    "select id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
+            failure_code, sent_at, checks, confirm_try, provider, refunded_won
+       from attempts where payment_key = $1",
+);
+
 /// Claims by moving the next check ahead: 1, 2, 4 … seconds, at most about four minutes.
 const CLAIM_UNRESOLVED: Statement = Statement::new(
     "orders.claim_unresolved_attempts",
@@ -219,6 +226,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &CONTACT,
     &PHONE_DIGEST,
     &ATTEMPT,
+    &ATTEMPT_BY_KEY,
     &CLAIM_UNRESOLVED,
     &LAPSED,
     &CLAIM_REFUNDS,
@@ -448,6 +456,10 @@ pub async fn to_confirm(
 
 pub async fn attempt_by_provider_order(client: &impl GenericClient, order_id: &str) -> Result<Option<Attempt>> {
     ATTEMPT.query_opt(client, &[&order_id]).await?.map(|row| attempt(&row, 0)).transpose()
+}
+
+pub async fn attempt_by_payment_key(client: &impl GenericClient, payment_key: &str) -> Result<Option<Attempt>> {
+    ATTEMPT_BY_KEY.query_opt(client, &[&payment_key]).await?.map(|row| attempt(&row, 0)).transpose()
 }
 
 pub async fn claim_unresolved(client: &impl GenericClient, limit: i64) -> Result<Vec<Attempt>> {

@@ -10,17 +10,17 @@ use crate::support::given::places;
 use crate::support::{Answer, TestApp};
 
 /// To the second hour of the next day in Seoul.
-async fn next_day(app: &TestApp) {
+pub async fn next_day(app: &TestApp) {
     let now_s = app.app().clock.now().as_second() + 9 * 3600;
     let to_midnight_s = 86_400 - now_s.rem_euclid(86_400);
     app.advance(Duration::from_secs(to_midnight_s as u64 + 2 * 3600)).await;
 }
 
-async fn compared(app: &TestApp) {
+pub async fn compared(app: &TestApp) {
     app.until("all days are compared", async || app.tick("books").await == 0).await;
 }
 
-async fn kinds(app: &TestApp) -> String {
+pub async fn kinds(app: &TestApp) -> String {
     let sql =
         "select coalesce(string_agg(kind, ' ' order by kind), '') from money_differences where resolved_at is null";
     app.db.one::<String>(sql).await

@@ -33,6 +33,7 @@ mod races;
 mod refunds;
 mod rehearsal;
 mod rooms_admin;
+mod stripe;
 mod tickets;
 mod torture;
 mod waiting_room;
