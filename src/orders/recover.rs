@@ -98,6 +98,13 @@ pub async fn by_status(
             settle::accepted(app, order, attempt, payment, origin).await.map(Some)
         }
         Status::Captured if right_sum => settle::accepted(app, order, attempt, payment, origin).await.map(Some),
+        // Captured, and a part returned over there before we knew: first the one, then the other.
+        Status::PartlyCancelled if right_sum && is_ours => {
+            let settled = settle::accepted(app, order, attempt, payment, origin).await?;
+            let order = order_of(app, attempt).await?;
+            super::refunds::returned::notice(app, &order, attempt, payment, origin).await?;
+            Ok(Some(settled))
+        }
         Status::Captured => {
             tracing::error!(
                 order_id = attempt.provider_order_id,

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use admit::orders::books::reconcile;
+use admit::payments::Provider;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -157,6 +159,14 @@ async fn schedule(app: &TestApp, given: &Given, seed: u64) {
         run.afterwards(n, &order, &order_id, &payment_key).await;
     }
     run.calm().await;
+    app.settle_everything().await;
+    // What went back over there while no webhook came is in the books.
+    let today = app.app().clock.today_in_seoul();
+    for day in [today.yesterday().unwrap(), today] {
+        let gateway = app.app().gateways.of(Provider::Toss).unwrap();
+        let left = reconcile::day_of(app.app(), gateway, day).await.unwrap();
+        assert!(left.is_empty(), "seed {seed}: {left:?}");
+    }
     app.settle_everything().await;
     app.assert_books_agree(&format!("seed {seed}")).await;
 }

@@ -380,7 +380,7 @@ async fn pages_speak_both_languages_and_load_only_what_is_there() {
         for inline in ["<style", " style=", "onclick", "<script>"] {
             assert!(!page.body.contains(inline), "{inline} on {path}");
         }
-        assert!(page.body.len() < 192 * 1024, "{path} weighs {}", page.body.len());
+        assert!(page.body.len() < 256 * 1024, "{path} weighs {}", page.body.len());
     }
     browser.get("/assets/app.00000000.css").await.expect(404, "");
 

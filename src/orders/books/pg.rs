@@ -47,7 +47,8 @@ const COMPARE: Statement = Statement::new(
          select payment_key from money_differences where provider = $1 and resolved_at is null
      ), theirs as (
          select m.payment_key, max(t.order_id) as order_id,
-                sum(t.amount_won) filter (where t.kind = 'payment') as captured,
+                -- One payment is captured once; a deposit that was taken back and made again stands there twice.
+                max(t.amount_won) filter (where t.kind = 'payment') as captured,
                 coalesce(sum(t.amount_won) filter (where t.kind = 'refund'), 0) as returned
            from moved m left join provider_transactions t on t.provider = $1 and t.payment_key = m.payment_key
           where m.payment_key is not null group by m.payment_key

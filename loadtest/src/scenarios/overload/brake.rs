@@ -76,6 +76,7 @@ pub async fn tried(
     judge(context, &watch, (BEFORE_S, BEFORE_S + seconds), limit_ms);
     let (success, all) = (came.tally.success, came.tally.total());
     context.figure("brake: of the crowd, through before the run ended", percent(success, all), "%");
+    crowd_day.calls.troubles().tell(context);
     context.courses.push(watch.table());
     context.phases.extend([came, everyday].into_iter().chain(flooded));
     Ok(())

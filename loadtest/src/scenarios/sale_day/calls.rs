@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
+use crate::context::Context;
 use crate::http::{Client, Request, Whole};
 use crate::ledger::Ledger;
 use crate::tally::Outcome;
@@ -56,6 +57,20 @@ pub struct Troubles {
     pub server_errors: BTreeMap<String, u64>,
     /// No reply, or half of one.
     pub broken: BTreeMap<String, u64>,
+}
+
+impl Troubles {
+    pub fn tell(&self, context: &mut Context) {
+        let mut figures = |what: &str, all: &[&BTreeMap<String, u64>]| {
+            let sum: u64 = all.iter().flat_map(|of| of.values()).sum();
+            context.figure(what, sum as f64, "");
+            for (name, count) in all.iter().copied().flatten() {
+                context.figure(format!("    {name}"), *count as f64, "");
+            }
+        };
+        figures("answers with a Retry-After that was followed", &[&self.told_to_wait]);
+        figures("calls without a whole answer, tried again", &[&self.broken, &self.server_errors]);
+    }
 }
 
 pub struct Calls {

@@ -134,16 +134,8 @@ fn judge(context: &mut Context, day: &Day, phase: &Phase, visitors: u32) {
     let detail = format!("{finished} of {stayed} who did not leave, {:.3} %, target above 99.9 %", share * 100.0);
     context.target("visitors go home with their tickets", share > FINISHED_SHARE, detail);
     let troubles = day.calls.troubles();
-    let sum = |of: &std::collections::BTreeMap<String, u64>| of.values().sum::<u64>();
-    let (waited, errors, broken) = (sum(&troubles.told_to_wait), sum(&troubles.server_errors), sum(&troubles.broken));
-    context.figure("answers with a Retry-After that was followed", waited as f64, "");
-    for (name, count) in &troubles.told_to_wait {
-        context.figure(format!("    {name}"), *count as f64, "");
-    }
-    context.figure("calls without a whole answer, tried again", broken as f64, "");
-    for (name, count) in troubles.broken.iter().chain(&troubles.server_errors) {
-        context.figure(format!("    {name}"), *count as f64, "");
-    }
+    troubles.tell(context);
+    let errors = troubles.server_errors.values().sum::<u64>();
     context.target("no 5xx but 503 with Retry-After", errors == 0, format!("{errors}"));
 }
 
