@@ -32,6 +32,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cancel))
         .routes(routes!(initialize))
         .routes(routes!(confirm))
+        .merge(super::outcome::routes())
+        .merge(super::inbox::routes())
         .merge(super::refunds::routes())
 }
 
@@ -203,7 +205,7 @@ struct Initialized {
               (status = 403, description = "order.wrong_token, request.cross_site"), (status = 404, description = "order.unknown"),
               (status = 409, description = "payment.nothing_to_pay, payment.in_progress, payment.already_paid, payment.too_many_attempts"),
               (status = 410, description = "order.expired, order.closed"), (status = 422, description = "payment.amount_mismatch"),
-              (status = 503, description = "stock.busy, server.database_away, order.unknown_outcome")))]
+              (status = 503, description = "stock.busy, server.database_away, order.unknown_outcome, payment.provider_away")))]
 async fn initialize(
     State(app): State<App>,
     headers: HeaderMap,
@@ -266,7 +268,7 @@ struct ConfirmAsk {
               (status = 409, description = "payment.declined, payment.in_progress, payment.already_paid, payment.refunding, payment.key_reused, idempotency.in_progress"),
               (status = 410, description = "order.expired, order.closed: nothing was charged"),
               (status = 422, description = "payment.amount_mismatch, idempotency.key_reused"),
-              (status = 503, description = "stock.busy, stock.unready, server.redis_away, server.database_away, server.starting, payment.unsettled")))]
+              (status = 503, description = "stock.busy, stock.unready, server.redis_away, server.database_away, server.starting, payment.unsettled, payment.provider_away: nothing was charged")))]
 async fn confirm(
     State(app): State<App>,
     headers: HeaderMap,
