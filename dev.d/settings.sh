@@ -78,7 +78,7 @@ choose_ports() {
     HTTP_PORT=$http PORT_BASE=$base
     POSTGRES_PORT=$base REDIS_PORT=$((base + 1))
     SERVE_PORTS=($((base + 2)) $((base + 3))) SERVE_PRIVATE_PORTS=($((base + 4)) $((base + 5)))
-    WORK_PRIVATE_PORT=$((base + 6)) SIMULATOR_PORT=$((base + 7))
+    WORK_PRIVATE_PORT=$((base + 6)) SIMULATOR_PORT=$((base + 7)) STRIPE_SIMULATOR_PORT=$((base + 8))
     BASE_URL="http://localhost:$HTTP_PORT"
 }
 

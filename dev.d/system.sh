@@ -1,8 +1,10 @@
 # shellcheck shell=bash
 # The parts of the system, in the order in which they start; they stop in the opposite order.
 
-readonly PARTS=(postgres redis simulator serve-1 serve-2 work nginx)
+readonly PARTS=(postgres redis simulator stripe-simulator serve-1 serve-2 work nginx)
 readonly DEMO_CLIENT_KEY=test_ck_DEMO000000000000000000 DEMO_SECRET_KEY=test_sk_DEMO000000000000000000
+readonly DEMO_STRIPE_PUBLISHABLE_KEY=pk_test_DEMO000000000000000000 DEMO_STRIPE_SECRET_KEY=sk_test_DEMO000000000000000000
+readonly DEMO_STRIPE_WEBHOOK_SECRET=whsec_DEMO000000000000000000000000
 
 # Before the ports are chosen: they may only be chosen anew when nothing runs.
 anything_alive() {
@@ -21,6 +23,7 @@ port_of() {
         postgres) echo "$POSTGRES_PORT" ;;
         redis) echo "$REDIS_PORT" ;;
         simulator) echo "$SIMULATOR_PORT" ;;
+        stripe-simulator) echo "$STRIPE_SIMULATOR_PORT" ;;
         serve-1) echo "${SERVE_PORTS[0]}" ;;
         serve-2) echo "${SERVE_PORTS[1]}" ;;
         work) echo "$WORK_PRIVATE_PORT" ;;
@@ -39,6 +42,7 @@ need_free_ports() {
 database_url() { printf 'postgres://admit:%s@127.0.0.1:%s/admit' "$(secret POSTGRES_PASSWORD)" "$POSTGRES_PORT"; }
 redis_url() { printf 'redis://127.0.0.1:%s/0' "$REDIS_PORT"; }
 simulator_url() { printf 'http://127.0.0.1:%s' "$SIMULATOR_PORT"; }
+stripe_simulator_url() { printf 'http://127.0.0.1:%s' "$STRIPE_SIMULATOR_PORT"; }
 
 # The whole environment of the program, and nothing of the caller's: no proxy, no forgotten DATABASE_URL.
 admit_environment() {
@@ -49,6 +53,9 @@ admit_environment() {
         "ADMIT_SECRET=$(secret ADMIT_SECRET)" "ADMIT_DATA_KEYS=$(secret ADMIT_DATA_KEYS)"
         PAYMENTS_PROVIDER=toss "TOSS_CLIENT_KEY=$DEMO_CLIENT_KEY" "TOSS_SECRET_KEY=$DEMO_SECRET_KEY"
         "TOSS_API_URL=$(simulator_url)" "TOSS_SDK_URL=$(simulator_url)/v2/standard"
+        "STRIPE_PUBLISHABLE_KEY=$DEMO_STRIPE_PUBLISHABLE_KEY" "STRIPE_SECRET_KEY=$DEMO_STRIPE_SECRET_KEY"
+        "STRIPE_WEBHOOK_SECRET=$DEMO_STRIPE_WEBHOOK_SECRET"
+        "STRIPE_API_URL=$(stripe_simulator_url)" "STRIPE_SDK_URL=$(stripe_simulator_url)/v3/"
         "ADMIT_RATE_LIMIT_EXEMPT=127.0.0.0/8,::1/128" ADMIT_TRUSTED_PROXIES=127.0.0.1/32
         # Two instances share this machine's cores.
         "ADMIT_THREADS=$((($(nproc) + 1) / 2))"
@@ -79,6 +86,15 @@ migrate_and_seed() {
     progress "Seeding the exhibitions aaa and bbb"
     admit_run seed-demo --accounts-file "$RUN_DIR/accounts.json" || die "seeding failed"
     [[ -s $RUN_DIR/accounts.json ]] || die "admit seed-demo wrote no $RUN_DIR/accounts.json"
+}
+
+# Its keys are those that it has by itself.
+stripe_simulator_start() {
+    gone stripe-simulator || return 0
+    start stripe-simulator self env -i "PATH=$PATH" LANG=C.UTF-8 RUST_BACKTRACE=1 "$BIN_DIR/stripe-simulator" \
+        --listen "127.0.0.1:$STRIPE_SIMULATOR_PORT" --webhook-url "http://127.0.0.1:$HTTP_PORT/api/webhooks/stripe" \
+        --latency-ms "${ADMIT_SIM_LATENCY_MS:-0}"
+    wait_for stripe-simulator 20 port_in_use "$STRIPE_SIMULATOR_PORT"
 }
 
 simulator_start() {
@@ -115,8 +131,9 @@ start_stores() {
 }
 
 start_programs() {
-    progress "Starting the simulator, two instances, the worker and nginx"
+    progress "Starting the simulators, two instances, the worker and nginx"
     simulator_start
+    stripe_simulator_start
     serve_start 0
     serve_start 1
     work_start
@@ -131,7 +148,7 @@ stop_everything() {
     nginx_stop nginx
     stop TERM 25 serve-1 serve-2
     stop TERM 25 work
-    stop TERM 10 simulator
+    stop TERM 10 simulator stripe-simulator
     redis_stop redis
     postgres_stop postgres
 }
@@ -148,6 +165,7 @@ write_demo_json() {
     "http://127.0.0.1:$WORK_PRIVATE_PORT/metrics"
   ],
   "toss_simulator_url": "$(simulator_url)",
+  "stripe_simulator_url": "$(stripe_simulator_url)",
   "redis_url": "$(redis_url)",
   "postgres_url": "$(database_url)",
   "exhibitions": ["aaa", "bbb"],
@@ -170,6 +188,7 @@ print_entry() {
     say "  Visitors          $BASE_URL/aaa   and  $BASE_URL/bbb"
     say "  API               $BASE_URL/api/exhibitions/aaa/products"
     say "  Toss simulator    $(simulator_url)"
+    say "  Stripe simulator  $(stripe_simulator_url)"
     say "  Demo logins"
     for role in super_admin admin staff; do
         printf '    %-12s %s / %s\n' "$role" "$(account $role username)" "$(account $role password)"

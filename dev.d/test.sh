@@ -61,6 +61,7 @@ prepare_test() {
     export ADMIT_TEST_REDIS_URL="redis://127.0.0.1:$redis_port/0"
     # Tests must not depend on what the caller's shell happens to hold.
     unset DATABASE_URL REDIS_URL TOSS_CLIENT_KEY TOSS_SECRET_KEY TOSS_API_URL TOSS_SDK_URL PAYMENTS_PROVIDER
+    unset STRIPE_PUBLISHABLE_KEY STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_API_URL STRIPE_SDK_URL
     unset http_proxy https_proxy all_proxy HTTP_PROXY ALL_PROXY
     export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
 }

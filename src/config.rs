@@ -87,6 +87,103 @@ impl DrandSettings {
     }
 }
 
+/// Stripe is there when its secret key is.
+#[derive(Args, Clone, Default)]
+pub struct StripeSettings {
+    /// Stripe publishable key, `pk_test_…` or `pk_live_…`; shown to browsers.
+    #[arg(long, env = "STRIPE_PUBLISHABLE_KEY", default_value = "")]
+    pub stripe_publishable_key: String,
+    /// Stripe secret or restricted key of the same account; without it nothing is paid through Stripe. [secret]
+    #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true, default_value = "", hide_default_value = true)]
+    pub stripe_secret_key: String,
+    /// Secret of the webhook endpoint, `whsec_…`; while it is rolled both, comma separated. [secret]
+    #[arg(long, env = "STRIPE_WEBHOOK_SECRET", hide_env_values = true, default_value = "", hide_default_value = true)]
+    pub stripe_webhook_secret: String,
+    /// Stripe's REST API; a simulator in development.
+    #[arg(long, env = "STRIPE_API_URL", default_value = "https://api.stripe.com")]
+    pub stripe_api_url: String,
+    /// Script that the payment page loads.
+    #[arg(long, env = "STRIPE_SDK_URL", default_value = "https://js.stripe.com/v3/")]
+    pub stripe_sdk_url: String,
+}
+
+/// The one in force and the one before, or the one to come.
+const WEBHOOK_SECRETS_MAX: usize = 2;
+
+impl StripeSettings {
+    pub fn is_set(&self) -> bool {
+        !self.stripe_secret_key.is_empty()
+    }
+
+    pub fn webhook_secrets(&self) -> impl Iterator<Item = &str> {
+        self.stripe_webhook_secret.split(',').map(str::trim).filter(|secret| !secret.is_empty())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !self.is_set() {
+            return Ok(());
+        }
+        if self.stripe_publishable_key.is_empty() {
+            return Err("STRIPE_PUBLISHABLE_KEY is missing, but STRIPE_SECRET_KEY is set".into());
+        }
+        let secrets = self.webhook_secrets().count();
+        if secrets == 0 {
+            return Err("STRIPE_WEBHOOK_SECRET is missing, but STRIPE_SECRET_KEY is set".into());
+        }
+        if secrets > WEBHOOK_SECRETS_MAX || self.webhook_secrets().any(|secret| !secret.starts_with("whsec_")) {
+            return Err("STRIPE_WEBHOOK_SECRET must be whsec_…, or two of them with a comma between".into());
+        }
+        let kind = |key: &str, names: &[&str]| {
+            let mut parts = key.split('_');
+            let named = parts.next().is_some_and(|name| names.contains(&name));
+            parts.next().filter(|kind| named && matches!(*kind, "test" | "live")).map(str::to_owned)
+        };
+        let publishable = kind(&self.stripe_publishable_key, &["pk"]);
+        let secret = kind(&self.stripe_secret_key, &["sk", "rk"]);
+        let (Some(publishable), Some(secret)) = (publishable, secret) else {
+            return Err(
+                "STRIPE_PUBLISHABLE_KEY must begin with pk_test_ or pk_live_, STRIPE_SECRET_KEY with sk_test_, \
+                        sk_live_, rk_test_ or rk_live_"
+                    .into(),
+            );
+        };
+        if publishable != secret {
+            return Err(format!(
+                "STRIPE_PUBLISHABLE_KEY is a {publishable} key but STRIPE_SECRET_KEY is a {secret} key"
+            ));
+        }
+        check_url("STRIPE_API_URL", &self.stripe_api_url)?;
+        check_url("STRIPE_SDK_URL", &self.stripe_sdk_url)
+    }
+
+    fn check_production(&self) -> Result<(), String> {
+        if !self.is_set() {
+            return Ok(());
+        }
+        let all = [&self.stripe_publishable_key, &self.stripe_secret_key, &self.stripe_webhook_secret];
+        if all.iter().any(|key| key.contains("DEMO")) {
+            return Err("a Stripe key or STRIPE_WEBHOOK_SECRET is a demo one; production mode refuses it".into());
+        }
+        let to_stripe = self.stripe_api_url.trim_end_matches('/') == "https://api.stripe.com";
+        if self.stripe_publishable_key.starts_with("pk_live_") != to_stripe {
+            return Err(
+                "STRIPE_API_URL and the Stripe keys disagree: live keys go to Stripe itself and to nowhere else, \
+                        test keys belong to development mode"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn check_url(name: &str, url: &str) -> Result<(), String> {
+    let parsed = reqwest::Url::parse(url).map_err(|e| format!("{name} is malformed: {e}"))?;
+    if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+        return Err(format!("{name} must be http(s)://host/…"));
+    }
+    Ok(())
+}
+
 #[derive(Args, Clone)]
 pub struct Settings {
     /// production (default: nothing unsafe by omission) or development.
@@ -116,7 +213,7 @@ pub struct Settings {
     /// Keys that seal personal data: `id:64 hex digits`, comma separated; the first seals, all open. [secret]
     #[arg(long, env = "ADMIT_DATA_KEYS", hide_env_values = true, default_value = "", hide_default_value = true)]
     pub data_keys: String,
-    /// Payment provider: toss.
+    /// Payment provider: toss. Exhibitions name their own.
     #[arg(long, env = "PAYMENTS_PROVIDER", default_value = "toss", value_parser = ["toss"])]
     pub payments_provider: String,
     /// Toss client key, `test_ck_…` or `live_ck_…`; shown to browsers.
@@ -135,6 +232,8 @@ pub struct Settings {
     /// is asked about. Toss's list: docs/external/toss.md.
     #[arg(long, env = "TOSS_WEBHOOK_ADDRESSES", value_delimiter = ',')]
     pub toss_webhook_addresses: Vec<Network>,
+    #[command(flatten)]
+    pub stripe: StripeSettings,
     /// Networks whose callers are spared rate limits and open-hold limits, e.g. load tests from `127.0.0.0/8`.
     #[arg(long, env = "ADMIT_RATE_LIMIT_EXEMPT", value_delimiter = ',')]
     pub rate_limit_exempt: Vec<Network>,
@@ -191,7 +290,16 @@ fn is_origin(text: &str) -> bool {
 
 /// `NAME_FILE` may hold the path of a file with the value, as container platforms hand out secrets.
 pub fn secret_files_into_env() -> Result<(), String> {
-    for name in ["DATABASE_URL", "REDIS_URL", "ADMIT_SECRET", "ADMIT_DATA_KEYS", "TOSS_SECRET_KEY", "ADMIT_MAIL"] {
+    for name in [
+        "DATABASE_URL",
+        "REDIS_URL",
+        "ADMIT_SECRET",
+        "ADMIT_DATA_KEYS",
+        "TOSS_SECRET_KEY",
+        "STRIPE_SECRET_KEY",
+        "STRIPE_WEBHOOK_SECRET",
+        "ADMIT_MAIL",
+    ] {
         let file = format!("{name}_FILE");
         if let Some(path) = std::env::var_os(&file) {
             if std::env::var_os(name).is_some() {
@@ -237,6 +345,8 @@ impl Settings {
             ("ADMIT_SECRET", &mut self.secret),
             ("ADMIT_DATA_KEYS", &mut self.data_keys),
             ("TOSS_SECRET_KEY", &mut self.toss_secret_key),
+            ("STRIPE_SECRET_KEY", &mut self.stripe.stripe_secret_key),
+            ("STRIPE_WEBHOOK_SECRET", &mut self.stripe.stripe_webhook_secret),
             ("ADMIT_MAIL", &mut self.mail),
         ] {
             if let Some(value) = from_file(name) {
@@ -296,6 +406,7 @@ impl Settings {
         }
         tracing_subscriber::EnvFilter::try_new(&self.log).map_err(|e| format!("ADMIT_LOG is malformed: {e}"))?;
         self.check_toss()?;
+        self.stripe.check()?;
         self.drand.check()?;
         if self.mode == Mode::Production {
             self.check_production()?;
@@ -318,13 +429,8 @@ impl Settings {
         if client != secret {
             return Err(format!("TOSS_CLIENT_KEY is a {client} key but TOSS_SECRET_KEY is a {secret} key"));
         }
-        for (name, url) in [("TOSS_API_URL", &self.toss_api_url), ("TOSS_SDK_URL", &self.toss_sdk_url)] {
-            let parsed = reqwest::Url::parse(url).map_err(|e| format!("{name} is malformed: {e}"))?;
-            if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
-                return Err(format!("{name} must be http(s)://host/…"));
-            }
-        }
-        Ok(())
+        check_url("TOSS_API_URL", &self.toss_api_url)?;
+        check_url("TOSS_SDK_URL", &self.toss_sdk_url)
     }
 
     fn check_production(&self) -> Result<(), String> {
@@ -343,6 +449,7 @@ impl Settings {
                         test keys belong to development mode"
                 .into());
         }
+        self.stripe.check_production()?;
         if !self.base_url.starts_with("https://") {
             return Err("ADMIT_BASE_URL must be https:// in production mode".into());
         }
@@ -413,6 +520,7 @@ mod tests {
             ("--drand-chain", "52db", "ADMIT_DRAND_CHAIN"),
             ("--drand-public-key", "83cg", "ADMIT_DRAND_PUBLIC_KEY"),
             ("--drand-period-s", "0", "ADMIT_DRAND_PERIOD_S"),
+            ("--stripe-secret-key", "sk_live_hush", "STRIPE_PUBLISHABLE_KEY is missing"),
             ("--log", "info,=,", "ADMIT_LOG"),
             ("--rate-limit-exempt", "everybody", "rate-limit-exempt"),
             ("--toss-webhook-addresses", "13.124.18.147,toss", "toss-webhook-addresses"),
@@ -420,6 +528,39 @@ mod tests {
             let Err(message) = with(name, value) else { panic!("{name}={value} was accepted") };
             assert!(message.contains(says), "{name}: {message}");
             assert!(!message.contains("hush"), "{name}: {message}");
+        }
+    }
+
+    /// Good settings with Stripe's three keys and its address.
+    fn with_stripe(publishable: &str, secret: &str, webhook: &str, url: &str) -> Result<Settings, String> {
+        let mut words = vec!["admit".to_owned()];
+        words.extend(GOOD.iter().map(|(n, v)| format!("{n}={v}")));
+        words.push(format!("--stripe-publishable-key={publishable}"));
+        words.push(format!("--stripe-secret-key={secret}"));
+        words.push(format!("--stripe-webhook-secret={webhook}"));
+        words.push(format!("--stripe-api-url={url}"));
+        Cli::try_parse_from(words).map_err(|e| e.to_string())?.settings.check()
+    }
+
+    #[test]
+    fn stripe_is_all_there_or_not_at_all() {
+        const URL: &str = "https://api.stripe.com";
+        assert!(!with("--mail", "none").unwrap().stripe.is_set());
+        assert!(with_stripe("pk_live_x", "rk_live_x", "whsec_a,whsec_b", URL).unwrap().stripe.is_set());
+        for (publishable, secret, webhook, url, says) in [
+            ("pk_live_x", "sk_live_hush", "", URL, "STRIPE_WEBHOOK_SECRET is missing"),
+            ("pk_live_x", "sk_live_hush", "whsec_a,whsec_b,whsec_c", URL, "STRIPE_WEBHOOK_SECRET must be"),
+            ("pk_live_x", "sk_live_hush", "hush", URL, "STRIPE_WEBHOOK_SECRET must be"),
+            ("pk_live_x", "hush", "whsec_a", URL, "STRIPE_SECRET_KEY with sk_test_"),
+            ("pk_test_x", "sk_live_hush", "whsec_a", URL, "is a test key but STRIPE_SECRET_KEY is a live key"),
+            ("pk_live_x", "sk_live_hush", "whsec_a", "api.stripe.com", "STRIPE_API_URL"),
+            ("pk_live_x", "sk_live_hush", "whsec_a", "https://api.stripe.com.evil.example", "disagree"),
+            ("pk_test_x", "sk_test_hush", "whsec_a", URL, "disagree"),
+            ("pk_live_x", "sk_live_DEMO_hush", "whsec_a", URL, "demo"),
+            ("pk_live_x", "sk_live_hush", "whsec_DEMO", URL, "demo"),
+        ] {
+            let Err(message) = with_stripe(publishable, secret, webhook, url) else { panic!("{says}: accepted") };
+            assert!(message.contains(says) && !message.contains("hush"), "{message}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Open-loop load for Admit on this machine. Latency counts from the intended start of each request.
 #[derive(Parser, Debug)]
@@ -75,6 +75,8 @@ pub enum Scenario {
     Polls(Polls),
     /// The whole day in minutes: arrive, wait, be called, choose, pay, receive tickets, with things going wrong on the way.
     SaleDay(SaleDay),
+    /// More than the machine can do: the safety net opens a room by itself, the brake holds the line back.
+    Overload(Overload),
     /// What others keep a queue in, on the same Redis: LIST + LPOS and ZSET + ZRANK.
     Recipes(Recipes),
 }
@@ -208,6 +210,45 @@ pub struct SaleDay {
     pub at: Vec<crate::scenarios::sale_day::At>,
 }
 
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Net,
+    Brake,
+    Both,
+}
+
+/// --rate and --seconds are those of the crowd before the brake; the rush before the net lasts as long.
+#[derive(Args, Debug, Clone)]
+pub struct Overload {
+    /// What to try: the safety net, the brake, or one after the other.
+    #[arg(long, value_enum, default_value_t = Part::Both)]
+    pub part: Part,
+    /// Exhibition whose room it is: emptied first, and given back afterwards.
+    #[arg(long, default_value = "bbb")]
+    pub exhibition: String,
+    /// Net: arrivals a second that open the room. Below it, at six tenths, the room has to stay as it is.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(50..=5_000))]
+    pub net_per_s: u32,
+    /// Net: visitors a second in the rush.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(50..=20_000))]
+    pub rush_per_s: u32,
+    /// Net: seconds the room has to be empty before it closes again.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(10..=300))]
+    pub off_after_s: u32,
+    /// Brake: it is to come on above this p99 of orders.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(50..=60_000))]
+    pub brake_p99_ms: u32,
+    /// Brake: people called a minute at most, far above what the machine serves.
+    #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(600..=6_000_000))]
+    pub rate_per_min: u32,
+    /// Brake: holds a second on aaa beside the crowd, which no brake of this room can hold back; 0 for none.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50_000))]
+    pub flood: u32,
+    /// Brake: seconds it is watched after the last of the crowd has come.
+    #[arg(long, default_value_t = 75, value_parser = clap::value_parser!(u32).range(5..=600))]
+    pub rest_s: u32,
+}
+
 #[derive(Args, Debug, Clone)]
 pub struct Recipes {
     /// Members of each structure.
@@ -252,5 +293,7 @@ mod tests {
         assert!(read("loadtest polls --waiting 1000000 --closed --seconds 20").is_ok());
         assert!(read("loadtest sale-day --at 20:true --at 35:false --claim-window-s 45").is_ok());
         assert!(read("loadtest sale-day --at soon:true").is_err());
+        assert!(read("loadtest overload --part brake --rate 900 --seconds 15 --flood 4000").is_ok());
+        assert!(read("loadtest overload --off-after-s 9").is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::{self, Window};
 use crate::ledger::Ledger;
 use crate::machine::{self, Machine};
 use crate::memory::{self, Resident};
-use crate::report::{Arrivals, Check, Figure, Phase, Report};
+use crate::report::{Arrivals, Check, Course, Figure, Phase, Report};
 use crate::room::Room;
 use crate::shop::Shop;
 use crate::sweep::Stores;
@@ -33,6 +33,7 @@ pub struct Context {
     started_at: String,
     pub notes: Vec<String>,
     pub phases: Vec<Phase>,
+    pub courses: Vec<Course>,
     pub figures: Vec<Figure>,
     pub checks: Vec<Check>,
     pub instance_mb_target: f64,
@@ -53,6 +54,7 @@ impl Context {
             started_at: jiff::Timestamp::now().to_string(),
             notes: Vec::new(),
             phases: Vec::new(),
+            courses: Vec::new(),
             figures: Vec::new(),
             checks: Vec::new(),
             instance_mb_target: INSTANCE_MB_TARGET,
@@ -197,6 +199,7 @@ impl Context {
             machine: Machine::read(),
             notes: self.notes,
             phases: self.phases,
+            courses: self.courses,
             figures: self.figures,
             memory_before: self.memory_before,
             memory_after,

@@ -53,8 +53,12 @@ impl Ledger {
 
     /// Steps timed since the last call; a slow step is found here, not in the sum.
     pub fn take_steps(&self) -> BTreeMap<&'static str, Quantiles> {
-        let steps = self.steps.lock().map(|mut steps| std::mem::take(&mut *steps)).unwrap_or_default();
-        steps.into_iter().map(|(name, times)| (name, times.quantiles())).collect()
+        self.take_times().into_iter().map(|(name, times)| (name, times.quantiles())).collect()
+    }
+
+    /// The same, to be added up with others.
+    pub fn take_times(&self) -> BTreeMap<&'static str, Times> {
+        self.steps.lock().map(|mut steps| std::mem::take(&mut *steps)).unwrap_or_default()
     }
 }
 

@@ -23,6 +23,8 @@ pub enum State {
     YourTurn,
     Late,
     Admitted,
+    /// Was inside with this place, and is not any more.
+    Over,
     Paused,
     Stopped,
     Ended,

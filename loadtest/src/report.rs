@@ -73,6 +73,14 @@ pub struct Figure {
     pub unit: &'static str,
 }
 
+/// How something went in the course of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Course {
+    pub name: String,
+    pub columns: Vec<&'static str>,
+    pub rows: Vec<Vec<f64>>,
+}
+
 /// A promise looked at after the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
@@ -91,6 +99,7 @@ pub struct Report {
     pub machine: Machine,
     pub notes: Vec<String>,
     pub phases: Vec<Phase>,
+    pub courses: Vec<Course>,
     pub figures: Vec<Figure>,
     pub memory_before: Vec<Resident>,
     pub memory_after: Vec<Resident>,
@@ -119,6 +128,7 @@ impl Report {
             let _ = writeln!(out, "note: {note}");
         }
         self.phases.iter().for_each(|phase| phase.table(&mut out));
+        self.courses.iter().for_each(|course| course_table(&mut out, course));
         figure_table(&mut out, &self.figures);
         memory_table(&mut out, &self.memory_before, &self.memory_after);
         if let Some(sweep) = &self.sweep {
@@ -210,14 +220,27 @@ fn tally_lines(out: &mut String, tally: &Tally) {
     }
 }
 
+fn course_table(out: &mut String, course: &Course) {
+    let _ = writeln!(out, "\n{}", course.name);
+    let columns: String = course.columns.iter().map(|column| format!("{column:>14}")).collect();
+    let _ = writeln!(out, "  {columns}");
+    for row in &course.rows {
+        let row: String = row.iter().map(|value| format!("{:>14}", shown(*value))).collect();
+        let _ = writeln!(out, "  {row}");
+    }
+}
+
+/// Hundredths only where they say something.
+fn shown(value: f64) -> String {
+    if value.abs() >= 100.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
+
 fn figure_table(out: &mut String, figures: &[Figure]) {
     if !figures.is_empty() {
         let _ = writeln!(out);
     }
     for Figure { name, value, unit } in figures {
-        let shown =
-            if value.abs() >= 100.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") };
-        let _ = writeln!(out, "  {name:<58}{shown:>12} {unit}");
+        let _ = writeln!(out, "  {name:<58}{:>12} {unit}", shown(*value));
     }
 }
 

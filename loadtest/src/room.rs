@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -18,7 +19,7 @@ pub const FULL: [(&str, i64); 5] =
     [("capacity", 1), ("slack", 0), ("rate_per_min", 60), ("idle_s", 3_600), ("hard_s", 7_200)];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A leader that died is replaced after three seconds, and nginx keeps the public state for one.
+/// A leader that died is replaced after three seconds.
 const SHOWN_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_GAP: Duration = Duration::from_millis(300);
 /// From the first instance that shows something until all of them do: each reads four times a second.
@@ -42,6 +43,7 @@ pub struct Room {
 #[derive(Clone, Deserialize)]
 struct Shown {
     phase: String,
+    phase_since: Timestamp,
     revision: i64,
     run: u32,
     config: Map<String, Value>,
@@ -53,7 +55,26 @@ pub struct Public {
     pub phase: String,
     pub run: u32,
     pub stale: bool,
+    /// When the leader made the picture.
+    pub as_of: Timestamp,
     pub capacity: i64,
+    pub active: i64,
+    /// People called per second at most, as lowered by the brake.
+    pub rate_per_s: f64,
+    /// 1.0: not braking.
+    pub brake: f64,
+    lanes: Vec<Lane>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Lane {
+    waiting: u64,
+}
+
+impl Public {
+    pub fn waiting(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.waiting).sum()
+    }
 }
 
 /// The next phase on the way to a room that asks nobody for a pass; none: it is one.
@@ -80,7 +101,8 @@ impl Room {
         let account =
             demo.accounts.super_admin.clone().ok_or("the demo file names no super_admin: ./dev up writes it")?;
         let bearer = format!("Bearer {}", log_in(&site, &account).await?);
-        let room = Shown { phase: String::new(), revision: 0, run: 0, config: Map::new() };
+        let room =
+            Shown { phase: String::new(), phase_since: Timestamp::UNIX_EPOCH, revision: 0, run: 0, config: Map::new() };
         let mut room = Room {
             site,
             code: code.to_owned(),
@@ -104,11 +126,20 @@ impl Room {
 
     /// A new run of the room, with nobody in it and these settings, that lets people in.
     pub async fn open_anew(&mut self, settings: &[(&'static str, i64)]) -> Result<(), Failure> {
+        self.begin_anew(settings, "open").await
+    }
+
+    /// The same, but asleep until the safety net wakes it.
+    pub async fn arm_anew(&mut self, settings: &[(&'static str, i64)]) -> Result<(), Failure> {
+        self.begin_anew(settings, "bypass").await
+    }
+
+    async fn begin_anew(&mut self, settings: &[(&'static str, i64)], to: &'static str) -> Result<(), Failure> {
         self.go(toward_idle).await?;
         let config = settings.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         self.changed.extend(settings.iter().map(|(name, _)| *name));
         self.configure(config).await?;
-        self.go(|phase| (phase != "open").then_some("open")).await?;
+        self.go(|phase| (phase != to).then_some(to)).await?;
         let capacity = self.room.config.get("capacity").and_then(Value::as_i64);
         self.shown(|public| Some(public.capacity) == capacity).await
     }
@@ -132,8 +163,28 @@ impl Room {
         self.shown(|_| true).await
     }
 
+    /// One more with every change of settings or phase, whoever makes it.
+    pub fn revision(&self) -> i64 {
+        self.room.revision
+    }
+
+    /// When the room came to this phase by itself; none: it has not by then.
+    pub async fn becomes(&mut self, phase: &str, by: Instant) -> Result<Option<Timestamp>, Failure> {
+        loop {
+            self.look().await?;
+            if self.room.phase == phase {
+                return Ok(Some(self.room.phase_since));
+            }
+            if Instant::now() > by {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_GAP).await;
+        }
+    }
+
     pub async fn public(&self) -> Result<Public, Failure> {
-        let request = self.site.get(&format!("/api/exhibitions/{}/queue/state", self.code), &[]);
+        // A question with arguments is not answered from nginx's memory of a second ago.
+        let request = self.site.get(&format!("/api/exhibitions/{}/queue/state?fresh=1", self.code), &[]);
         let read = shop::read(&self.site, &request).await;
         read.map(|(public, _)| public).map_err(|outcome| format!("the state of the room: {outcome:?}"))
     }

@@ -86,6 +86,11 @@ impl Times {
         self.0.saturating_record((time.as_micros() as u64).clamp(1, TIME_US_MAX));
     }
 
+    pub fn add(&mut self, other: &Times) {
+        // Both have the same bounds, so nothing is out of range.
+        let _ = self.0.add(&other.0);
+    }
+
     pub fn quantiles(&self) -> Quantiles {
         if self.0.is_empty() {
             return Quantiles::default();
@@ -239,6 +244,19 @@ mod tests {
         assert_eq!((tally.success, tally.sold_out, tally.left), (1, 1, 1));
         assert_eq!((tally.failures(), tally.total()), (6, 9));
         assert_eq!(tally.refused["422 a"], 2);
+    }
+
+    #[test]
+    fn times_added_up_are_as_if_recorded_together() {
+        let (mut whole, mut parts) = (Times::new(), Times::new());
+        for part in [[1, 2, 3], [40, 50, 600]] {
+            let mut one = Times::new();
+            part.iter().for_each(|ms| one.record(Duration::from_millis(*ms)));
+            part.iter().for_each(|ms| whole.record(Duration::from_millis(*ms)));
+            parts.add(&one);
+        }
+        assert_eq!(parts.quantiles(), whole.quantiles());
+        assert_eq!(parts.quantiles().count, 6);
     }
 
     #[test]

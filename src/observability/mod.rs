@@ -92,6 +92,10 @@ impl Metrics {
         counter!("admit_settlements_total", "outcome" => outcome).increment(1);
     }
 
+    pub fn money_differences(&self, provider: &'static str, count: usize) {
+        gauge!("admit_money_differences", "provider" => provider).set(count as f64);
+    }
+
     pub fn scan(&self, reason: &'static str) {
         counter!("admit_scans_total", "reason" => reason).increment(1);
     }
@@ -170,6 +174,10 @@ fn recorder() -> Result<PrometheusRecorder> {
 }
 
 fn describe() {
+    describe_gauge!(
+        "admit_money_differences",
+        "What a provider's books and ours said differently at the last comparison."
+    );
     describe_counter!("http_requests_total", "Answered requests by method, route and status.");
     describe_histogram!("http_request_duration_seconds", "From the request's head to its answer.");
     describe_histogram!("admit_writer_batch_entries", "Entries of one commit of the stock writer.");

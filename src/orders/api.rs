@@ -18,6 +18,7 @@ use super::writer::{Ask, Entry, Refusal, Reply as WriterReply};
 use super::{contact, pg, place, token};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::payments::gateways::in_browser;
 use crate::platform::http::extract::{bearer, same_site};
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, IdempotencyKey, Json, Path, RequestLanguage};
@@ -35,6 +36,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(super::outcome::routes())
         .merge(super::inbox::routes())
         .merge(super::refunds::routes())
+        .merge(super::books::api::routes())
 }
 
 /// Reserves places. They are kept until `expires_at`.
@@ -174,7 +176,7 @@ struct InitializeAsk {
 /// A payment window stays open for half an hour, and has ten minutes more until it is confirmed. [s]
 const RETURN_LINK_S: i64 = 3600;
 
-/// Everything the Toss SDK (v2 standard) needs.
+/// Everything the provider's SDK needs: Toss's (v2 standard), or Stripe's, which goes on with the `client_secret`.
 #[derive(Serialize, ToSchema)]
 struct Initialized {
     /// Admit's own payment page.
@@ -221,11 +223,12 @@ async fn initialize(
     }
     let opened = pay::open(&app, &order, ask.amount, key.as_ref().map(|k| k.0.as_str()), &request_id).await?;
     let (base, code, number) = (&app.settings.base_url, &order.facts.code, &order.facts.number);
+    let browser = in_browser(&app.settings, opened.provider);
     // Some banking apps come back in a browser that has no cookie of ours.
     let proof = token::link(&app, "order", order.facts.id, app.clock.now().as_second() + RETURN_LINK_S);
     Ok(private(Reply(Initialized {
         checkout_url: read::payment_url(&app, &order),
-        client_key: app.settings.toss_client_key.clone(),
+        client_key: browser.client_key.to_owned(),
         customer_key: "@@ANONYMOUS",
         order_name: order_name(&app, &order)?,
         amount: order.facts.total_won,
@@ -233,7 +236,7 @@ async fn initialize(
         customer_name: ask.customer_name,
         success_url: format!("{base}/{code}/complete/{number}?{proof}"),
         fail_url: format!("{base}/{code}/fail/{number}?{proof}"),
-        sdk_url: app.settings.toss_sdk_url.clone(),
+        sdk_url: browser.sdk_url.to_owned(),
         provider: opened.provider.as_str(),
         client_secret: opened.client_secret,
         order_id: opened.order_id,
@@ -252,7 +255,7 @@ pub fn order_name(app: &App, order: &Order) -> Result<String> {
 struct ConfirmAsk {
     payment_key: String,
     order_id: String,
-    /// Whole won, as Toss sent it back.
+    /// Whole won, as it was asked for.
     amount: i64,
 }
 

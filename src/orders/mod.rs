@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod ask;
+pub mod books;
 pub mod contact;
 pub mod deposits;
 pub mod gauges;

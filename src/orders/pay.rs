@@ -10,9 +10,10 @@ use super::pg::{self, Attempt};
 use super::settle::{self, Settled};
 use super::writer::{Ask, Entry, Refusal, Reply};
 use crate::app::App;
+use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
 use crate::payments::model::{OpenAsk, OpenOutcome};
-use crate::payments::{ConfirmAsk, ConfirmOutcome, Provider};
+use crate::payments::{CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Provider, Status};
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, sha256};
 
@@ -68,15 +69,32 @@ pub struct Opened {
     pub client_secret: Option<String>,
 }
 
-/// Who takes the money of a new attempt: the exhibition's provider, or its canary for a share of the attempts. Without
-/// keys for the canary nobody is sent there.
+/// Who takes the money of a new attempt: the exhibition's provider, or its canary for a share of the attempts.
 fn provider_for(app: &App, order: &Order, attempt_id: Uuid) -> Result<Provider> {
     let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
-    let drawn = u32::from(attempt_id.as_bytes()[15]) * 100 / 256;
-    let canary = exhibition.canary.as_ref().filter(|(_, pct)| i64::from(drawn) < i64::from(*pct));
-    let canary = canary.and_then(|(name, _)| Provider::parse(name)).filter(|provider| app.gateways.has(*provider));
-    let usual = || Provider::parse(&exhibition.payment_provider).ok_or_else(|| Error::bug("an unknown provider"));
-    canary.map_or_else(usual, Ok)
+    let drawn = i32::from(attempt_id.as_bytes()[15]) * 100 / 256;
+    let canary = canary(app, &exhibition).filter(|(_, pct)| drawn < *pct).map(|(provider, _)| provider);
+    let provider = canary.map_or_else(|| usual(&exhibition), Ok)?;
+    // Before an attempt is written for it.
+    app.gateways.of(provider)?;
+    Ok(provider)
+}
+
+fn usual(exhibition: &Exhibition) -> Result<Provider> {
+    Provider::parse(&exhibition.payment_provider).ok_or_else(|| Error::bug("an unknown provider"))
+}
+
+/// The canary and its share in percent. Without keys for it nobody is sent there.
+fn canary(app: &App, exhibition: &Exhibition) -> Option<(Provider, i32)> {
+    let (name, pct) = exhibition.canary.as_ref().filter(|(_, pct)| *pct > 0)?;
+    Provider::parse(name).filter(|provider| app.gateways.has(*provider)).map(|provider| (provider, *pct))
+}
+
+/// Everybody who may take the money of the next attempt.
+pub fn providers(app: &App, exhibition: &Exhibition) -> Result<Vec<Provider>> {
+    let mut all = vec![usual(exhibition)?];
+    all.extend(canary(app, exhibition).map(|(provider, _)| provider).filter(|canary| *canary != all[0]));
+    Ok(all)
 }
 
 /// Opens the payment at a provider that wants to know of it before the browser does. Outside any transaction; a repeat
@@ -162,13 +180,20 @@ pub async fn confirm(
         // Another call may have been quicker with this very attempt: then its outcome is the answer.
         let client = app.pg.get().await?;
         let now = pg::attempt_by_provider_order(&client, order_id).await?;
-        let order = pg::by_id(app, &client, attempt.order_id).await?;
-        return match (now, order) {
-            (Some(now), Some(order)) if now.state != AttemptState::Ready => {
-                so_far(app, order, &now, &begin.confirm_key).await
-            }
-            _ => Err(error),
-        };
+        let order_now = pg::by_id(app, &client, attempt.order_id).await?;
+        drop(client);
+        if let (Some(now), Some(order)) = (now, order_now)
+            && now.state != AttemptState::Ready
+        {
+            return so_far(app, order, &now, &begin.confirm_key).await;
+        }
+        let over = matches!(error.code, "order.expired" | "order.closed" | "payment.already_paid");
+        // Known to the provider before it was sent: the buyer's money is reserved there.
+        if over && attempt.payment_key.is_some() {
+            let task_app = app.clone();
+            app.lifecycle.spawn(async move { let_go(&task_app, &order, &attempt, &origin).await });
+        }
+        return Err(error);
     }
     let (task_app, task_order, payment_key) = (app.clone(), order.clone(), payment_key.to_owned());
     let task = app.lifecycle.spawn(async move { send(&task_app, &task_order, &attempt, &payment_key, &origin).await });
@@ -183,7 +208,45 @@ pub fn confirm_key(app: &App, key: &str) -> Vec<u8> {
     app.secrets.mac(Purpose::IdempotencyKey, &[b"confirm", key.as_bytes()]).to_vec()
 }
 
-/// The browser came back from Toss: the payment key itself makes the call repeatable.
+/// The attempt that was opened under this key at its provider, by our order id, and its sum.
+pub async fn attempt_of(app: &App, payment_key: &str) -> Result<(String, i64)> {
+    let unknown = || Error::not_found("payment.unknown_order");
+    if !ids::is_payment_key(payment_key) {
+        return Err(unknown());
+    }
+    let attempt = pg::attempt_by_payment_key(&app.pg.get().await?, payment_key).await?.ok_or_else(unknown)?;
+    Ok((attempt.provider_order_id, i64::from(attempt.amount_won)))
+}
+
+/// Frees what the buyer's bank keeps reserved for an attempt that will never be charged. The attempt ends first, so that
+/// nobody confirms it any more. If the provider cannot be reached, the reservation lapses by itself.
+async fn let_go(app: &App, order: &Order, attempt: &Attempt, origin: &Origin) {
+    let done = async {
+        let Some(payment_key) = attempt.payment_key.as_deref() else { return Ok(()) };
+        if settle::declined(app, order, attempt, "NOT_CONFIRMED", "", origin).await? != Settled::Declined {
+            return Ok(());
+        }
+        let gateway = app.gateways.of(attempt.provider)?;
+        match gateway.find(Some(payment_key), &attempt.provider_order_id).await {
+            FindOutcome::Found(payment) if payment.status == Status::Pending => {}
+            _ => return Ok(()),
+        }
+        let key = format!("close-{}", attempt.id);
+        let reason = "예약이 끝나 결제를 닫습니다";
+        let ask = CancelAsk { payment_key, amount_won: None, reason, account: None, idempotency_key: &key };
+        match gateway.cancel(&ask).await {
+            CancelOutcome::Done => Ok(()),
+            CancelOutcome::Refused { code: why, .. } | CancelOutcome::Unknown { why } => {
+                Err(Error::unavailable("payment.provider_away", why))
+            }
+        }
+    };
+    if let Err(error) = done.await {
+        tracing::warn!(%error, order_id = attempt.provider_order_id, "a reservation of money is left to lapse");
+    }
+}
+
+/// The browser came back from the provider: the payment key itself makes the call repeatable.
 pub async fn confirm_from_redirect(
     app: &App,
     payment_key: &str,
@@ -335,7 +398,7 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
     }
 }
 
-/// The same idempotency key for every repeat of this try: Toss then answers what it answered before.
+/// The same idempotency key for every repeat of this try: the provider then answers what it answered before.
 pub async fn call_gateway(app: &App, attempt: &Attempt, payment_key: &str) -> ConfirmOutcome {
     let idempotency_key = format!("confirm-{}-{}", attempt.id, attempt.confirm_try);
     let ask = ConfirmAsk {

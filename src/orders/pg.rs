@@ -72,6 +72,13 @@ const ATTEMPT: Statement = Statement::new(
        from attempts where provider_order_id = $1",
 );
 
+const ATTEMPT_BY_KEY: Statement = Statement::new(
+    "orders.attempt_by_payment_key",
+    "select id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
+            failure_code, sent_at, checks, confirm_try, provider, refunded_won
+       from attempts where payment_key = $1",
+);
+
 /// Claims by moving the next check ahead: 1, 2, 4 … seconds, at most about four minutes.
 const CLAIM_UNRESOLVED: Statement = Statement::new(
     "orders.claim_unresolved_attempts",
@@ -89,15 +96,18 @@ const LAPSED: Statement = Statement::new(
     "select id from orders where state = 'held' and expires_at <= admit_now() order by expires_at limit $1",
 );
 
+/// One refund of an attempt after the other: of two that are under way nobody could tell whose money has gone back.
 const CLAIM_REFUNDS: Statement = Statement::new(
     "orders.claim_refunds",
     "update refunds r set tries = r.tries + 1,
             next_try_at = admit_now() + interval '5 seconds' * power(2, least(r.tries, 10))
        from attempts a
       where a.id = r.attempt_id
-        and r.id in (select d.id from refunds d join attempts b on b.id = d.attempt_id and b.provider = $2
-                      where d.state = 'pending' and d.next_try_at <= admit_now()
-                      order by d.next_try_at limit $1 for update of d skip locked)
+        and r.id in (select n.id from refunds n join attempts b on b.id = n.attempt_id and b.provider = $2
+                      where n.state = 'pending' and n.next_try_at <= admit_now()
+                        and not exists (select from refunds q where q.attempt_id = n.attempt_id and q.state = 'pending'
+                                           and (q.created_at, q.id) < (n.created_at, n.id))
+                      order by n.next_try_at limit $1 for update of n skip locked)
      returning r.id, r.order_id, r.amount_won, r.reason, r.try, r.tries, a.payment_key, a.provider_order_id, a.amount_won,
                a.provider, r.kind, r.account_key_id, r.account_sealed,
                (select coalesce(sum(d.amount_won), 0)::int from refunds d where d.attempt_id = a.id and d.state = 'done')",
@@ -114,6 +124,24 @@ const FINISH_REFUND: Statement = Statement::new(
      )
      insert into order_events (order_id, kind, actor, cause, correlation_id, at)
      select order_id, 'money_returned', 'worker', $2, $3, admit_now() from done",
+);
+
+/// Part of what is owed went back without us: that part is a refund of its own, and the rest is asked for anew.
+const SHRINK_REFUND: Statement = Statement::new(
+    "orders.shrink_refund",
+    "with shrunk as (
+         update refunds set amount_won = amount_won - $2, fee_won = case when kind = 'automatic' then 0 else fee_won + $2 end,
+                try = try + 1, next_try_at = admit_now()
+          where id = $1 and state = 'pending' and amount_won > $2
+         returning attempt_id, order_id, kind
+     ), counted as (
+         update attempts a set refunded_won = a.refunded_won + $2 from shrunk s where a.id = s.attempt_id
+     )
+     insert into refunds (id, attempt_id, order_id, amount_won, fee_won, kind, reason, state, next_try_at, created_at, done_at)
+     select $3, attempt_id, order_id, $2, case when kind = 'automatic' then 0 else -$2 end,
+            case when kind = 'automatic' then 'automatic' else 'provider' end, 'seen_at_provider', 'done',
+            admit_now(), admit_now(), admit_now()
+       from shrunk",
 );
 
 const RETRY_REFUND: Statement = Statement::new(
@@ -199,11 +227,13 @@ pub const STATEMENTS: &[&Statement] = &[
     &CONTACT,
     &PHONE_DIGEST,
     &ATTEMPT,
+    &ATTEMPT_BY_KEY,
     &CLAIM_UNRESOLVED,
     &LAPSED,
     &CLAIM_REFUNDS,
     &FINISH_REFUND,
     &RETRY_REFUND,
+    &SHRINK_REFUND,
 ];
 
 pub async fn by_number(app: &App, client: &impl GenericClient, number: &str) -> Result<Option<Order>> {
@@ -429,6 +459,10 @@ pub async fn attempt_by_provider_order(client: &impl GenericClient, order_id: &s
     ATTEMPT.query_opt(client, &[&order_id]).await?.map(|row| attempt(&row, 0)).transpose()
 }
 
+pub async fn attempt_by_payment_key(client: &impl GenericClient, payment_key: &str) -> Result<Option<Attempt>> {
+    ATTEMPT_BY_KEY.query_opt(client, &[&payment_key]).await?.map(|row| attempt(&row, 0)).transpose()
+}
+
 pub async fn claim_unresolved(client: &impl GenericClient, provider: Provider, limit: i64) -> Result<Vec<Attempt>> {
     CLAIM_UNRESOLVED.query(client, &[&limit, &provider.as_str()]).await?.iter().map(|row| attempt(row, 0)).collect()
 }
@@ -483,6 +517,10 @@ pub async fn claim_refunds(client: &impl GenericClient, provider: Provider, limi
 pub async fn finish_refund(client: &impl GenericClient, refund: &Refund) -> Result<()> {
     FINISH_REFUND.execute(client, &[&refund.id, &refund.reason, &refund.provider_order_id]).await?;
     Ok(())
+}
+
+pub async fn shrink_refund(client: &impl GenericClient, id: Uuid, gone_won: i32, gone_id: Uuid) -> Result<bool> {
+    Ok(SHRINK_REFUND.execute(client, &[&id, &gone_won, &gone_id]).await? == 1)
 }
 
 pub async fn retry_refund(client: &impl GenericClient, id: Uuid, new_key: bool, code: &str, dead: bool) -> Result<()> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::breaker::{Guarded, State};
 use super::model::{PaymentGateway, Provider};
+use super::stripe::Stripe;
 use super::toss::Toss;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -15,7 +16,10 @@ pub struct Gateways(BTreeMap<Provider, Guarded>);
 
 impl Gateways {
     pub fn new(settings: &Settings, clock: &Clock) -> Result<Gateways> {
-        let all: Vec<Box<dyn PaymentGateway>> = vec![Box::new(Toss::new(settings)?)];
+        let mut all: Vec<Box<dyn PaymentGateway>> = vec![Box::new(Toss::new(settings)?)];
+        if let Some(stripe) = Stripe::new(settings)? {
+            all.push(Box::new(stripe));
+        }
         let metrics = Metrics::install()?;
         let guarded =
             |one: Box<dyn PaymentGateway>| (one.provider(), Guarded::new(one, clock.clone(), metrics.clone()));
@@ -66,4 +70,19 @@ fn away(provider: Provider, wait: Duration) -> Error {
     let seconds = wait.as_secs_f64().ceil().max(1.0);
     Error::unavailable("payment.provider_away", format!("the breaker of {} is open", provider.as_str()))
         .retry_after(Duration::from_secs_f64(seconds))
+}
+
+/// What a browser needs of a provider.
+pub struct InBrowser<'a> {
+    pub client_key: &'a str,
+    pub sdk_url: &'a str,
+}
+
+pub fn in_browser(settings: &Settings, provider: Provider) -> InBrowser<'_> {
+    match provider {
+        Provider::Toss => InBrowser { client_key: &settings.toss_client_key, sdk_url: &settings.toss_sdk_url },
+        Provider::Stripe => {
+            InBrowser { client_key: &settings.stripe.stripe_publishable_key, sdk_url: &settings.stripe.stripe_sdk_url }
+        }
+    }
 }

@@ -9,8 +9,10 @@ pub mod gateways;
 pub mod intake;
 pub mod model;
 pub mod pg;
+pub mod stripe;
 pub mod toss;
 pub mod webhook;
+mod wire;
 
 pub use model::{
     CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, DepositAccount, FindOutcome, Payment, PaymentGateway,

@@ -8,7 +8,7 @@ use super::model::{Notice, Provider};
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
-/// Events of one attempt that may wait at once. Whatever they say, the worker asks Toss the same question for each.
+/// Events of one attempt that may wait at once. Whatever they say, the worker asks the same question for each.
 const WAITING_MAX: i64 = 20;
 
 /// Looked at a second later: by then the confirm call that most of them repeat has ended. In one order, or two
@@ -38,12 +38,12 @@ const STORE: Statement = Statement::new(
 );
 
 /// Events that say what is known already, which most do: their attempt was confirmed before they were read. They end
-/// without a question to Toss. What an admin sent back is asked about all the same.
+/// without a question to the provider. What an admin sent back is asked about all the same.
 const FINISH_KNOWN: Statement = Statement::new(
     "payments.finish_known_webhooks",
     "update inbox i set state = 'processed', outcome = 'settled_before', tries = tries + 1, processed_at = admit_now()
        from (select id, order_id from inbox
-              where state = 'received' and next_try_at <= admit_now() and body ->> 'status' = 'DONE'
+              where state = 'received' and next_try_at <= admit_now() and body ->> 'status' in ('DONE', 'succeeded')
                 and replays = 0
               order by next_try_at limit $1 for update skip locked) d
        join attempts a on a.provider_order_id = d.order_id and a.state = 'accepted'

@@ -218,8 +218,8 @@ mod tests {
         let mut pause = Pause::default();
         assert_eq!(pause.longest_ms(90_000, 1_000_000), 90_000);
         assert_eq!(pause.longest_ms(30_000, 1_050_000), 90_000);
-        assert_eq!(pause.longest_ms(30_000, 1_000_000 + 113_499), 90_000);
-        assert_eq!(pause.longest_ms(30_000, 1_000_000 + 113_500), 30_000);
+        assert_eq!(pause.longest_ms(30_000, 1_000_000 + 113_400), 90_000);
+        assert_eq!(pause.longest_ms(30_000, 1_000_000 + 113_600), 30_000);
         assert_eq!(pause.longest_ms(40_000, 1_120_000), 40_000);
     }
 

@@ -32,6 +32,8 @@ const JUMP: u32 = 50_000;
 const REREGISTER_MS: i64 = 10_000;
 const SECOND_MS: i64 = 1_000;
 const HISTORY_MS: i64 = 20 * 60_000;
+/// So long a new leader reckons with pauses that another has asked for. [ms]
+const PAUSE_UNKNOWN_MS: i64 = 120_000;
 /// What one instance answers without effort. [polls/s]
 const POLLS_PER_INSTANCE: f64 = 10_000.0;
 /// Late ones that are called in one tick at most, and that may be called at once: each is named in the picture.
@@ -62,6 +64,7 @@ pub struct Leading {
     logged: Option<(Phase, [u32; LANES])>,
     pub empty_since_ms: i64,
     pub parked_ms: i64,
+    began_ms: i64,
     /// Pauses that people were asked for, near the front and further back.
     pauses: [Pause; 2],
     probes: Probes,
@@ -91,6 +94,7 @@ impl Leading {
             logged: None,
             empty_since_ms: now_ms,
             parked_ms: 0,
+            began_ms: now_ms,
             pauses: Default::default(),
             probes: Probes::default(),
             crowd: None,
@@ -111,7 +115,10 @@ impl Leading {
 
     /// How long those far back may be silent, so that the instances can answer everybody. [ms]
     fn poll_max_ms(&self) -> i64 {
-        let waiting: f64 = self.gathered.waiting.iter().map(|n| f64::from(*n)).sum();
+        self.poll_max_of(self.gathered.waiting.iter().map(|n| f64::from(*n)).sum())
+    }
+
+    fn poll_max_of(&self, waiting: f64) -> i64 {
         let budget = self.gathered.instances.max(1) as f64 * POLLS_PER_INSTANCE;
         (waiting / budget * 1000.0).max(30_000.0) as i64
     }
@@ -119,8 +126,11 @@ impl Leading {
     /// How far back a sign of life counts: whoever was asked for a longer pause before keeps it. Around the opening
     /// everybody is asked for one, also those who will be first.
     fn windows(&mut self, row: &RoomRow, look: &Look, now_ms: i64) -> Windows {
-        let poll_max_ms = self.poll_max_ms();
-        let before = matches!(row.phase, Phase::Prequeue | Phase::Frozen);
+        // What the leader before asked for is not known: as much as so many people can have been asked for.
+        let new = now_ms - self.began_ms < PAUSE_UNKNOWN_MS;
+        let people: f64 = look.seq.into_iter().map(f64::from).sum();
+        let poll_max_ms = if new { self.poll_max_of(people) } else { self.poll_max_ms() };
+        let before = new || matches!(row.phase, Phase::Prequeue | Phase::Frozen);
         let opening_ms = if before { poll_max_ms + super::status::spread_ms(look.seq, poll_max_ms) as i64 } else { 0 };
         let asked = [poll_max_ms.min(NEAR_POLL_MS).max(opening_ms), poll_max_ms.max(opening_ms)];
         let [near, far] = &mut self.pauses;

@@ -40,6 +40,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::orders::gauges::STATEMENTS,
         admit::orders::outcome::STATEMENTS,
         admit::orders::purge::STATEMENTS,
+        admit::orders::books::pg::STATEMENTS,
         &admit::stock::pg::STATEMENTS,
         &admit::catalogue::pg::STATEMENTS,
         admit::payments::pg::STATEMENTS,
@@ -184,6 +185,8 @@ async fn every_route_of_the_api_is_documented_and_every_documented_route_answers
         "/api/orders/{order_number}/refund",
         "/api/orders/{order_number}/refunds/{refund_id}/account",
         "/api/admin/exhibitions/{code}/orders/{order_number}/refund",
+        "/api/admin/exhibitions/{code}/settlement",
+        "/api/admin/exhibitions/{code}/differences",
         "/api/tickets/{ticket_id}/qr.svg",
         "/api/tickets/{ticket_id}/qr.png",
         "/api/auth/login",
@@ -282,9 +285,12 @@ async fn every_call_says_how_it_refuses_and_what_proof_it_wants() {
             let path = path
                 .replace("{code}", adult.code)
                 .replace("{order_number}", &order.number)
-                .replace("{ticket_id}", &ticket.to_string());
+                .replace("{ticket_id}", &ticket.to_string())
+                .replace("{refund_id}", &ticket.to_string());
             let request = app.http.request(method.to_uppercase().parse().unwrap(), app.url(&path));
-            let body = json!({ "order_number": order.number, "amount": order.total, "qr_code": "x", "email": "a@example.org" });
+            let request = request.header("idempotency-key", format!("contract {calls}"));
+            let body = json!({ "order_number": order.number, "amount": order.total, "qr_code": "x", "email": "a@example.org",
+                "bank": "20", "account_number": "1", "holder": "h" });
             let answer = Answer::of(if method == "post" { request.json(&body) } else { request }).await;
             let closed = !accepted.is_empty() && !accepted.contains(&&json!({}));
             assert_eq!(answer.status == 401, closed, "{method} {path}: {}", answer.body);

@@ -647,11 +647,15 @@ impl Sim<'_> {
         let again = claim::claim(self.app_of(at), &self.exhibition, &headers, false, Language::Ko).await;
         // Whoever does nothing is inside for as long as a pass lasts.
         let p = &self.people[person];
-        let lapses = p.nature.leaves == Exit::Lapses && now_ms - p.admitted_ms < i64::from(self.config.idle_s) * 1000;
+        let age_ms = now_ms - p.admitted_ms;
+        let (idle_ms, slow_ms) = (i64::from(self.config.idle_s) * 1000, 2 * self.round_ms);
+        let lapses = p.nature.leaves == Exit::Lapses;
         match again.unwrap().status.state {
-            Standing::Admitted => assert!(p.at == At::Inside || lapses, "over, and inside again"),
+            Standing::Admitted => {
+                assert!(p.at == At::Inside || lapses && age_ms < idle_ms + slow_ms, "over, and inside again");
+            }
             Standing::Over => {
-                assert!(p.at == At::Done && !lapses, "{:?}", p.at);
+                assert!(p.at == At::Done && (!lapses || age_ms > idle_ms - slow_ms), "{:?}", p.at);
                 self.tally.over += 1;
             }
             other => panic!("{other:?}"),

@@ -5,6 +5,8 @@
   var clock = document.getElementById("clock"), problem = document.getElementById("problem");
   if (!pay) return;
   var text = pay.textContent, order = pay.dataset.order;
+  // Stripe's form, once it is shown: the next press goes on with it.
+  var goOn = null;
   // Seconds since this page was sent, by a clock that nobody turns.
   var leftAtStart = Number(clock.dataset.until) - Number(clock.dataset.now), started = performance.now();
 
@@ -39,26 +41,57 @@
     });
   }
 
+  function toss(attempt) {
+    return TossPayments(attempt.client_key).payment({ customerKey: attempt.customer_key }).requestPayment({
+      method: "CARD",
+      amount: { currency: "KRW", value: attempt.amount },
+      orderId: attempt.order_id,
+      orderName: attempt.order_name,
+      successUrl: attempt.success_url,
+      failUrl: attempt.fail_url,
+      windowTarget: "self"
+    });
+  }
+
+  // Stripe draws its form into this page; what is filled in goes to Stripe alone.
+  function stripe(attempt) {
+    var sdk = Stripe(attempt.client_key);
+    var elements = sdk.elements({ clientSecret: attempt.client_secret, locale: document.documentElement.lang });
+    elements.create("payment").mount("#element");
+    document.getElementById("ways").hidden = false;
+    busy(false);
+    goOn = function () {
+      busy(true);
+      return elements.submit().then(function (checked) {
+        if (checked.error) throw checked.error;
+        return sdk.confirmPayment({ elements: elements, confirmParams: { return_url: attempt.success_url } });
+      }).then(function (ended) { throw ended.error; });
+    };
+  }
+
+  function failed(error) {
+    busy(false);
+    if (!error) return tell(pay.dataset.failed);
+    var closed = error.code === "USER_CANCEL" || error.code === "PAY_PROCESS_CANCELED";
+    // Stripe words these for the buyer, in the page's language.
+    var said = error.type === "card_error" || error.type === "validation_error" ? error.message : "";
+    tell(closed ? pay.dataset.cancelled : error.detail || said || pay.dataset.failed);
+  }
+
   pay.addEventListener("click", function () {
     tell();
-    if (typeof TossPayments !== "function") return tell(pay.dataset.missing);
+    if (goOn) return void goOn().catch(failed);
+    // Which of them is wanted is known with the attempt.
+    if (typeof TossPayments !== "function" && typeof Stripe !== "function") return tell(pay.dataset.missing);
     busy(true);
     var key = Array.from(crypto.getRandomValues(new Uint8Array(16)), function (b) { return b.toString(16).padStart(2, "0"); }).join("");
     call("/api/payments/initialize", { order_number: order, amount: Number(pay.dataset.amount) }, key).then(function (attempt) {
-      return TossPayments(attempt.client_key).payment({ customerKey: attempt.customer_key }).requestPayment({
-        method: "CARD",
-        amount: { currency: "KRW", value: attempt.amount },
-        orderId: attempt.order_id,
-        orderName: attempt.order_name,
-        successUrl: attempt.success_url,
-        failUrl: attempt.fail_url,
-        windowTarget: "self"
-      });
-    }).catch(function (error) {
-      busy(false);
-      var closed = error && (error.code === "USER_CANCEL" || error.code === "PAY_PROCESS_CANCELED");
-      tell(closed ? pay.dataset.cancelled : (error && error.detail) || pay.dataset.failed);
-    });
+      var open = attempt.provider === "stripe" ? stripe : toss;
+      if (typeof (attempt.provider === "stripe" ? window.Stripe : window.TossPayments) !== "function") {
+        throw { detail: pay.dataset.missing };
+      }
+      return open(attempt);
+    }).catch(failed);
   });
 
   cancel.addEventListener("click", function () {

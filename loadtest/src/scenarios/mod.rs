@@ -7,6 +7,7 @@ mod holds_max;
 mod join;
 mod last_places;
 mod memory;
+mod overload;
 mod polls;
 mod prepare;
 mod products;
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli) -> Result<Report, Failure> {
         Scenario::Join(options) => join::run(common, options).await,
         Scenario::Polls(options) => polls::run(common, options).await,
         Scenario::SaleDay(options) => sale_day::run(common, options).await,
+        Scenario::Overload(options) => overload::run(common, options).await,
         Scenario::Recipes(options) => recipes::run(common, options).await,
     }
 }

@@ -25,7 +25,8 @@ const DEPOSIT_LOOK_AGAIN_S: u32 = 30;
 /// The provider's own words are shown up to here.
 const MESSAGE_CHARS_MAX: usize = 200;
 
-/// What Toss adds to the address on the way back, and our own proof where a link has one.
+/// What a provider adds to the address on the way back, and our own proof where a link has one. Stripe also says how it
+/// went (`redirect_status`); anybody can write that, so it is not read.
 #[derive(Deserialize, Default)]
 pub struct Back {
     #[serde(rename = "paymentKey")]
@@ -33,6 +34,7 @@ pub struct Back {
     #[serde(rename = "orderId")]
     order_id: Option<String>,
     amount: Option<i64>,
+    payment_intent: Option<String>,
     e: Option<i64>,
     s: Option<String>,
 }
@@ -47,7 +49,15 @@ pub async fn complete(
 ) -> Result<Response<Body>> {
     let clean = format!("/{code}/complete/{number}");
     let proof = Proof { e: back.e, s: back.s };
-    if let (Some(payment_key), Some(order_id), Some(amount_won)) = (back.payment_key, back.order_id, back.amount) {
+    let paid = match (back.payment_key, back.order_id, back.amount, back.payment_intent) {
+        (Some(payment_key), Some(order_id), Some(amount_won), _) => Some((payment_key, order_id, amount_won)),
+        (None, _, _, Some(payment_key)) => {
+            let (order_id, amount_won) = pay::attempt_of(&app, &payment_key).await?;
+            Some((payment_key, order_id, amount_won))
+        }
+        _ => None,
+    };
+    if let Some((payment_key, order_id, amount_won)) = paid {
         // The money comes first: whether this browser may see the tickets is the next page's question.
         let next = confirm(&app, &code, &number, payment_key, order_id, amount_won, request_id).await?;
         let cookie = match visible(&app, &headers, &code, &number, "order", &proof).await {

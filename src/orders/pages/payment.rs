@@ -10,7 +10,9 @@ use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
 use crate::orders::model::{Order, OrderState};
-use crate::orders::token;
+use crate::orders::{pay, token};
+use crate::payments::Provider;
+use crate::payments::gateways::in_browser;
 use crate::platform::http::{Path, Query};
 use crate::platform::texts::{Language, grouped};
 
@@ -22,7 +24,8 @@ struct PaymentPage {
     order: Summary,
     amount_won: i32,
     button: String,
-    sdk_url: String,
+    /// Of everybody who may take the money.
+    sdk_urls: Vec<String>,
     /// Instants in ms, for the countdown: the visitor's clock may be wrong, ours is in the page.
     now_ms: i64,
     until_ms: i64,
@@ -73,6 +76,9 @@ pub async fn payment(
         return Ok(go(&format!("/{code}/complete/{number}"), None));
     }
     let e = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    let providers = pay::providers(&app, &e)?;
+    let sdk_url = |provider: Provider| in_browser(&app.settings, provider).sdk_url.to_owned();
+    let sdk_urls: Vec<String> = providers.into_iter().filter(|p| app.gateways.has(*p)).map(sdk_url).collect();
     let now = app.clock.now();
     let frame = Frame::new(language, words::text(language, "page.pay.title"), here);
     let template = PaymentPage {
@@ -80,7 +86,7 @@ pub async fn payment(
         until: frame.f("page.pay.until", "time", words::clock_time(order.expires_at)),
         order: Summary::new(&order, &e, language),
         amount_won: order.facts.total_won,
-        sdk_url: app.settings.toss_sdk_url.clone(),
+        sdk_urls: sdk_urls.clone(),
         now_ms: now.as_millisecond(),
         until_ms: order.expires_at.as_millisecond(),
         lapsed: order.expires_at <= now,
@@ -89,23 +95,33 @@ pub async fn payment(
     };
     let mut response = page(&template, StatusCode::OK)?;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_str(&csp(&app.settings.toss_sdk_url)).map_err(Error::bug)?,
-    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(&csp(&sdk_urls)).map_err(Error::bug)?);
     // The window of the provider may open apps and pop-ups that report back to this page.
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin-allow-popups"));
     Ok(response)
 }
 
-/// Beside our own files exactly the origin of the SDK; Toss's own script talks to its sister hosts as well.
-fn csp(sdk_url: &str) -> String {
-    let origin = reqwest::Url::parse(sdk_url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-    let toss =
-        if origin.ends_with(".tosspayments.com") { "https://*.tosspayments.com https://*.toss.im" } else { &origin };
+/// Beside our own files exactly the origins of the SDKs; the providers' own scripts talk to sister hosts as well.
+fn csp(sdk_urls: &[String]) -> String {
+    let (mut scripts, mut frames, mut calls) = (String::new(), String::new(), String::new());
+    for url in sdk_urls {
+        let origin = reqwest::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let toss = "https://*.tosspayments.com https://*.toss.im";
+        let (script, frame, call) = match origin.as_str() {
+            "https://js.stripe.com" => {
+                (origin.as_str(), "https://js.stripe.com https://hooks.stripe.com", "https://api.stripe.com")
+            }
+            own if own.ends_with(".tosspayments.com") => (toss, toss, toss),
+            own => (own, own, own),
+        };
+        for (all, more) in [(&mut scripts, script), (&mut frames, frame), (&mut calls, call)] {
+            all.push(' ');
+            all.push_str(more);
+        }
+    }
     format!(
-        "default-src 'none'; script-src 'self' {toss}; frame-src {toss}; connect-src 'self' {toss}; \
-         img-src 'self' data: https:; style-src 'self'; form-action 'self' {toss}; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'{scripts}; frame-src{frames}; connect-src 'self'{calls}; \
+         img-src 'self' data: https:; style-src 'self'; form-action 'self'{frames}; frame-ancestors 'none'; base-uri 'none'"
     )
 }
 
@@ -114,12 +130,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_origin_of_the_sdk_is_let_in() {
-        let simulator = csp("http://127.0.0.1:9700/v2/standard");
+    fn only_the_origins_of_the_sdks_are_let_in() {
+        let of = |urls: &[&str]| csp(&urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>());
+        let simulator = of(&["http://127.0.0.1:9700/v2/standard"]);
         assert!(simulator.contains("script-src 'self' http://127.0.0.1:9700;"), "{simulator}");
         assert!(!simulator.contains("tosspayments"));
         assert!(!simulator.contains("unsafe-inline"));
-        assert!(csp("https://js.tosspayments.com/v2/standard").contains("frame-src https://*.tosspayments.com"));
-        assert!(!csp("https://evil-tosspayments.com/x").contains("*.tosspayments.com"));
+        assert!(of(&["https://js.tosspayments.com/v2/standard"]).contains("frame-src https://*.tosspayments.com"));
+        assert!(!of(&["https://evil-tosspayments.com/x"]).contains("*.tosspayments.com"));
+        let stripe = of(&["https://js.stripe.com/v3/"]);
+        assert!(stripe.contains("script-src 'self' https://js.stripe.com;"), "{stripe}");
+        assert!(stripe.contains("frame-src https://js.stripe.com https://hooks.stripe.com;"), "{stripe}");
+        assert!(stripe.contains("connect-src 'self' https://api.stripe.com;"), "{stripe}");
+        assert!(!of(&["https://js.stripe.com.evil.example/v3/"]).contains("hooks.stripe.com"));
+        let both = of(&["http://127.0.0.1:1/a", "http://127.0.0.1:2/b"]);
+        assert!(both.contains("script-src 'self' http://127.0.0.1:1 http://127.0.0.1:2;"), "{both}");
     }
 }

@@ -7,6 +7,7 @@ use crate::orders::pg::{self, Refund};
 use crate::orders::recover::together;
 use crate::orders::settle::about_account;
 use crate::payments::{CancelAsk, CancelOutcome, FindOutcome, RefundAccount};
+use crate::platform::ids;
 
 const BATCH: i64 = 20;
 /// Two weeks of hourly tries would be too long for a key that Toss forgets after 15 days; this is about a day.
@@ -41,12 +42,16 @@ async fn one(app: &App, refund: &Refund) -> Result<bool> {
         idempotency_key: &key,
     };
     let outcome = app.gateways.of(refund.provider)?.cancel(&ask).await;
-    let returned = match &outcome {
-        CancelOutcome::Done => true,
-        CancelOutcome::Refused { .. } | CancelOutcome::Unknown { .. } => is_returned(app, refund, payment_key).await?,
+    let seen = match &outcome {
+        CancelOutcome::Done => Seen::Returned,
+        CancelOutcome::Refused { .. } | CancelOutcome::Unknown { .. } => look(app, refund, payment_key).await?,
     };
     let client = app.pg.get().await?;
-    if returned {
+    if let Seen::PartGone(gone_won) = seen {
+        tracing::warn!(refund = %refund.id, gone_won, "the provider has returned a part of it by itself");
+        return pg::shrink_refund(&client, refund.id, gone_won, ids::row_id(app.clock.now())).await;
+    }
+    if let Seen::Returned = seen {
         pg::finish_refund(&client, refund).await?;
         app.metrics.settled("refunded");
         return Ok(true);
@@ -70,13 +75,27 @@ fn account(app: &App, refund: &Refund) -> Result<Option<RefundAccount>> {
     serde_json::from_slice(&plain).map(Some).map_err(Error::bug)
 }
 
-/// Whether the provider has given this sum back already, on top of those refunds that are done.
-async fn is_returned(app: &App, refund: &Refund, payment_key: &str) -> Result<bool> {
-    let gateway = app.gateways.of(refund.provider)?;
-    let left = i64::from(refund.captured_won - refund.done_won - refund.amount_won);
-    Ok(match gateway.find(Some(payment_key), &refund.provider_order_id).await {
-        FindOutcome::Found(payment) => payment.balance_won <= left,
-        FindOutcome::NotFound | FindOutcome::Unknown { .. } => false,
+/// What the provider has given back already, on top of those refunds that are done.
+enum Seen {
+    /// This sum.
+    Returned,
+    /// So much less is left than we thought that this refund cannot be made whole.
+    PartGone(i32),
+    Nothing,
+}
+
+/// Refunds of one attempt go one after the other, so what is gone is this one's, or went without us.
+async fn look(app: &App, refund: &Refund, payment_key: &str) -> Result<Seen> {
+    let found = app.gateways.of(refund.provider)?.find(Some(payment_key), &refund.provider_order_id).await;
+    let FindOutcome::Found(payment) = found else { return Ok(Seen::Nothing) };
+    let gone_won = i64::from(refund.captured_won - refund.done_won) - payment.balance_won;
+    let amount_won = i64::from(refund.amount_won);
+    Ok(match gone_won {
+        gone_won if gone_won >= amount_won => Seen::Returned,
+        gone_won if gone_won > 0 && payment.balance_won < amount_won => {
+            Seen::PartGone(i32::try_from(gone_won).map_err(Error::bug)?)
+        }
+        _ => Seen::Nothing,
     })
 }
 

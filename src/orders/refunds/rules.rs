@@ -41,7 +41,7 @@ impl Rules {
 
     /// The share that is kept today [%]; None: too late to give it back.
     pub fn fee_pct(&self, visit: Date, today: Date, paid_at: Timestamp, now: Timestamp) -> Option<i32> {
-        let days = i32::try_from((visit.since(today).ok()?).get_days()).ok()?;
+        let days = visit.since(today).ok()?.get_days();
         let rule = self.rules.iter().find(|rule| days >= rule.days_before)?;
         let just_paid = now <= paid_at + SignedDuration::from_hours(i64::from(self.free_h));
         Some(if just_paid { 0 } else { rule.fee_pct })

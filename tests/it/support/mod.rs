@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admit::app::App;
-use admit::config::{DatabaseSettings, DrandSettings, Mode, Settings};
+use admit::config::{DatabaseSettings, DrandSettings, Mode, Settings, StripeSettings};
 use admit::orders::worker::WORKERS;
 use admit::platform::clock::Clock;
 use admit::platform::invariants;
@@ -37,6 +37,7 @@ pub struct TestApp {
     pub redis_url: String,
     pub redis_prefix: String,
     pub simulator: toss_simulator::Running,
+    pub stripe: Option<stripe_simulator::Running>,
     pub clock: Arc<AtomicI64>,
     pub mail: tempdir::TempDir,
     pub instances: Vec<Instance>,
@@ -59,6 +60,10 @@ pub struct Options {
     pub drand: DrandSettings,
     /// Where Toss's webhooks may come from; empty: anywhere.
     pub webhook_addresses: Vec<admit::platform::net::Network>,
+    /// A simulator of Stripe as well, and Admit with its keys.
+    pub stripe: bool,
+    /// Another than the simulator's.
+    pub stripe_webhook_secret: Option<String>,
 }
 
 impl Default for Options {
@@ -72,6 +77,8 @@ impl Default for Options {
             cors_origins: vec![],
             drand: nobodys_drand(),
             webhook_addresses: vec![],
+            stripe: false,
+            stripe_webhook_secret: None,
         }
     }
 }
@@ -121,11 +128,16 @@ impl TestApp {
     pub async fn start_on(db: db::Database, options: Options) -> TestApp {
         let redis_url = options.redis_url.clone().unwrap_or_else(servers::redis_url);
         let simulator = toss_simulator::start(toss_simulator::Settings::default()).await.unwrap();
+        let stripe = match options.stripe {
+            true => Some(stripe_simulator::start(stripe_simulator::Settings::default()).await.unwrap()),
+            false => None,
+        };
         let mut app = TestApp {
             db,
             redis_url,
             redis_prefix: format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..12]),
             simulator,
+            stripe,
             clock: Arc::new(AtomicI64::new(0)),
             mail: tempdir::TempDir::new(),
             instances: Vec::new(),
@@ -161,6 +173,7 @@ impl TestApp {
             toss_api_url: self.simulator.base_url(),
             toss_sdk_url: format!("{}/v2/standard", self.simulator.base_url()),
             toss_webhook_addresses: self.options.webhook_addresses.clone(),
+            stripe: self.stripe_settings(),
             rate_limit_exempt: if self.options.exempt { loopback() } else { vec![] },
             trusted_proxies: loopback(),
             cors_origins: self.options.cors_origins.clone(),
@@ -176,6 +189,19 @@ impl TestApp {
             log: "info".into(),
             threads: 0,
             shutdown_s: 5,
+        }
+    }
+
+    /// The keys that the simulator was made with.
+    fn stripe_settings(&self) -> StripeSettings {
+        let Some(stripe) = &self.stripe else { return StripeSettings::default() };
+        let made = stripe_simulator::Settings::default();
+        StripeSettings {
+            stripe_publishable_key: made.publishable_key,
+            stripe_secret_key: made.secret_key,
+            stripe_webhook_secret: self.options.stripe_webhook_secret.clone().unwrap_or(made.webhook_secret),
+            stripe_api_url: stripe.base_url(),
+            stripe_sdk_url: format!("{}/v3/", stripe.base_url()),
         }
     }
 
@@ -241,7 +267,17 @@ impl TestApp {
 
     /// One of the simulator's controls.
     pub async fn simulate(&self, control: &str, body: serde_json::Value) -> serde_json::Value {
-        let url = format!("{}/_sim/{control}", self.simulator.base_url());
+        self.control(&self.simulator.base_url(), control, body).await
+    }
+
+    /// One of the controls of Stripe's simulator.
+    pub async fn simulate_stripe(&self, control: &str, body: serde_json::Value) -> serde_json::Value {
+        let stripe = self.stripe.as_ref().expect("a test that asked for Stripe");
+        self.control(&stripe.base_url(), control, body).await
+    }
+
+    async fn control(&self, base: &str, control: &str, body: serde_json::Value) -> serde_json::Value {
+        let url = format!("{base}/_sim/{control}");
         let reply = self.http.post(url).json(&body).send().await.unwrap();
         assert!(reply.status().is_success(), "_sim/{control}: {}", reply.text().await.unwrap());
         reply.json().await.unwrap_or_default()
@@ -252,9 +288,12 @@ impl TestApp {
         self.http.get(url).send().await.unwrap().json().await.unwrap()
     }
 
-    /// Moves all clocks: the instances', Postgres's and Toss's.
+    /// Moves all clocks: the instances', Postgres's and the providers'.
     pub async fn advance(&self, by: Duration) {
         self.simulate("clock", serde_json::json!({ "advance_s": by.as_secs() })).await;
+        if self.stripe.is_some() {
+            self.simulate_stripe("clock", serde_json::json!({ "advance_s": by.as_secs() })).await;
+        }
         let offset = self.clock.fetch_add(by.as_millis() as i64, Ordering::Relaxed) + by.as_millis() as i64;
         self.db
             .execute(&format!(
@@ -345,6 +384,9 @@ impl TestApp {
         assert_eq!(leftover, 0, "the outbox has leftovers");
         self.sweep().await;
         self.simulator.shutdown().await;
+        if let Some(stripe) = self.stripe.take() {
+            stripe.shutdown().await;
+        }
         self.db.drop().await;
     }
 

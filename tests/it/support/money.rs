@@ -13,6 +13,7 @@ impl TestApp {
                 .one(
                     "select (select count(*) from attempts where state in ('sent', 'unknown'))
                           + (select count(*) from refunds where state = 'pending')
+                          + (select count(*) from attempts where close_at is not null)
                           + (select count(*) from inbox where state = 'received')",
                 )
                 .await;
@@ -20,7 +21,7 @@ impl TestApp {
                 return;
             }
             self.advance(Duration::from_secs(60)).await;
-            for worker in ["recover", "webhooks", "refunds", "expire", "audit"] {
+            for worker in ["recover", "webhooks", "refunds", "deposits", "expire", "audit"] {
                 self.tick(worker).await;
             }
         }
@@ -44,7 +45,9 @@ impl TestApp {
             .one("select coalesce(sum(amount_won - refunded_won), 0)::bigint from attempts where state = 'accepted'")
             .await;
         let counts = self.simulator_counts().await;
-        let at_toss = counts["approved_amount"].as_i64().unwrap() - counts["cancelled_amount"].as_i64().unwrap();
+        let at_toss = counts["approved_amount"].as_i64().unwrap()
+            - counts["cancelled_amount"].as_i64().unwrap()
+            - counts["reversed_amount"].as_i64().unwrap();
         assert_eq!(charged, at_toss, "{context}");
     }
 }

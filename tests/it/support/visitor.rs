@@ -159,6 +159,13 @@ impl<'a> Visitor<'a> {
         .await
     }
 
+    /// A confirm whose instance may die meanwhile.
+    pub async fn confirm_heard(&self, order: &Held, order_id: &str, payment_key: &str) -> reqwest::Result<Answer> {
+        let ask = json!({ "payment_key": payment_key, "order_id": order_id, "amount": order.total });
+        let request = self.post("/api/payments/confirm").header("idempotency-key", format!("pay-{order_id}"));
+        Answer::heard(request.json(&ask)).await
+    }
+
     /// Pays, with a key of its own.
     pub async fn pay(&self, order: &Held) -> Answer {
         let (order_id, payment_key) = self.authorised(order).await;

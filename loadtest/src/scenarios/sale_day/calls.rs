@@ -79,6 +79,15 @@ impl Calls {
         self.troubles.lock().map(|troubles| troubles.clone()).unwrap_or_default()
     }
 
+    /// Calls of this kind that ended in our own trouble: 5xx, no reply, half of one.
+    pub fn failed(&self, kind: Kind) -> u64 {
+        let at = format!(" at {}", &kind.name()[2..]);
+        let troubles = self.troubles();
+        let unwell = troubles.told_to_wait.iter().filter(|(name, _)| name.starts_with('5'));
+        let all = unwell.chain(&troubles.server_errors).chain(&troubles.broken);
+        all.filter(|(name, _)| name.ends_with(&at)).map(|(_, count)| count).sum()
+    }
+
     /// A call whose answer is JSON, with the status it came with.
     pub async fn ask<T: DeserializeOwned>(
         &self,
@@ -155,5 +164,22 @@ fn hear<T>(reply: &Whole<'_>, read: impl Fn(&Whole<'_>) -> Result<T, String>) ->
         (500.., told) => Heard::Again(outcome, told),
         (_, Some(told)) if !matches!(outcome, Outcome::SoldOut) => Heard::Again(outcome, Some(told)),
         _ => Heard::Refusal(outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_trouble_with_one_kind_of_call_is_a_failure_of_it() {
+        let calls = Calls::new(Arc::default());
+        let busy = Outcome::ServerError("503 stock.busy".into());
+        calls.note(Kind::Order, &busy, true);
+        calls.note(Kind::Order, &Outcome::ServerError("500".into()), false);
+        calls.note(Kind::Order, &Outcome::Timeout, false);
+        calls.note(Kind::Order, &Outcome::Refused("429 order.too_many".into()), true);
+        calls.note(Kind::Confirm, &busy, true);
+        assert_eq!((calls.failed(Kind::Order), calls.failed(Kind::Confirm), calls.failed(Kind::Poll)), (3, 1, 0));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-pub use self::calls::Calls;
+pub use self::calls::{Calls, Kind};
 pub use self::chaos::At;
 pub use self::plan::{Manner, Plan};
 pub use self::records::Records;

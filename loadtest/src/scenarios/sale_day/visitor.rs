@@ -110,6 +110,13 @@ impl Visitor<'_> {
             match told.state {
                 State::Admitted => return Ok(true),
                 State::Open | State::Ended => return Ok(false),
+                State::Over if !self.seen.admitted => {
+                    return Err(Outcome::Refused("a place that was used by somebody else".into()));
+                }
+                State::Over => {
+                    self.token = None;
+                    told = self.join().await?;
+                }
                 State::Outside => {
                     tokio::time::sleep(Duration::from_millis(told.poll_after_ms)).await;
                     told = self.join().await?;
