@@ -14,6 +14,7 @@ use crate::notifications::Notifier;
 use crate::observability::Metrics;
 use crate::orders::writer::Writer;
 use crate::payments::gateways::Gateways;
+use crate::payments::intake::Intake;
 use crate::platform::clock::Clock;
 use crate::platform::lifecycle::Lifecycle;
 use crate::platform::pg;
@@ -45,6 +46,7 @@ pub struct Parts {
     pub rebuilding: Rebuilding,
     pub audit: Audit,
     pub gateways: Gateways,
+    pub intake: Intake,
     pub keys: KeyRing,
     pub notifier: Notifier,
     pub drand: Drand,
@@ -77,7 +79,8 @@ impl App {
             writer: Writer::new(settings.writer_queue),
             rebuilding: Rebuilding::default(),
             audit: Audit::default(),
-            gateways: Gateways::new(&settings)?,
+            gateways: Gateways::new(&settings, &clock)?,
+            intake: Intake::default(),
             keys: KeyRing::default(),
             notifier: Notifier::new(&settings)?,
             drand: Drand::new(&settings.drand)?,

@@ -228,6 +228,10 @@ pub struct Settings {
     /// Script that the payment page loads.
     #[arg(long, env = "TOSS_SDK_URL", default_value = "https://js.tosspayments.com/v2/standard")]
     pub toss_sdk_url: String,
+    /// Addresses or networks that Toss's webhooks may come from, comma separated; empty: from anywhere, since what they say
+    /// is asked about. Toss's list: docs/external/toss.md.
+    #[arg(long, env = "TOSS_WEBHOOK_ADDRESSES", value_delimiter = ',')]
+    pub toss_webhook_addresses: Vec<Network>,
     #[command(flatten)]
     pub stripe: StripeSettings,
     /// Networks whose callers are spared rate limits and open-hold limits, e.g. load tests from `127.0.0.0/8`.
@@ -519,6 +523,7 @@ mod tests {
             ("--stripe-secret-key", "sk_live_hush", "STRIPE_PUBLISHABLE_KEY is missing"),
             ("--log", "info,=,", "ADMIT_LOG"),
             ("--rate-limit-exempt", "everybody", "rate-limit-exempt"),
+            ("--toss-webhook-addresses", "13.124.18.147,toss", "toss-webhook-addresses"),
         ] {
             let Err(message) = with(name, value) else { panic!("{name}={value} was accepted") };
             assert!(message.contains(says), "{name}: {message}");

@@ -115,23 +115,43 @@ pub struct AdminOf {
     pub address: IpAddr,
 }
 
+/// An admin of some exhibition, where the address names none: the handler asks `user.may_enter`.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub user: StaffUser,
+    pub request_id: String,
+    pub address: IpAddr,
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Admin> {
+        let user = StaffUser::from_request_parts(parts, app).await?;
+        if user.role == Role::Staff {
+            return Err(forbidden(&user));
+        }
+        let address = ClientAddress::from_request_parts(parts, app).await?.address;
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        Ok(Admin { user, request_id, address })
+    }
+}
+
+fn forbidden(user: &StaffUser) -> Error {
+    Error::forbidden("auth.forbidden").because(format!("user {}", user.id))
+}
+
 impl FromRequestParts<App> for AdminOf {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<AdminOf> {
-        let user = StaffUser::from_request_parts(parts, app).await?;
-        let forbidden = || Error::forbidden("auth.forbidden").because(format!("user {}", user.id));
-        if user.role == Role::Staff {
-            return Err(forbidden());
-        }
+        let Admin { user, request_id, address } = Admin::from_request_parts(parts, app).await?;
         let Path(path) = Path::<HashMap<String, String>>::from_request_parts(parts, app).await?;
         let code = path.get("code").ok_or_else(|| Error::bug("an admin of what? the path has no code"))?;
         let exhibition = app.catalogue.current().by_code(code)?;
         if !user.may_enter(exhibition.id) {
-            return Err(forbidden());
+            return Err(forbidden(&user));
         }
-        let address = ClientAddress::from_request_parts(parts, app).await?.address;
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         Ok(AdminOf { user, exhibition, request_id, address })
     }
 }

@@ -33,6 +33,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cancel))
         .routes(routes!(initialize))
         .routes(routes!(confirm))
+        .merge(super::outcome::routes())
+        .merge(super::inbox::routes())
         .merge(super::refunds::routes())
         .merge(super::books::api::routes())
 }
@@ -269,7 +271,7 @@ struct ConfirmAsk {
               (status = 409, description = "payment.declined, payment.in_progress, payment.already_paid, payment.refunding, payment.key_reused, idempotency.in_progress"),
               (status = 410, description = "order.expired, order.closed: nothing was charged"),
               (status = 422, description = "payment.amount_mismatch, idempotency.key_reused"),
-              (status = 503, description = "stock.busy, stock.unready, server.redis_away, server.database_away, server.starting, payment.unsettled")))]
+              (status = 503, description = "stock.busy, stock.unready, server.redis_away, server.database_away, server.starting, payment.unsettled, payment.provider_away: nothing was charged")))]
 async fn confirm(
     State(app): State<App>,
     headers: HeaderMap,

@@ -35,13 +35,17 @@ pub async fn find(app: &App, client: ClientAddress, number: &str, phone: &str) -
 
 /// By phone, by order (or a known number would let somebody try all phones), and loosely by address.
 async fn too_often(app: &App, client: ClientAddress, number: &str, digest: &[u8; 32]) -> Option<Duration> {
+    too_many(app, client, &[digest, number.as_bytes()]).await
+}
+
+/// Look-ups by each of these, and loosely by address.
+pub async fn too_many(app: &App, client: ClientAddress, parts: &[&[u8]]) -> Option<Duration> {
     let who = |part: &[u8]| hex(&app.secrets.mac(Purpose::IdempotencyKey, &[b"lookup", part])[..16]);
     let limit = app.settings.lookups_per_minute;
-    for (who, limit) in [
-        (who(digest), limit),
-        (who(number.as_bytes()), limit),
-        (who(client.address.to_string().as_bytes()), limit.saturating_mul(ADDRESS_FACTOR)),
-    ] {
+    let address = client.address.to_string();
+    let loose = (who(address.as_bytes()), limit.saturating_mul(ADDRESS_FACTOR));
+    let counted: Vec<_> = parts.iter().map(|part| (who(part), limit)).chain([loose]).collect();
+    for (who, limit) in counted {
         if let Some(wait) = app.redis.rate_limit("lookup", &who, limit, app.clock.now_ms()).await {
             return Some(wait);
         }

@@ -40,9 +40,11 @@ pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, 
         }
         None => ids::row_id(app.clock.now()),
     };
+    let provider = provider_for(app, order, attempt_id)?;
+    app.gateways.is_there(provider)?;
     let entry = Entry {
         facts: order.facts.clone(),
-        ask: Ask::Open { attempt_id, provider: provider_for(app, order, attempt_id)? },
+        ask: Ask::Open { attempt_id, provider },
         origin: Origin::new("visitor", "initialize", request_id),
     };
     match app.writer.submit(entry).await {
@@ -150,7 +152,7 @@ pub async fn confirm(
     if !ids::is_attempt_id(order_id) {
         return Err(Error::not_found("payment.unknown_order"));
     }
-    let confirm_key = app.secrets.mac(Purpose::IdempotencyKey, &[b"confirm", key.as_bytes()]).to_vec();
+    let confirm_key = confirm_key(app, key);
     let fingerprint = sha256(&[payment_key.as_bytes(), order_id.as_bytes(), &amount_won.to_be_bytes()]).to_vec();
     let client = app.pg.get().await?;
     let found = pg::to_confirm(app, &client, order_id, &confirm_key, &fingerprint, payment_key).await?;
@@ -170,6 +172,8 @@ pub async fn confirm(
         return so_far(app, order, &attempt, &confirm_key).await;
     }
 
+    // Before anything begins: the hold goes on, nothing is charged, and the same call may be repeated.
+    app.gateways.admit(attempt.provider)?;
     let origin = Origin::new("visitor", "confirm", request_id);
     let begin = Begin { payment_key, confirm_key, fingerprint };
     if let Err(error) = begin.begin(app, &order, &attempt, &origin).await {
@@ -197,6 +201,11 @@ pub async fn confirm(
         Ok(ended) => finished(app, order, ended.map_err(Error::bug)?).await,
         Err(_) => Ok(Confirmed::Confirming(Box::new(Order { state: OrderState::Confirming, ..order }))),
     }
+}
+
+/// What is stored of a caller's key.
+pub fn confirm_key(app: &App, key: &str) -> Vec<u8> {
+    app.secrets.mac(Purpose::IdempotencyKey, &[b"confirm", key.as_bytes()]).to_vec()
 }
 
 /// The attempt that was opened under this key at its provider, by our order id, and its sum.
@@ -249,7 +258,7 @@ pub async fn confirm_from_redirect(
 }
 
 /// The answer for an attempt that was sent before.
-async fn so_far(app: &App, order: Order, attempt: &Attempt, confirm_key: &[u8]) -> Result<Confirmed> {
+pub async fn so_far(app: &App, order: Order, attempt: &Attempt, confirm_key: &[u8]) -> Result<Confirmed> {
     match attempt.state {
         AttemptState::Accepted => {
             let client = app.pg.get().await?;

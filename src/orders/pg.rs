@@ -85,7 +85,7 @@ const CLAIM_UNRESOLVED: Statement = Statement::new(
     "update attempts set checks = checks + 1,
             next_check_at = admit_now() + interval '1 second' * power(2, least(checks, 8))
       where id in (select id from attempts where state in ('sent', 'unknown') and next_check_at <= admit_now()
-                    order by next_check_at limit $1 for update skip locked)
+                      and provider = $2 order by next_check_at limit $1 for update skip locked)
      returning id, order_id, n, provider_order_id, payment_key, amount_won, state, confirm_key, confirm_fingerprint,
                failure_code, sent_at, checks, confirm_try, provider, refunded_won",
 );
@@ -103,10 +103,11 @@ const CLAIM_REFUNDS: Statement = Statement::new(
             next_try_at = admit_now() + interval '5 seconds' * power(2, least(r.tries, 10))
        from attempts a
       where a.id = r.attempt_id
-        and r.id in (select n.id from refunds n where n.state = 'pending' and n.next_try_at <= admit_now()
+        and r.id in (select n.id from refunds n join attempts b on b.id = n.attempt_id and b.provider = $2
+                      where n.state = 'pending' and n.next_try_at <= admit_now()
                         and not exists (select from refunds q where q.attempt_id = n.attempt_id and q.state = 'pending'
                                            and (q.created_at, q.id) < (n.created_at, n.id))
-                      order by n.next_try_at limit $1 for update skip locked)
+                      order by n.next_try_at limit $1 for update of n skip locked)
      returning r.id, r.order_id, r.amount_won, r.reason, r.try, r.tries, a.payment_key, a.provider_order_id, a.amount_won,
                a.provider, r.kind, r.account_key_id, r.account_sealed,
                (select coalesce(sum(d.amount_won), 0)::int from refunds d where d.attempt_id = a.id and d.state = 'done')",
@@ -462,8 +463,8 @@ pub async fn attempt_by_payment_key(client: &impl GenericClient, payment_key: &s
     ATTEMPT_BY_KEY.query_opt(client, &[&payment_key]).await?.map(|row| attempt(&row, 0)).transpose()
 }
 
-pub async fn claim_unresolved(client: &impl GenericClient, limit: i64) -> Result<Vec<Attempt>> {
-    CLAIM_UNRESOLVED.query(client, &[&limit]).await?.iter().map(|row| attempt(row, 0)).collect()
+pub async fn claim_unresolved(client: &impl GenericClient, provider: Provider, limit: i64) -> Result<Vec<Attempt>> {
+    CLAIM_UNRESOLVED.query(client, &[&limit, &provider.as_str()]).await?.iter().map(|row| attempt(row, 0)).collect()
 }
 
 pub async fn lapsed(client: &impl GenericClient, limit: i64) -> Result<Vec<Uuid>> {
@@ -490,8 +491,8 @@ pub struct Refund {
     pub done_won: i32,
 }
 
-pub async fn claim_refunds(client: &impl GenericClient, limit: i64) -> Result<Vec<Refund>> {
-    let rows = CLAIM_REFUNDS.query(client, &[&limit]).await?;
+pub async fn claim_refunds(client: &impl GenericClient, provider: Provider, limit: i64) -> Result<Vec<Refund>> {
+    let rows = CLAIM_REFUNDS.query(client, &[&limit, &provider.as_str()]).await?;
     rows.iter()
         .map(|r| {
             Ok(Refund {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::model::Origin;
 use super::writer::{Ask, Entry, Reply};
-use super::{books, deposits, pg, recover, refunds};
+use super::{books, deposits, gauges, pg, purge, recover, refunds};
 use crate::app::App;
 use crate::error::Result;
 
@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 9] = [
+pub const WORKERS: [Worker; 11] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
@@ -33,6 +33,8 @@ pub const WORKERS: [Worker; 9] = [
         tick: |app| Box::pin(crate::notifications::deliver(app)),
     },
     Worker { name: "audit", every: Duration::from_secs(1), tick: |app| Box::pin(audit(app)) },
+    Worker { name: "gauges", every: Duration::from_secs(5), tick: |app| Box::pin(gauges::tick(app)) },
+    Worker { name: "purge", every: Duration::from_secs(3600), tick: |app| Box::pin(purge::tick(app)) },
     Worker { name: "rooms", every: ROOMS, tick: |app| Box::pin(rooms(app)) },
 ];
 

@@ -4,7 +4,9 @@
 //! called accepted or declined only when the provider said so; everything else is unknown, which is a state and not
 //! a failure. Refuses to touch orders: `orders` calls it and owns settling.
 
+pub mod breaker;
 pub mod gateways;
+pub mod intake;
 pub mod model;
 pub mod pg;
 pub mod stripe;

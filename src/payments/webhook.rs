@@ -5,10 +5,9 @@ use axum::extract::{Request, State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::model::{NoticeOutcome, Provider};
-use super::pg;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::platform::http::Path;
+use crate::platform::http::{ClientAddress, Path};
 use crate::platform::ids;
 
 /// A payment object is a few kilobytes.
@@ -24,10 +23,21 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, description = "stored, or not for us"),
         (status = 400, description = "request.malformed_json"), (status = 403, description = "webhook.forged"),
         (status = 404, description = "payment.unknown_provider"), (status = 413, description = "request.too_large"),
-        (status = 503, description = "server.database_away")))]
-async fn receive(State(app): State<App>, Path(provider): Path<String>, request: Request) -> Result<&'static str> {
+        (status = 503, description = "server.busy, server.database_away")))]
+async fn receive(
+    State(app): State<App>,
+    client: ClientAddress,
+    Path(provider): Path<String>,
+    request: Request,
+) -> Result<&'static str> {
     let unknown = || Error::not_found("payment.unknown_provider");
     let provider = Provider::parse(&provider).filter(|provider| app.gateways.has(*provider)).ok_or_else(unknown)?;
+    // Before the body is read: who may not say anything is not listened to.
+    let known = &app.settings.toss_webhook_addresses;
+    if provider == Provider::Toss && !known.is_empty() && !known.iter().any(|one| one.contains(client.address)) {
+        app.metrics.webhook("forged");
+        return Err(Error::forbidden("webhook.forged").because(format!("from {}", client.address)));
+    }
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
         .await
@@ -49,8 +59,7 @@ async fn receive(State(app): State<App>, Path(provider): Path<String>, request: 
         app.metrics.webhook("not_ours");
         return Ok("ok");
     }
-    let client = app.pg.get().await?;
-    let new = pg::store(&client, provider, &notice).await?;
-    app.metrics.webhook(if new { "received" } else { "repeated_or_not_ours" });
+    let stored = app.intake.store(&app, provider, notice).await?;
+    app.metrics.webhook(stored.as_str());
     Ok("ok")
 }

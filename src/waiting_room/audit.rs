@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::pg;
 use crate::admin::Role;
-use crate::admin::access::AdminOf;
+use crate::admin::access::{Admin, AdminOf, StaffUser};
 use crate::error::Result;
 
 #[derive(Clone, Debug)]
@@ -25,24 +25,35 @@ impl Actor {
     pub fn system(part: &str) -> Actor {
         Actor { user_id: None, name: part.to_owned(), role: "system", request_id: String::new(), address: None }
     }
+
+    fn user(user: &StaffUser, request_id: &str, address: IpAddr) -> Actor {
+        Actor {
+            user_id: Some(user.id),
+            name: user.name.clone(),
+            role: Role::as_str(user.role),
+            request_id: request_id.to_owned(),
+            address: Some(address),
+        }
+    }
 }
 
 impl From<&AdminOf> for Actor {
     fn from(admin: &AdminOf) -> Actor {
-        Actor {
-            user_id: Some(admin.user.id),
-            name: admin.user.name.clone(),
-            role: Role::as_str(admin.user.role),
-            request_id: admin.request_id.clone(),
-            address: Some(admin.address),
-        }
+        Actor::user(&admin.user, &admin.request_id, admin.address)
+    }
+}
+
+impl From<&Admin> for Actor {
+    fn from(admin: &Admin) -> Actor {
+        Actor::user(&admin.user, &admin.request_id, admin.address)
     }
 }
 
 /// One change. Never carries a secret: no seed, no token, no address of a visitor.
 pub struct Entry<'a> {
     pub by: &'a Actor,
-    /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`.
+    /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`, `order.refund`, `order.refund_retry`,
+    /// `webhook.replay`.
     pub action: &'static str,
     pub exhibition_id: i32,
     pub before: Value,

@@ -380,7 +380,8 @@ async fn pages_speak_both_languages_and_load_only_what_is_there() {
         for inline in ["<style", " style=", "onclick", "<script>"] {
             assert!(!page.body.contains(inline), "{inline} on {path}");
         }
-        assert!(page.body.len() < 256 * 1024, "{path} weighs {}", page.body.len());
+        // The list of calls has grown with the API, and its page with it.
+        assert!(page.body.len() < 224 * 1024, "{path} weighs {}", page.body.len());
     }
     browser.get("/assets/app.00000000.css").await.expect(404, "");
 

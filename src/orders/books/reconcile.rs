@@ -28,7 +28,7 @@ pub async fn tick(app: &App) -> Result<usize> {
         if app.clock.now() < midnight_after(day)? + SignedDuration::from_hours(1) {
             continue;
         }
-        match day_of(app, gateway.as_ref(), day).await {
+        match day_of(app, gateway, day).await {
             Ok(found) => {
                 compared += 1;
                 app.metrics.money_differences(gateway.provider().as_str(), found.len());

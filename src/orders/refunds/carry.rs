@@ -14,9 +14,10 @@ const BATCH: i64 = 20;
 const TRIES_MAX: i32 = 24;
 
 pub async fn tick(app: &App) -> Result<usize> {
-    let client = app.pg.get().await?;
-    let due = pg::claim_refunds(&client, BATCH).await?;
-    drop(client);
+    let mut due = Vec::new();
+    for (provider, room) in app.gateways.room(BATCH) {
+        due.extend(pg::claim_refunds(&app.pg.get().await?, provider, room).await?);
+    }
     let done = together(app, due, |app, refund| async move {
         one(&app, &refund).await.unwrap_or_else(|error| {
             tracing::warn!(%error, refund = %refund.id, "a refund will be tried again");

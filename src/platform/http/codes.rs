@@ -41,6 +41,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("payment.provider_away", 503),
     ("payment.refunding", 409),
     ("payment.too_many_attempts", 409),
+    ("payment.unknown_key", 404),
     ("payment.unknown_order", 404),
     ("payment.unknown_provider", 404),
     ("payment.unsettled", 503),
@@ -115,6 +116,8 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("waiting_room.pass_in_use", 409),
     ("waiting_room.pass_required", 403),
     ("webhook.forged", 403),
+    ("webhook.unknown", 404),
+    ("webhook.waiting", 409),
 ];
 
 #[cfg(test)]

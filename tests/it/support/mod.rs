@@ -58,6 +58,8 @@ pub struct Options {
     pub writer_queue: usize,
     pub cors_origins: Vec<String>,
     pub drand: DrandSettings,
+    /// Where Toss's webhooks may come from; empty: anywhere.
+    pub webhook_addresses: Vec<admit::platform::net::Network>,
     /// A simulator of Stripe as well, and Admit with its keys.
     pub stripe: bool,
     /// Another than the simulator's.
@@ -74,6 +76,7 @@ impl Default for Options {
             writer_queue: 4096,
             cors_origins: vec![],
             drand: nobodys_drand(),
+            webhook_addresses: vec![],
             stripe: false,
             stripe_webhook_secret: None,
         }
@@ -169,6 +172,7 @@ impl TestApp {
             toss_secret_key: "test_sk_DEMO000000000000000000".into(),
             toss_api_url: self.simulator.base_url(),
             toss_sdk_url: format!("{}/v2/standard", self.simulator.base_url()),
+            toss_webhook_addresses: self.options.webhook_addresses.clone(),
             stripe: self.stripe_settings(),
             rate_limit_exempt: if self.options.exempt { loopback() } else { vec![] },
             trusted_proxies: loopback(),

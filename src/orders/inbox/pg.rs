@@ -1,0 +1,91 @@
+//! SQL of the inbox for its admins.
+
+use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
+
+use super::{EventState, EventView};
+use crate::error::Result;
+use crate::platform::pg::Statement;
+
+// One statement per state, so that each finds its rows by the index that holds only those.
+macro_rules! page {
+    ($name:ident, $label:literal, $where:literal) => {
+        const $name: Statement = Statement::new(
+            $label,
+            concat!(
+                "select i.id, i.provider, i.kind, i.order_id, i.body ->> 'status', i.state, i.tries, i.outcome,
+                        i.received_at, i.processed_at, i.replays
+                   from inbox i join attempts a on a.provider_order_id = i.order_id join orders o on o.id = a.order_id
+                  where i.id < $1 and ($2::int[] is null or o.exhibition_id = any($2)) and ",
+                $where,
+                " order by i.id desc limit $3"
+            ),
+        );
+    };
+}
+page!(ALL, "inbox.page", "true");
+page!(RECEIVED, "inbox.page_received", "i.state = 'received'");
+page!(PROCESSED, "inbox.page_processed", "i.state = 'processed'");
+page!(DEAD, "inbox.page_dead", "i.state = 'dead'");
+
+const LOCKED: Statement = Statement::new(
+    "inbox.locked",
+    "select i.id, i.provider, i.kind, i.order_id, i.body ->> 'status', i.state, i.tries, i.outcome, i.received_at,
+            i.processed_at, i.replays, o.exhibition_id
+       from inbox i join attempts a on a.provider_order_id = i.order_id join orders o on o.id = a.order_id
+      where i.id = $1 for update of i",
+);
+
+const REPLAY: Statement = Statement::new(
+    "inbox.replay",
+    "update inbox i set state = 'received', tries = 0, next_try_at = admit_now(), replays = replays + 1,
+            outcome = null, processed_at = null
+      where id = $1 and state in ('processed', 'dead')
+     returning i.id, i.provider, i.kind, i.order_id, i.body ->> 'status', i.state, i.tries, i.outcome, i.received_at,
+               i.processed_at, i.replays",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&ALL, &RECEIVED, &PROCESSED, &DEAD, &LOCKED, &REPLAY];
+
+fn view(r: &Row) -> EventView {
+    EventView {
+        id: r.get(0),
+        provider: r.get(1),
+        kind: r.get(2),
+        order_id: r.get(3),
+        status: r.get(4),
+        state: r.get(5),
+        tries: r.get(6),
+        outcome: r.get(7),
+        received_at: r.get(8),
+        processed_at: r.get(9),
+        replays: r.get(10),
+    }
+}
+
+/// Events before the given id, newest first; None: of every exhibition.
+pub async fn page(
+    client: &impl GenericClient,
+    state: Option<EventState>,
+    before: i64,
+    exhibitions: Option<&[i32]>,
+    limit: i64,
+) -> Result<Vec<EventView>> {
+    let statement = match state {
+        None => &ALL,
+        Some(EventState::Received) => &RECEIVED,
+        Some(EventState::Processed) => &PROCESSED,
+        Some(EventState::Dead) => &DEAD,
+    };
+    Ok(statement.query(client, &[&before, &exhibitions, &limit]).await?.iter().map(view).collect())
+}
+
+/// The event with its exhibition, kept from workers until the transaction ends.
+pub async fn locked(client: &impl GenericClient, id: i64) -> Result<Option<(EventView, i32)>> {
+    Ok(LOCKED.query_opt(client, &[&id]).await?.map(|r| (view(&r), r.get(11))))
+}
+
+/// None: it waits already.
+pub async fn replay(client: &impl GenericClient, id: i64) -> Result<Option<EventView>> {
+    Ok(REPLAY.query_opt(client, &[&id]).await?.as_ref().map(view))
+}

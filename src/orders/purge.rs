@@ -1,0 +1,56 @@
+//! Clears away what has served its time, in small bites: processed webhooks, and the digests of callers' keys. A key is
+//! good for at least a day and as long as its order can change; after that its attempt's state still answers a repeat.
+
+use crate::app::App;
+use crate::error::Result;
+use crate::platform::pg::Statement;
+
+/// Rows of one statement: some ten milliseconds of locks.
+const BATCH: i64 = 1_000;
+/// Statements of one kind in a round; what is left is for the next.
+const BATCHES_MAX: usize = 20;
+
+/// Toss repeats an event for four days, Stripe for three; the rest is for whoever looks back.
+const WEBHOOKS: Statement = Statement::new(
+    "orders.purge_webhooks",
+    "delete from inbox where id in (
+         select id from inbox where state = 'processed' and processed_at < admit_now() - interval '90 days'
+          order by processed_at limit $1 for update skip locked)",
+);
+
+/// Of orders that are over, or whose exhibition is.
+const CONFIRM_KEYS: Statement = Statement::new(
+    "orders.purge_confirm_keys",
+    "update attempts set confirm_key = null, confirm_fingerprint = null where id in (
+         select a.id from attempts a join orders o on o.id = a.order_id join exhibitions e on e.id = o.exhibition_id
+          where a.confirm_key is not null and a.ended_at < admit_now() - interval '30 days'
+            and a.state in ('accepted', 'declined')
+            and (o.state in ('expired', 'cancelled', 'refunded')
+                 or (o.state in ('paid', 'partially_refunded') and e.ends_on < (admit_now() - interval '30 days')::date))
+          order by a.ended_at limit $1 for update of a skip locked)",
+);
+
+const REFUND_KEYS: Statement = Statement::new(
+    "orders.purge_refund_keys",
+    "update refunds set request_key = null, request_fingerprint = null where id in (
+         select id from refunds
+          where request_key is not null and state = 'done' and done_at < admit_now() - interval '30 days'
+          order by done_at limit $1 for update skip locked)",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&WEBHOOKS, &CONFIRM_KEYS, &REFUND_KEYS];
+
+pub async fn tick(app: &App) -> Result<usize> {
+    let mut cleared = 0;
+    for statement in STATEMENTS {
+        for _ in 0..BATCHES_MAX {
+            // A connection for each: between them the sale has its turn.
+            let rows = statement.execute(&app.pg.get().await?, &[&BATCH]).await?;
+            cleared += rows;
+            if rows < BATCH as u64 {
+                break;
+            }
+        }
+    }
+    Ok(cleared as usize)
+}
