@@ -245,7 +245,7 @@ pub struct Overload {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50_000))]
     pub flood: u32,
     /// Brake: seconds it is watched after the last of the crowd has come.
-    #[arg(long, default_value_t = 75, value_parser = clap::value_parser!(u32).range(5..=600))]
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u32).range(5..=600))]
     pub rest_s: u32,
 }
 

@@ -27,6 +27,8 @@ const EVERYDAY_PER_S: f64 = 40.0;
 const CAPACITY: i64 = 200_000;
 /// Only slowness is to bring the brake on; what fails is told.
 const ERROR_PCT: i64 = 100;
+/// Whoever came last has so long to finish.
+const GRACE: Duration = Duration::from_secs(5);
 /// Orders may fail while the brake bites, but not many.
 const FAILED_PCT: f64 = 1.0;
 
@@ -52,7 +54,7 @@ pub async fn tried(
     let crowd = Window { start, length: Duration::from_secs_f64(seconds), ..everyday };
     let limit_ms = options.brake_p99_ms;
     eprintln!("the brake at {limit_ms} ms: {rate:.0} visitors/s for {seconds} s, and {} s after", options.rest_s);
-    let until = everyday.end();
+    let until = everyday.end() + GRACE;
     let days = [shop, aside].map(|shop| day(shop, &options.exhibition, choices, until));
     let mut watch = Watch::new(room, &days, everyday.start, BEFORE_S + seconds);
     let over = AtomicBool::new(false);
@@ -119,7 +121,9 @@ fn judge(context: &mut Context, watch: &Watch<'_>, (begun_s, over_s): (f64, f64)
         None => format!("it did not: is a p99 above {limit_ms} ms reached? a higher --rate, or --flood"),
     };
     context.require("the brake bites", bite.is_some_and(|s| s >= 0.0), detail);
-    context.figure("brake: from the crowd's beginning until it bites", bite.unwrap_or(f64::NAN), "s");
+    if let Some(bite) = bite {
+        context.figure("brake: from the crowd's beginning until it bites", bite, "s");
+    }
     context.figure("brake: lowest factor", course.lowest(), "");
     context.figure("brake: mean factor while the crowd came", course.mean(begun_s, over_s), "");
     context.figure("brake: how often it came down", course.bites() as f64, "");

@@ -22,7 +22,7 @@ use crate::shop::Shop;
 use crate::tally::Outcome;
 use crate::{Failure, catalogue, machine};
 
-const RATE: u32 = 700;
+const RATE: u32 = 600;
 const SECONDS: u32 = 10;
 /// Calls of a crowd that may be under way at once: as many as are inside, for what waits in the generator does not weigh
 /// on the machine. One pool for Admit, one for the simulator.

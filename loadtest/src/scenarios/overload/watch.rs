@@ -28,6 +28,7 @@ pub struct Watch<'a> {
     days: &'a [Arc<Day>; 2],
     begun: Instant,
     begun_at: Timestamp,
+    newest: Option<Public>,
     crowd_over_s: f64,
     pub course: Course,
     stages: [Orders; Stage::ALL.len()],
@@ -46,6 +47,7 @@ impl<'a> Watch<'a> {
             days,
             begun,
             begun_at: Timestamp::now() + ahead,
+            newest: None,
             crowd_over_s,
             course: Course::default(),
             stages: Default::default(),
@@ -63,9 +65,9 @@ impl<'a> Watch<'a> {
             match self.room.public().await {
                 Ok(public) => {
                     failures = 0;
-                    self.look(&public);
+                    self.look(public);
                     if self.row_at.elapsed() >= ROW {
-                        self.row(&public);
+                        self.row();
                     }
                 }
                 Err(why) if failures >= FAILURES_MAX => return Err(why),
@@ -74,20 +76,26 @@ impl<'a> Watch<'a> {
             tokio::time::sleep(LOOK_GAP).await;
         }
         if let Ok(public) = self.room.public().await {
-            self.look(&public);
-            self.row(&public);
+            self.look(public);
+            self.row();
         }
         Ok(())
     }
 
-    /// By the leader's clock, however long the answer took.
-    fn look(&mut self, public: &Public) {
+    /// By the leader's clock, however long the answer took, and only what is newer: instances are not equally quick to
+    /// show a picture.
+    fn look(&mut self, public: Public) {
+        if self.newest.as_ref().is_some_and(|newest| newest.as_of >= public.as_of) {
+            return;
+        }
         let at_ms = public.as_of.as_millisecond() - self.begun_at.as_millisecond();
         self.course.add(Moment { at_s: at_ms as f64 / 1_000.0, brake: public.brake });
+        self.newest = Some(public);
     }
 
     /// What was answered since the last row.
-    fn row(&mut self, public: &Public) {
+    fn row(&mut self) {
+        let Some(public) = &self.newest else { return };
         let stage = self.course.stage(self.crowd_over_s);
         let mut steps = self.days[0].shop.ledger.take_times();
         let orders = steps.remove(Kind::Order.name()).unwrap_or_default();

@@ -124,7 +124,7 @@ impl Visitor<'_> {
                 State::YourTurn | State::Late => {
                     self.go_away().await?;
                     told = self.claim().await?;
-                    if !matches!(told.state, State::Admitted) {
+                    if !matches!(told.state, State::Admitted | State::Over) {
                         told = self.poll(told.poll_after_ms).await?;
                     }
                 }
