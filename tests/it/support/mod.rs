@@ -330,13 +330,13 @@ impl TestApp {
 
     /// Waits, bounded, until a condition holds.
     pub async fn until<F: AsyncFnMut() -> bool>(&self, what: &str, mut condition: F) {
-        for _ in 0..400 {
+        for _ in 0..1_600 {
             if condition().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("waited 10 s for: {what}");
+        panic!("waited 40 s for: {what}");
     }
 
     /// Redis free + in flight = Postgres free for every stock; takes in flight are waited out.
