@@ -149,6 +149,10 @@ fn judge(context: &mut Context, watch: &Watch<'_>, (begun_s, over_s): (f64, f64)
     context.figure("orders that failed: 5xx, or no answer", share, "%");
     let detail = format!("{failed} of {tried} tries, {share:.2} %, target below {FAILED_PCT} %");
     context.target("orders do not fail under the crowd", share < FAILED_PCT, detail);
+    let (tried, failed) = watch.paid();
+    let share = percent(failed, tried);
+    let detail = format!("{failed} of {tried} tries, {share:.2} %, target below {FAILED_PCT} %");
+    context.target("nor do initialize and confirm", share < FAILED_PCT, detail);
     let slow = |stage: Stage| watch.orders(stage).times.quantiles().p99_ms;
     let well = Stage::Well;
     if watch.orders(well).times.quantiles().count > 0 {

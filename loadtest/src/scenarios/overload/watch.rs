@@ -20,8 +20,8 @@ const LOOK_GAP: Duration = Duration::from_millis(250);
 const ROW: Duration = Duration::from_secs(1);
 /// Answers about the room that may fail in a row: an overloaded machine may be slow to say how it is.
 const FAILURES_MAX: u32 = 20;
-const COLUMNS: [&str; 8] =
-    ["second", "brake", "called/s max", "inside", "waiting", "orders/s", "order p99 ms", "failed"];
+const COLUMNS: [&str; 9] =
+    ["second", "brake", "called/s max", "inside", "waiting", "orders/s", "order p99 ms", "confirm p99", "failed"];
 
 pub struct Watch<'a> {
     room: &'a Room,
@@ -99,6 +99,7 @@ impl<'a> Watch<'a> {
         let stage = self.course.stage(self.crowd_over_s);
         let mut steps = self.days[0].shop.ledger.take_times();
         let orders = steps.remove(Kind::Order.name()).unwrap_or_default();
+        let confirm_p99_ms = steps.get(Kind::Confirm.name()).map_or(0.0, |times| times.quantiles().p99_ms);
         for (name, times) in steps {
             self.others.entry(name).or_default().add(&times);
         }
@@ -117,6 +118,7 @@ impl<'a> Watch<'a> {
             public.waiting() as f64,
             (answered.count as f64 / passed_s).round(),
             answered.p99_ms,
+            confirm_p99_ms,
             fresh as f64,
         ]);
     }
@@ -129,6 +131,14 @@ impl<'a> Watch<'a> {
     pub fn tried(&self) -> (u64, u64) {
         let count = |orders: &Orders| (orders.times.quantiles().count, orders.failed);
         self.stages.iter().map(count).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// The same of the calls by which one pays: the brake does not look at them.
+    pub fn paid(&self) -> (u64, u64) {
+        [Kind::Initialize, Kind::Confirm].iter().fold((0, 0), |(tried, failed), kind| {
+            let count = self.others.get(kind.name()).map_or(0, |times| times.quantiles().count);
+            (tried + count, failed + self.days.iter().map(|day| day.calls.failed(*kind)).sum::<u64>())
+        })
     }
 
     pub fn steps(&self) -> BTreeMap<&'static str, Quantiles> {
