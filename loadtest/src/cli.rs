@@ -79,6 +79,10 @@ pub enum Scenario {
     Overload(Overload),
     /// What others keep a queue in, on the same Redis: LIST + LPOS and ZSET + ZRANK.
     Recipes(Recipes),
+    /// Webhooks of paid orders: stored, answered, worked.
+    Webhooks(Webhooks),
+    /// The provider falls silent in the middle of a sale: how long until every payment is known once it is back.
+    Recovery(Recovery),
 }
 
 #[derive(Args, Debug, Clone)]
@@ -257,6 +261,27 @@ pub struct Recipes {
     /// Commands sent in one go on each connection.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub pipeline: u32,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Webhooks {
+    /// Closed loop: as many as the server takes, over --connections. Finds the ceiling, hides stalls.
+    #[arg(long)]
+    pub closed: bool,
+    /// Orders bought and paid beforehand, whose webhooks come.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub orders: u32,
+}
+
+/// --rate is that of the crowd that pays.
+#[derive(Args, Debug, Clone)]
+pub struct Recovery {
+    /// Payments that end unknown.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub unknown: u32,
+    /// The provider charges before it falls silent. Without it, it has charged nobody, and is asked again.
+    #[arg(long)]
+    pub after: bool,
 }
 
 impl Common {

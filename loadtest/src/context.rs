@@ -61,6 +61,11 @@ impl Context {
         })
     }
 
+    /// The one number a query comes to, in a run that writes.
+    pub async fn one(&self, query: &str) -> Result<i64, Failure> {
+        self.stores.as_ref().ok_or("this run looks at no store")?.one(query).await
+    }
+
     /// A pool of its own, so that a crowd in one does not delay another inside the generator.
     pub fn shop(&self, connections_max: usize) -> Result<Arc<Shop>, Failure> {
         let files_max = machine::files_max();

@@ -34,14 +34,22 @@ pub struct Held {
 
 #[derive(Debug, Deserialize)]
 pub struct Checkout {
-    order_id: String,
+    pub order_id: String,
     amount: i64,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct Authorised {
     #[serde(rename = "paymentKey")]
-    payment_key: String,
+    pub payment_key: String,
+}
+
+/// All that a confirm needs.
+#[derive(Debug)]
+pub struct Ready {
+    pub held: Held,
+    pub checkout: Checkout,
+    pub authorised: Authorised,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -127,8 +135,8 @@ impl Shop {
         }
     }
 
-    /// Hold, pay, receive the tickets: one whole purchase, each step timed.
-    pub async fn buy(&self, choice: &Choice) -> Result<Vec<Ticket>, Outcome> {
+    /// Up to the moment when the buyer's bank has agreed and nothing is confirmed yet, each step timed.
+    pub async fn authorised(&self, choice: &Choice) -> Result<Ready, Outcome> {
         let ledger = &self.ledger;
         let begun = Instant::now();
         let held = self.hold_order(choice).await?;
@@ -139,12 +147,23 @@ impl Shop {
         let begun = Instant::now();
         let authorised = self.authorise(&checkout).await?;
         ledger.step("3 authorise (simulator)", begun);
+        Ok(Ready { held, checkout, authorised })
+    }
+
+    /// Hold, pay, receive the tickets: one whole purchase, each step timed.
+    pub async fn buy(&self, choice: &Choice) -> Result<Vec<Ticket>, Outcome> {
+        let ready = self.authorised(choice).await?;
+        self.pay(choice, &ready).await
+    }
+
+    pub async fn pay(&self, choice: &Choice, ready: &Ready) -> Result<Vec<Ticket>, Outcome> {
+        let (ledger, Ready { held, checkout, authorised }) = (&self.ledger, ready);
         let begun = Instant::now();
-        let mut order = self.confirm(&held, &checkout, &authorised).await?;
+        let mut order = self.confirm(held, checkout, authorised).await?;
         ledger.step("4 confirm", begun);
         if order.tickets.iter().all(|ticket| ticket.qr_code.is_empty()) {
             let begun = Instant::now();
-            order = self.read_order(&held).await?;
+            order = self.read_order(held).await?;
             ledger.step("5 tickets", begun);
         }
         let whole = order.is_whole(choice.quantity);

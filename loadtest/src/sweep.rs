@@ -71,8 +71,13 @@ impl Stores {
     }
 
     async fn orders(&self) -> Result<i64, Failure> {
-        let counted = self.postgres.query_one("select count(*) from orders", &[]).await;
-        counted.and_then(|row| row.try_get(0)).map_err(|error| format!("counting orders: {error}"))
+        self.one("select count(*) from orders").await
+    }
+
+    /// The one number a query comes to.
+    pub async fn one(&self, query: &str) -> Result<i64, Failure> {
+        let counted = self.postgres.query_one(query, &[]).await;
+        counted.and_then(|row| row.try_get(0)).map_err(|error| format!("{query}: {error}"))
     }
 
     pub async fn sweep(&mut self, file: &Path) -> Sweep {

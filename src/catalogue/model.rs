@@ -32,6 +32,10 @@ pub struct Exhibition {
     /// As stored: what is kept of a ticket that is given back, by days before the visit.
     pub refund_rules: serde_json::Value,
     pub refund_free_h: i32,
+    /// Tickets count as culture expense in the buyer's tax return.
+    pub culture_expense: bool,
+    /// Time to pay into a virtual account. [hours]
+    pub deposit_h: i32,
     pub products: Vec<Product>,
     pub slots: Vec<Slot>,
     pub stock: HashMap<i32, Availability>,

@@ -13,7 +13,7 @@ const EXHIBITIONS: Statement = Statement::new(
     "catalogue.exhibitions",
     "select id, code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
             sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max, payment_provider,
-            canary_provider, canary_pct, refund_rules, refund_free_h
+            canary_provider, canary_pct, refund_rules, refund_free_h, culture_expense, deposit_h
        from exhibitions order by code",
 );
 
@@ -97,6 +97,8 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
                 canary: r.get::<_, Option<String>>(17).zip(r.get(18)),
                 refund_rules: r.get(19),
                 refund_free_h: r.get(20),
+                culture_expense: r.get(21),
+                deposit_h: r.get(22),
                 products: products.remove(&id).unwrap_or_default(),
                 slots: slots.remove(&id).unwrap_or_default(),
                 stock: stock.remove(&id).unwrap_or_default(),

@@ -18,7 +18,8 @@ use super::writer::{Ask, Entry, Refusal, Reply as WriterReply};
 use super::{contact, pg, place, token};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::payments::gateways::in_browser;
+use crate::payments::gateways::{in_browser, window};
+use crate::payments::{CashReceiptWish, Wishes};
 use crate::platform::http::extract::{bearer, same_site};
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, IdempotencyKey, Json, Path, RequestLanguage};
@@ -171,6 +172,9 @@ struct InitializeAsk {
     amount: i64,
     #[serde(default)]
     customer_name: Option<String>,
+    /// For transfers and virtual accounts; without it, the provider's window asks the buyer.
+    #[serde(default)]
+    cash_receipt: Option<CashReceiptWish>,
 }
 
 /// A payment window stays open for half an hour, and has ten minutes more until it is confirmed. [s]
@@ -197,6 +201,11 @@ struct Initialized {
     /// Where the provider knows the payment already.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<String>,
+    /// For each method what the provider's window is to be opened with, in the provider's words: how long a virtual
+    /// account is open, whether the tickets are culture expense, which cash receipt is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    window: Option<serde_json::Value>,
 }
 
 /// Opens an attempt to pay.
@@ -224,6 +233,12 @@ async fn initialize(
     let opened = pay::open(&app, &order, ask.amount, key.as_ref().map(|k| k.0.as_str()), &request_id).await?;
     let (base, code, number) = (&app.settings.base_url, &order.facts.code, &order.facts.number);
     let browser = in_browser(&app.settings, opened.provider);
+    let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    let wishes = Wishes {
+        culture_expense: exhibition.culture_expense,
+        deposit_h: exhibition.deposit_h,
+        cash_receipt: ask.cash_receipt,
+    };
     // Some banking apps come back in a browser that has no cookie of ours.
     let proof = token::link(&app, "order", order.facts.id, app.clock.now().as_second() + RETURN_LINK_S);
     Ok(private(Reply(Initialized {
@@ -239,6 +254,7 @@ async fn initialize(
         sdk_url: browser.sdk_url.to_owned(),
         provider: opened.provider.as_str(),
         client_secret: opened.client_secret,
+        window: window(opened.provider, &wishes),
         order_id: opened.order_id,
     })))
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::payments::Receipts;
 use crate::stock::model::{Fingerprint, HoldId, Line, PersonKey};
 use crate::waiting_room::model::Sid;
 
@@ -182,6 +183,8 @@ pub struct Order {
     pub paid_at: Option<Timestamp>,
     /// How it was paid, in the provider's word.
     pub payment_method: Option<String>,
+    /// Once paid, as far as the provider has them.
+    pub receipts: Option<Receipts>,
 }
 
 #[cfg(test)]

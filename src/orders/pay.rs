@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
 use crate::payments::model::{OpenAsk, OpenOutcome};
-use crate::payments::{CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Provider, Status};
+use crate::payments::{CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Payment, Provider, Status};
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, sha256};
 
@@ -353,8 +353,8 @@ fn may_be_seated_again(app: &App, order: &Order) -> Result<bool> {
 
 /// What the gateway said, or that it did not say.
 enum Sent {
-    /// With how it was paid, where that is at hand.
-    Settled(Settled, Option<String>),
+    /// With the provider's answer, where that is at hand.
+    Settled(Settled, Option<Box<Payment>>),
     AwaitingDeposit,
     Declined(String),
     Unknown,
@@ -364,7 +364,7 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
     match call_gateway(app, attempt, payment_key).await {
         ConfirmOutcome::Accepted(payment) => {
             match settle::accepted(app, order, attempt, &payment, origin).await {
-                Ok(settled) => Ok(Sent::Settled(settled, payment.method)),
+                Ok(settled) => Ok(Sent::Settled(settled, Some(payment))),
                 Err(error) => {
                     // The money is captured: recovery settles it as soon as Postgres and Redis are back.
                     tracing::error!(%error, order = order.facts.number, "a captured payment is not settled yet");
@@ -375,7 +375,7 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
         ConfirmOutcome::AwaitingDeposit(payment) => {
             match settle::awaiting(app, order, attempt, &payment, origin).await? {
                 Settled::AwaitingDeposit => Ok(Sent::AwaitingDeposit),
-                other => Ok(Sent::Settled(other, payment.method)),
+                other => Ok(Sent::Settled(other, Some(payment))),
             }
         }
         ConfirmOutcome::Declined { code, message } => {
@@ -415,8 +415,10 @@ pub async fn call_gateway(app: &App, attempt: &Attempt, payment_key: &str) -> Co
 
 async fn finished(app: &App, order: Order, sent: Result<Sent>) -> Result<Confirmed> {
     match sent? {
-        Sent::Settled(Settled::Paid, payment_method) => {
-            let paid = Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), payment_method, ..order };
+        Sent::Settled(Settled::Paid, payment) => {
+            let (payment_method, receipts) = payment.map(|p| (p.method, p.receipts)).unzip();
+            let (state, paid_at) = (OrderState::Paid, Some(app.clock.now()));
+            let paid = Order { state, paid_at, payment_method: payment_method.flatten(), receipts, ..order };
             Ok(Confirmed::Paid(Box::new(paid)))
         }
         Sent::Settled(Settled::Refunding, _) => Err(Error::conflict("payment.refunding")),

@@ -34,7 +34,7 @@ macro_rules! order_by {
         );
     };
     ($name:ident, $label:literal, $where:literal) => {
-        order_by!($name, $label, "a.method", "a.id = o.paid_attempt_id", $where);
+        order_by!($name, $label, "a.method, a.receipts", "a.id = o.paid_attempt_id", $where);
     };
 }
 
@@ -48,6 +48,7 @@ order_by!(
     TO_CONFIRM,
     "orders.to_confirm",
     "(select m.method from attempts m where m.id = o.paid_attempt_id),
+     (select m.receipts from attempts m where m.id = o.paid_attempt_id),
      a.id, a.order_id, a.n, a.provider_order_id, a.payment_key, a.amount_won, a.state, a.confirm_key,
      a.confirm_fingerprint, a.failure_code, a.sent_at, a.checks, a.confirm_try, a.provider, a.refunded_won,
      exists (select from attempts k where k.confirm_key = $2
@@ -293,6 +294,7 @@ fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
             expires_at: r.get(15),
             paid_at: r.get(16),
             payment_method: r.get(21),
+            receipts: r.get::<_, Option<serde_json::Value>>(22).and_then(|value| serde_json::from_value(value).ok()),
         });
     }
     for order in &mut out {
@@ -449,9 +451,9 @@ pub async fn to_confirm(
     let (Some(first), Some(order)) = (rows.first(), orders(app, &rows)?.pop()) else { return Ok(None) };
     Ok(Some(ToConfirm {
         order,
-        attempt: attempt(first, 22)?,
-        confirm_key_reused: first.get(37),
-        payment_key_known: first.get(38),
+        attempt: attempt(first, 23)?,
+        confirm_key_reused: first.get(38),
+        payment_key_known: first.get(39),
     }))
 }
 

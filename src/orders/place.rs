@@ -202,6 +202,7 @@ async fn hold_once(
             expires_at,
             paid_at: None,
             payment_method: None,
+            receipts: None,
         }))),
         Reply::Exists { order_id, .. } => existing(app, order_id, facts).await.map(|o| Round::Placed(Box::new(o))),
         Reply::Refused(Refusal::OtherEpoch) => Ok(Round::Again),

@@ -11,6 +11,7 @@ use super::settle::about_account;
 use super::{pg, token};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::payments::Receipts;
 use crate::tickets::{self, TicketView};
 
 /// Shown deadlines of the payment link outlive the hold a little, for a late click that then explains itself. [s]
@@ -35,6 +36,9 @@ pub struct OrderView {
     pub status: &'static str,
     pub payment_status: &'static str,
     pub payment_method: Option<String>,
+    /// The provider's receipt, the cash receipt and the culture flag; only for those who proved that the order is theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<Receipts>,
     /// Whole won.
     pub total_amount: i32,
     pub currency: &'static str,
@@ -110,6 +114,7 @@ pub fn view(app: &App, order: &Order) -> Result<OrderView> {
         status: order.state.as_str(),
         payment_status: order.state.payment_status(),
         payment_method: order.payment_method.clone(),
+        receipts: None,
         total_amount: facts.total_won,
         currency: "KRW",
         visit_date: slot.map(|s| s.date),
@@ -141,6 +146,7 @@ pub fn payment_url(app: &App, order: &Order) -> String {
 /// With tickets once paid, for whoever proved that the order is theirs.
 pub async fn full(app: &App, order: &Order) -> Result<OrderView> {
     let mut view = view(app, order)?;
+    view.receipts = order.receipts.clone();
     if matches!(order.state, OrderState::Paid | OrderState::PartiallyRefunded | OrderState::Refunded) {
         let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
         let client = app.pg.get().await?;

@@ -43,6 +43,7 @@ pub async fn accepted(
         method: payment.method.clone(),
         secret: payment.secret.clone(),
         raw: payment.raw.clone(),
+        receipts: serde_json::to_value(&payment.receipts).map_err(Error::bug)?,
         to_account: payment.account.is_some(),
     };
     let mut taken: Option<Taken> = None;
@@ -103,6 +104,7 @@ pub async fn awaiting(
         method: payment.method.clone(),
         secret: payment.secret.clone(),
         raw: payment.raw.clone(),
+        receipts: serde_json::to_value(&payment.receipts).map_err(Error::bug)?,
         to_account: true,
     };
     let deposit = Deposit {

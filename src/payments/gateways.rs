@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::breaker::{Guarded, State};
-use super::model::{PaymentGateway, Provider};
+use super::model::{PaymentGateway, Provider, Wishes};
 use super::stripe::Stripe;
 use super::toss::Toss;
 use crate::config::Settings;
@@ -76,6 +76,14 @@ fn away(provider: Provider, wait: Duration) -> Error {
 pub struct InBrowser<'a> {
     pub client_key: &'a str,
     pub sdk_url: &'a str,
+}
+
+/// What the provider's window is to be opened with for each method, in its own words; None: it has no such wishes.
+pub fn window(provider: Provider, wishes: &Wishes) -> Option<serde_json::Value> {
+    match provider {
+        Provider::Toss => Some(super::toss::window(wishes)),
+        Provider::Stripe => None,
+    }
 }
 
 pub fn in_browser(settings: &Settings, provider: Provider) -> InBrowser<'_> {

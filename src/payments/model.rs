@@ -4,6 +4,8 @@
 use async_trait::async_trait;
 use axum::http::HeaderMap;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Provider {
@@ -56,8 +58,49 @@ pub struct Payment {
     pub failure_code: Option<String>,
     /// Where to pay in, for a virtual account.
     pub account: Option<DepositAccount>,
+    pub receipts: Receipts,
     /// The whole answer, without what we must not keep.
     pub raw: serde_json::Value,
+}
+
+/// What a buyer needs for the tax office, as far as the provider has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Receipts {
+    /// The provider's own receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cash: Option<CashReceipt>,
+    /// The payment counts as culture expense.
+    #[serde(default)]
+    pub culture_expense: bool,
+}
+
+/// 현금영수증.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CashReceipt {
+    /// In the provider's word: 소득공제 or 지출증빙.
+    pub kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// What an exhibition wants of the provider's window, beside the sum.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    pub culture_expense: bool,
+    pub deposit_h: i32,
+    pub cash_receipt: Option<CashReceiptWish>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CashReceiptWish {
+    /// For a private person's tax return.
+    IncomeDeduction,
+    /// For a business.
+    ExpenseProof,
+    None,
 }
 
 /// The virtual account of one payment.
@@ -143,7 +186,7 @@ pub enum FindOutcome {
 }
 
 /// Where money of a virtual account goes back to.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundAccount {
     pub bank: String,
     pub number: String,

@@ -5,23 +5,16 @@ use std::time::Duration;
 use admit::stock::redis;
 
 use crate::support::given::places;
+use crate::support::lines::host_of;
 use crate::support::proxy::Proxy;
 use crate::support::servers::OwnRedis;
 use crate::support::{Options, TestApp, db, race};
 
-/// Where a database server listens, from its URL.
-fn host_of(url: &str) -> String {
-    let rest = url.split_once("//").unwrap().1;
-    let host = rest.split('/').next().unwrap();
-    let host = host.rsplit('@').next().unwrap();
-    if host.contains(':') { host.to_owned() } else { format!("{host}:5432") }
-}
-
 /// An app whose connections to Postgres go through a proxy.
 async fn behind_proxy(instances: usize) -> (TestApp, Proxy) {
     let db = db::Database::create().await;
-    let proxy = Proxy::start(&host_of(&db.url)).await;
-    let url = db.url.replace(&host_of(&db.url), &proxy.address.to_string());
+    let proxy = Proxy::start(&host_of(&db.url, 5432)).await;
+    let url = db.url.replace(&host_of(&db.url, 5432), &proxy.address.to_string());
     let options = Options { instances, database_url: Some(url), ..Options::default() };
     (TestApp::start_on(db, options).await, proxy)
 }

@@ -17,6 +17,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::support::given::places;
+use crate::support::lines::host_of;
 use crate::support::proxy::Proxy;
 use crate::support::servers::OwnRedis;
 use crate::support::visitor::Held;
@@ -497,15 +498,10 @@ async fn while_postgres_is_away_the_line_goes_on() {
     app.finish().await;
 }
 
-fn host_of(url: &str) -> String {
-    let host = url.split_once("//").unwrap().1.split('/').next().unwrap();
-    host.rsplit('@').next().unwrap().to_owned()
-}
-
 async fn behind_proxy() -> (TestApp, Proxy) {
     let db = db::Database::create().await;
-    let proxy = Proxy::start(&host_of(&db.url)).await;
-    let url = db.url.replace(&host_of(&db.url), &proxy.address.to_string());
+    let proxy = Proxy::start(&host_of(&db.url, 5432)).await;
+    let url = db.url.replace(&host_of(&db.url, 5432), &proxy.address.to_string());
     (TestApp::start_on(db, Options { database_url: Some(url), ..Options::default() }).await, proxy)
 }
 

@@ -100,7 +100,8 @@ struct Person {
     lane: Lane,
     number: u32,
     joined_ms: i64,
-    admitted_ms: i64,
+    /// The claim that let them in was made between these two.
+    admitted_ms: (i64, i64),
     leaves_ms: i64,
     /// Saw that it is their turn, or that it was.
     called_ms: Option<i64>,
@@ -240,7 +241,7 @@ pub async fn simulate(seed: u64, crowd: Crowd) {
             lane: Lane::General,
             number: 0,
             joined_ms: 0,
-            admitted_ms: 0,
+            admitted_ms: (0, 0),
             leaves_ms: 0,
             called_ms: None,
             knocked: None,
@@ -334,7 +335,7 @@ impl Sim<'_> {
             self.act(due, now_ms).await;
             while self.delayed.first().is_some_and(|(at, _)| *at <= now_ms) {
                 let (_, person) = self.delayed.pop_first().unwrap();
-                self.claim_again(person, now_ms).await;
+                self.claim_again(person).await;
             }
             if self.people.iter().all(|p| matches!(p.at, At::Done | At::Gone)) {
                 break;
@@ -584,6 +585,7 @@ impl Sim<'_> {
             claim::claim(self.app_of(*at), &exhibition, &self.people[*person].headers, false, Language::Ko)
         }))
         .await;
+        let heard_ms = self.app.app().clock.now_ms();
         for ((person, _), seen) in asks.into_iter().zip(seen) {
             let status = seen.unwrap().status;
             let p = &mut self.people[person];
@@ -597,7 +599,7 @@ impl Sim<'_> {
                     }
                     p.at = At::Inside;
                     p.knocked = None;
-                    p.admitted_ms = now_ms;
+                    p.admitted_ms = (now_ms, heard_ms);
                     self.knocking.remove(&(pass.rank, p.lane as u8));
                     let (until_ms, twice) = (now_ms + p.nature.stays_ms, p.nature.claims_twice);
                     p.leaves_ms = until_ms;
@@ -641,21 +643,26 @@ impl Sim<'_> {
     }
 
     /// A claim that was sent long ago and arrives now: it opens nothing that is over.
-    async fn claim_again(&mut self, person: usize, now_ms: i64) {
+    async fn claim_again(&mut self, person: usize) {
         let at = self.some_instance();
         let headers = self.people[person].headers.clone();
+        let asked_ms = self.app.app().clock.now_ms();
         let again = claim::claim(self.app_of(at), &self.exhibition, &headers, false, Language::Ko).await;
+        let heard_ms = self.app.app().clock.now_ms();
         // Whoever does nothing is inside for as long as a pass lasts.
         let p = &self.people[person];
-        let age_ms = now_ms - p.admitted_ms;
-        let (idle_ms, slow_ms) = (i64::from(self.config.idle_s) * 1000, 2 * self.round_ms);
-        let lapses = p.nature.leaves == Exit::Lapses;
+        let idle_ms = i64::from(self.config.idle_s) * 1000;
+        let youngest_ms = asked_ms - p.admitted_ms.1;
+        let oldest_ms = heard_ms - p.admitted_ms.0;
+        let (lapses, slow_ms) = (p.nature.leaves == Exit::Lapses, 2 * self.round_ms);
+        let context = format!("{:?}, {youngest_ms} to {oldest_ms} ms after being let in, lapses: {lapses}", p.at);
         match again.unwrap().status.state {
             Standing::Admitted => {
-                assert!(p.at == At::Inside || lapses && age_ms < idle_ms + slow_ms, "over, and inside again");
+                let may_be_inside = p.at == At::Inside || lapses && youngest_ms < idle_ms + slow_ms;
+                assert!(may_be_inside, "over, and inside again: {context}");
             }
             Standing::Over => {
-                assert!(p.at == At::Done && (!lapses || age_ms > idle_ms - slow_ms), "{:?}", p.at);
+                assert!(p.at == At::Done && (!lapses || oldest_ms > idle_ms - slow_ms), "over: {context}");
                 self.tally.over += 1;
             }
             other => panic!("{other:?}"),

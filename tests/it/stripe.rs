@@ -25,11 +25,6 @@ async fn provider(app: &TestApp, change: &str) {
     app.refresh().await;
 }
 
-async fn counts(app: &TestApp) -> Value {
-    let url = format!("{}/_sim/counts", app.stripe.as_ref().unwrap().base_url());
-    app.http.get(url).send().await.unwrap().json().await.unwrap()
-}
-
 /// An attempt that is open at Stripe: our order id and Stripe's payment intent.
 async fn opened(visitor: &Visitor<'_>, order: &Held) -> (String, String) {
     let opened = visitor.initialize(order).await.expect(200);
@@ -108,12 +103,12 @@ async fn what_is_authorised_is_captured_once_and_gives_tickets() {
     assert_eq!(first.body["client_key"], "pk_test_DEMO000000000000000000");
     assert_eq!(first.text("sdk_url"), format!("{}/v3/", app.stripe.as_ref().unwrap().base_url()));
     let (order_id, intent) = authorised(&app, &visitor, &order).await;
-    assert_eq!(counts(&app).await["captured"], 0, "only reserved");
+    assert_eq!(app.stripe_counts().await["captured"], 0, "only reserved");
     let paid = visitor.confirm(&order, &order_id, &intent, "k").await.expect(200);
     assert_eq!(paid.body["tickets"].as_array().unwrap().len(), 2);
     visitor.confirm(&order, &order_id, &intent, "k").await.expect(200);
     visitor.confirm(&order, &order_id, &intent, "another").await.expect(200);
-    let counts = counts(&app).await;
+    let counts = app.stripe_counts().await;
     assert_eq!((counts["captured"].as_i64(), counts["captured_amount"].as_i64()), (Some(1), Some(order.total)));
     let kept: String = app.db.one("select string_agg(answer::text, ' ') from provider_answers").await;
     assert!(kept.contains(&intent) && !kept.contains("_secret_") && !kept.contains("last4\": \"4"), "{kept}");
@@ -135,7 +130,7 @@ async fn the_same_key_opens_one_payment() {
     ask().await.refused(503, "payment.provider_away");
     let first = ask().await.expect(200);
     assert_eq!(ask().await.text("client_secret"), first.text("client_secret"));
-    assert_eq!(counts(&app).await["intents"], 1);
+    assert_eq!(app.stripe_counts().await["intents"], 1);
     app.simulate_stripe("faults", json!({ "op": "create", "kind": "fail", "count": 1 })).await;
     visitor.initialize(&order).await.refused(503, "payment.provider_away");
     app.finish().await;
@@ -163,7 +158,7 @@ async fn what_is_declined_or_never_authorised_keeps_the_hold() {
     app.simulate_stripe("dashboard-cancel", json!({ "payment_intent": intent })).await;
     visitor.confirm(&order, &order_id, &intent, "k4").await.refused(409, "payment.declined");
     assert_eq!(visitor.read(&order).await.body["status"], "held");
-    assert_eq!(counts(&app).await["captured"], 0);
+    assert_eq!(app.stripe_counts().await["captured"], 0);
     pay(&app, &visitor, &order).await.0.expect(200);
     app.finish().await;
 }
@@ -191,7 +186,7 @@ async fn an_unknown_outcome_ends_paid_exactly_once() {
         assert_eq!(app.stock(given.stock_id).await, (1, 0), "{kind}: the place is kept meanwhile");
         app.advance(Duration::from_secs(5)).await;
         recovered(&app, &visitor, &order, "paid").await;
-        let counts = counts(&app).await;
+        let counts = app.stripe_counts().await;
         assert_eq!((counts["captured"].as_i64(), counts["refunded"].as_i64()), (Some(1), Some(0)), "{kind}");
         visitor.confirm(&order, &order_id, &intent, "k").await.expect(200);
         app.finish().await;
@@ -208,12 +203,12 @@ async fn money_goes_back_in_part_and_in_full() {
     let one = json!({ "ticket_ids": [tickets[0]["id"]], "amount": 10_000 });
     refund(&visitor, &order, "r1", one).await.expect(200);
     carried(&app).await;
-    assert_eq!(counts(&app).await["refunded_amount"], 10_000);
+    assert_eq!(app.stripe_counts().await["refunded_amount"], 10_000);
     assert_eq!(visitor.read(&order).await.body["status"], "partially_refunded");
     app.simulate_stripe("refunds", json!({ "pending": true })).await;
     refund(&visitor, &order, "r2", json!({ "amount": 20_000 })).await.expect(200);
     carried(&app).await;
-    assert_eq!(counts(&app).await["refunded_amount"], 30_000);
+    assert_eq!(app.stripe_counts().await["refunded_amount"], 30_000);
     assert_eq!(visitor.read(&order).await.body["status"], "refunded");
     app.finish().await;
 }
@@ -229,7 +224,7 @@ async fn a_refund_whose_answer_is_lost_is_made_once() {
         refund(&visitor, &order, "r", json!({ "ticket_ids": [ticket], "amount": 10_000 })).await.expect(200);
         app.simulate_stripe("faults", json!({ "op": "refund", "kind": kind, "count": 2 })).await;
         carried(&app).await;
-        let counts = counts(&app).await;
+        let counts = app.stripe_counts().await;
         assert_eq!(
             (counts["refunded"].as_i64(), counts["refunded_amount"].as_i64()),
             (Some(1), Some(10_000)),
@@ -322,7 +317,7 @@ async fn without_room_nothing_is_captured_and_the_reservation_ends() {
     app.until("Stripe has let go", async || at_stripe(&app, &intent).await["status"] == "canceled").await;
     late.confirm(&order, &order_id, &intent, "k2").await.refused(409, "payment.declined");
     pay(&app, &quick, &taken).await.0.expect(200);
-    let counts = counts(&app).await;
+    let counts = app.stripe_counts().await;
     assert_eq!((counts["captured"].as_i64(), counts["refunded"].as_i64()), (Some(1), Some(0)));
     app.finish().await;
 }
@@ -344,7 +339,7 @@ async fn money_that_came_too_late_goes_back() {
     app.until("the webhook has come", async || app.db.one::<i64>(told).await == 1).await;
     webhooks_worked(&app).await;
     carried(&app).await;
-    assert_eq!(counts(&app).await["refunded_amount"], order.total);
+    assert_eq!(app.stripe_counts().await["refunded_amount"], order.total);
     pay(&app, &quick, &taken).await.0.expect(200);
     app.finish().await;
 }
@@ -363,11 +358,11 @@ async fn a_running_attempt_stays_with_the_provider_it_was_opened_with() {
     one.confirm(&toss_order, &toss_id, &toss_key, "t").await.expect(200);
     other.confirm(&stripe_order, &stripe_id, &intent, "s").await.expect(200);
     assert_eq!(app.simulator_counts().await["approved"], 1);
-    assert_eq!(counts(&app).await["captured"], 1);
+    assert_eq!(app.stripe_counts().await["captured"], 1);
     // Where the money came in it goes out.
     refund(&other, &stripe_order, "r", json!({ "amount": 10_000 })).await.expect(200);
     carried(&app).await;
-    assert_eq!(counts(&app).await["refunded"], 1);
+    assert_eq!(app.stripe_counts().await["refunded"], 1);
     app.finish().await;
 }
 
@@ -441,7 +436,7 @@ async fn the_pages_lead_to_stripe_and_back_and_believe_no_address() {
         assert_eq!((status, to.as_deref(), proof.is_some()), (303, Some(clean.as_str()), true));
     }
     assert_eq!(visitor.read(&order).await.body["status"], "paid");
-    assert_eq!(counts(&app).await["captured"], 1);
+    assert_eq!(app.stripe_counts().await["captured"], 1);
     app.finish().await;
 }
 

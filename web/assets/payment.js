@@ -41,9 +41,24 @@
     });
   }
 
+  function method() {
+    var chosen = document.querySelector("#methods input:checked");
+    return chosen ? chosen.value : "CARD";
+  }
+
+  // What only some methods ask for is shown with them.
+  function showMethod() {
+    document.querySelectorAll("#methods [data-for]").forEach(function (part) {
+      part.hidden = part.dataset.for.split(" ").indexOf(method()) < 0;
+    });
+  }
+
   function toss(attempt) {
+    var wishes = attempt.window || {};
     return TossPayments(attempt.client_key).payment({ customerKey: attempt.customer_key }).requestPayment({
-      method: "CARD",
+      method: method(),
+      transfer: method() === "TRANSFER" ? wishes.transfer : undefined,
+      virtualAccount: method() === "VIRTUAL_ACCOUNT" ? wishes.virtualAccount : undefined,
       amount: { currency: "KRW", value: attempt.amount },
       orderId: attempt.order_id,
       orderName: attempt.order_name,
@@ -85,7 +100,9 @@
     if (typeof TossPayments !== "function" && typeof Stripe !== "function") return tell(pay.dataset.missing);
     busy(true);
     var key = Array.from(crypto.getRandomValues(new Uint8Array(16)), function (b) { return b.toString(16).padStart(2, "0"); }).join("");
-    call("/api/payments/initialize", { order_number: order, amount: Number(pay.dataset.amount) }, key).then(function (attempt) {
+    var ask = { order_number: order, amount: Number(pay.dataset.amount) };
+    if (method() !== "CARD") ask.cash_receipt = document.getElementById("cash").value;
+    call("/api/payments/initialize", ask, key).then(function (attempt) {
       var open = attempt.provider === "stripe" ? stripe : toss;
       if (typeof (attempt.provider === "stripe" ? window.Stripe : window.TossPayments) !== "function") {
         throw { detail: pay.dataset.missing };
@@ -105,6 +122,13 @@
       tell((error && error.detail) || pay.dataset.failed);
     });
   });
+
+  var methods = document.getElementById("methods");
+  if (methods) {
+    methods.addEventListener("change", showMethod);
+    // A browser that comes back may have kept another choice.
+    showMethod();
+  }
 
   // Coming back from the provider's window revives the page as it was left; time has passed since.
   window.addEventListener("pageshow", function (event) { if (event.persisted) location.reload(); });

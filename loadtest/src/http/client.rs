@@ -93,7 +93,7 @@ impl Client {
         self.request("POST", path, headers, json)
     }
 
-    fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], json: &str) -> Request {
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], json: &str) -> Request {
         let mut text = String::with_capacity(256 + json.len());
         let mut repeatable = method == "GET";
         let _ = write!(text, "{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.authority);

@@ -12,8 +12,10 @@ mod polls;
 mod prepare;
 mod products;
 mod recipes;
+mod recovery;
 pub mod sale_day;
 mod scans;
+mod webhooks;
 
 use crate::Failure;
 use crate::cli::{Cli, Scenario};
@@ -35,5 +37,7 @@ pub async fn run(cli: Cli) -> Result<Report, Failure> {
         Scenario::SaleDay(options) => sale_day::run(common, options).await,
         Scenario::Overload(options) => overload::run(common, options).await,
         Scenario::Recipes(options) => recipes::run(common, options).await,
+        Scenario::Webhooks(options) => webhooks::run(common, options).await,
+        Scenario::Recovery(options) => recovery::run(common, options).await,
     }
 }

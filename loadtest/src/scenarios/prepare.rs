@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::Failure;
 use crate::catalogue::Choice;
-use crate::shop::{Shop, Ticket};
+use crate::shop::{Ready, Shop, Ticket};
 use crate::tally::Outcome;
 
 /// Buyers at once while preparing.
@@ -17,27 +17,57 @@ const SIZES: [u32; 7] = [100, 50, 20, 10, 5, 2, 1];
 
 /// Paid tickets, `count` at least, in orders as large as the server takes.
 pub async fn tickets(shop: &Arc<Shop>, choice: &Choice, count: usize, per_order: u32) -> Result<Vec<Ticket>, Failure> {
-    let (per_order, first) = largest_order(shop, choice, per_order).await?;
+    let (per_order, mut tickets) = largest_order(shop, choice, per_order).await?;
     eprintln!("buying {count} tickets, {per_order} per order");
-    let bought = Arc::new(Mutex::new(first));
-    let left = Arc::new(AtomicU64::new((count as u64).div_ceil(u64::from(per_order))));
     let choice = Arc::new(Choice { quantity: per_order, ..choice.clone() });
-    let failures = Arc::new(AtomicU64::new(0));
+    let orders = (count as u64).div_ceil(u64::from(per_order));
+    let shop = Arc::clone(shop);
+    let bought = gathered(orders, move || {
+        let (shop, choice) = (Arc::clone(&shop), Arc::clone(&choice));
+        async move { shop.buy(&choice).await }
+    });
+    tickets.extend(bought.await?.into_iter().flatten());
+    Ok(tickets)
+}
+
+/// Paid orders, and how each was paid.
+pub async fn paid(shop: &Arc<Shop>, choice: &Choice, count: u64) -> Result<Vec<Ready>, Failure> {
+    eprintln!("buying {count} orders");
+    let (shop, choice) = (Arc::clone(shop), Arc::new(choice.clone()));
+    gathered(count, move || {
+        let (shop, choice) = (Arc::clone(&shop), Arc::clone(&choice));
+        async move {
+            let ready = shop.authorised(&choice).await?;
+            shop.pay(&choice, &ready).await.map(|_| ready)
+        }
+    })
+    .await
+}
+
+/// So many successes of the same, by many workers.
+async fn gathered<T, F, V>(count: u64, act: F) -> Result<Vec<T>, Failure>
+where
+    T: Send + 'static,
+    F: Fn() -> V + Clone + Send + 'static,
+    V: Future<Output = Result<T, Outcome>> + Send,
+{
+    let (left, failures) = (Arc::new(AtomicU64::new(count)), Arc::new(AtomicU64::new(0)));
+    let gathered = Arc::new(Mutex::new(Vec::new()));
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..WORKERS {
-        let (shop, choice, bought) = (Arc::clone(shop), Arc::clone(&choice), Arc::clone(&bought));
-        let (left, failures) = (Arc::clone(&left), Arc::clone(&failures));
+        let (left, failures, gathered, act) =
+            (Arc::clone(&left), Arc::clone(&failures), Arc::clone(&gathered), act.clone());
         workers.spawn(async move {
             while take_one(&left) {
-                match shop.buy(&choice).await {
-                    Ok(tickets) => {
+                match act().await {
+                    Ok(one) => {
                         failures.store(0, Ordering::Relaxed);
-                        if let Ok(mut bought) = bought.lock() {
-                            bought.extend(tickets);
+                        if let Ok(mut gathered) = gathered.lock() {
+                            gathered.push(one);
                         }
                     }
                     Err(outcome) if failures.fetch_add(1, Ordering::Relaxed) >= FAILURES_MAX => {
-                        return Err(format!("buying tickets beforehand fails: {outcome:?}"));
+                        return Err(format!("buying beforehand fails: {outcome:?}"));
                     }
                     Err(_) => drop(left.fetch_add(1, Ordering::Relaxed)),
                 }
@@ -48,8 +78,7 @@ pub async fn tickets(shop: &Arc<Shop>, choice: &Choice, count: usize, per_order:
     while let Some(done) = workers.join_next().await {
         done.map_err(|error| error.to_string())??;
     }
-    let tickets = bought.lock().map(|mut bought| std::mem::take(&mut *bought)).unwrap_or_default();
-    Ok(tickets)
+    Ok(gathered.lock().map(|mut gathered| std::mem::take(&mut *gathered)).unwrap_or_default())
 }
 
 fn take_one(left: &AtomicU64) -> bool {

@@ -69,7 +69,7 @@ pub struct Payment {
     pub mobile_phone: Option<MobilePhone>,
     pub gift_certificate: Option<GiftCertificate>,
     pub easy_pay: Option<EasyPay>,
-    pub cash_receipt: Absent,
+    pub cash_receipt: Option<CashReceipt>,
     pub cash_receipts: Absent,
     pub discount: Absent,
     pub cancels: Option<Vec<Cancel>>,
@@ -78,6 +78,17 @@ pub struct Payment {
     pub metadata: Option<Value>,
     pub receipt: Option<Link>,
     pub checkout: Option<Link>,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CashReceipt {
+    pub r#type: &'static str,
+    pub receipt_key: String,
+    pub issue_number: String,
+    pub receipt_url: String,
+    pub amount: i64,
+    pub tax_free_amount: i64,
 }
 
 #[derive(Clone, Serialize)]
@@ -177,6 +188,18 @@ impl Payment {
         let taxed = (self.balance_amount - self.tax_free_amount - self.tax_exemption_amount).max(0);
         self.vat = (taxed * 2 + 11) / 22;
         self.supplied_amount = taxed - self.vat;
+    }
+
+    /// Once the money is there, if one was asked for.
+    pub fn issue_cash_receipt(&mut self, kind: Option<&'static str>) {
+        self.cash_receipt = kind.map(|kind| CashReceipt {
+            r#type: kind,
+            receipt_key: self.payment_key.to_string(),
+            issue_number: "000000001".into(),
+            receipt_url: format!("https://dashboard.tosspayments.com/receipt/mids/si_0/cash/{}", self.payment_key),
+            amount: self.total_amount,
+            tax_free_amount: self.tax_free_amount,
+        });
     }
 
     /// Fills the object of the method chosen, once it is approved.

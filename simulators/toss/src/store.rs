@@ -27,6 +27,7 @@ pub struct Terms {
     pub wanted: Method,
     pub bank: Option<&'static str>,
     pub valid_hours: i64,
+    pub cash_receipt: Option<&'static str>,
     pub success_url: Option<String>,
     pub fail_url: Option<String>,
     /// Origin of the page that waits for a promise instead of a redirect.

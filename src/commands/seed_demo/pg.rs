@@ -22,8 +22,8 @@ pub struct Exhibition {
 const EXHIBITION: Statement = Statement::new(
     "seed.exhibition",
     "insert into exhibitions (code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on,
-                              ends_on, sale_start_at, sale_end_at, person_limit)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                              ends_on, sale_start_at, sale_end_at, person_limit, culture_expense)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true)
      on conflict on constraint exhibition_code_once
         do update set ends_on = excluded.ends_on, sale_end_at = excluded.sale_end_at
      returning id",

@@ -13,7 +13,7 @@ use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
 use crate::orders::contact::has_control;
 use crate::orders::model::{Order, OrderState};
-use crate::orders::{pay, token};
+use crate::orders::{pay, read, token};
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{Path, Query};
 use crate::platform::texts::{Language, filled};
@@ -125,6 +125,9 @@ struct TicketsPage {
     order: Summary,
     mailed: bool,
     tickets: Vec<TicketShown>,
+    /// Words and address.
+    receipts: Vec<(&'static str, String)>,
+    culture: bool,
 }
 
 struct TicketShown {
@@ -148,15 +151,34 @@ struct NoticePage {
     order: Option<Summary>,
     /// The provider's own words.
     said: Option<String>,
+    /// Where to pay in.
+    deposit: Option<DepositShown>,
     waiting: bool,
     action: Option<(&'static str, String)>,
+}
+
+struct DepositShown {
+    bank: String,
+    number: String,
+    until: String,
 }
 
 async fn show(app: &App, language: Language, order: &Order, here: String) -> Result<Response<Body>> {
     let e = app.catalogue.current().by_id(order.facts.exhibition_id)?;
     match order.state {
         OrderState::Paid | OrderState::PartiallyRefunded => show_tickets(app, language, order, &e, here).await,
-        _ => page(&notice(app, language, order, &e, here), StatusCode::OK),
+        state => {
+            let mut notice = notice(app, language, order, &e, here);
+            if state == OrderState::AwaitingDeposit {
+                let account = read::deposit(app, &app.pg.get().await?, order.facts.id).await?;
+                notice.deposit = account.map(|account| DepositShown {
+                    bank: words::bank(language, &account.bank),
+                    number: account.account_number,
+                    until: words::moment(language, account.due_at),
+                });
+            }
+            page(&notice, StatusCode::OK)
+        }
     }
 }
 
@@ -173,7 +195,12 @@ async fn show_tickets(
     let tickets = views.into_iter().map(|view| ticket(language, &order.facts.number, view)).collect::<Result<_>>()?;
     let frame = Frame::new(language, words::text(language, "page.complete.title"), here);
     let mailed = order.facts.has_email && app.notifier.sends();
-    page(&TicketsPage { order: Summary::new(order, e, language), mailed, tickets, frame }, StatusCode::OK)
+    let given = order.receipts.clone().unwrap_or_default();
+    let cash = given.cash.and_then(|cash| cash.url);
+    let receipts = [("page.complete.receipt", given.url), ("page.complete.cash_receipt", cash)];
+    let receipts = receipts.into_iter().filter_map(|(key, url)| url.map(|url| (frame.t(key), url))).collect();
+    let (order, culture) = (Summary::new(order, e, language), given.culture_expense);
+    page(&TicketsPage { order, mailed, tickets, receipts, culture, frame }, StatusCode::OK)
 }
 
 fn ticket(language: Language, order_number: &str, view: TicketView) -> Result<TicketShown> {
@@ -224,6 +251,7 @@ fn notice(app: &App, language: Language, order: &Order, e: &Exhibition, here: St
     frame.refresh_s = refresh_s;
     let detail = match order.state {
         OrderState::Confirming => Some(frame.t("page.confirming.keep").to_owned()),
+        OrderState::AwaitingDeposit => Some(frame.t("page.deposit.exact").to_owned()),
         OrderState::Held if !lapsed => Some(frame.f("page.pay.until", "time", words::clock_time(order.expires_at))),
         _ => None,
     };
@@ -232,6 +260,7 @@ fn notice(app: &App, language: Language, order: &Order, e: &Exhibition, here: St
         detail,
         order: Some(Summary::new(order, e, language)),
         said: None,
+        deposit: None,
         waiting: order.state == OrderState::Confirming,
         action: action.map(|(key, path)| (frame.t(key), path)),
         frame,
@@ -281,6 +310,7 @@ pub async fn fail(
         )),
         order: Some(Summary::new(&order, &e, language)),
         said,
+        deposit: None,
         waiting: false,
         action: Some((frame.t("page.fail.again"), format!("/{code}/payment/{number}"))),
         frame,

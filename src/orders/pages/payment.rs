@@ -24,6 +24,9 @@ struct PaymentPage {
     order: Summary,
     amount_won: i32,
     button: String,
+    /// Toss's window is opened for one method; Stripe's form offers its own.
+    methods: bool,
+    deposit_note: String,
     /// Of everybody who may take the money.
     sdk_urls: Vec<String>,
     /// Instants in ms, for the countdown: the visitor's clock may be wrong, ours is in the page.
@@ -78,7 +81,7 @@ pub async fn payment(
     let e = app.catalogue.current().by_id(order.facts.exhibition_id)?;
     let providers = pay::providers(&app, &e)?;
     let sdk_url = |provider: Provider| in_browser(&app.settings, provider).sdk_url.to_owned();
-    let sdk_urls: Vec<String> = providers.into_iter().filter(|p| app.gateways.has(*p)).map(sdk_url).collect();
+    let sdk_urls: Vec<String> = providers.iter().copied().filter(|p| app.gateways.has(*p)).map(sdk_url).collect();
     let now = app.clock.now();
     let frame = Frame::new(language, words::text(language, "page.pay.title"), here);
     let template = PaymentPage {
@@ -86,6 +89,8 @@ pub async fn payment(
         until: frame.f("page.pay.until", "time", words::clock_time(order.expires_at)),
         order: Summary::new(&order, &e, language),
         amount_won: order.facts.total_won,
+        methods: providers.contains(&Provider::Toss),
+        deposit_note: frame.f("page.pay.deposit_note", "hours", e.deposit_h),
         sdk_urls: sdk_urls.clone(),
         now_ms: now.as_millisecond(),
         until_ms: order.expires_at.as_millisecond(),

@@ -39,6 +39,8 @@ fn exhibition() -> Exhibition {
         canary: None,
         refund_rules: serde_json::Value::Null,
         refund_free_h: 24,
+        culture_expense: false,
+        deposit_h: 24,
         products: Vec::new(),
         slots: Vec::new(),
         stock: Default::default(),

@@ -35,6 +35,7 @@ pub struct AttemptColumns<'a> {
     pub states: Vec<&'a str>,
     pub payment_keys: Vec<Option<&'a str>>,
     pub methods: Vec<Option<&'a str>>,
+    pub receipts: Vec<Option<&'a serde_json::Value>>,
     pub confirm_keys: Vec<Option<&'a [u8]>>,
     pub confirm_fingerprints: Vec<Option<&'a [u8]>>,
     pub failure_codes: Vec<Option<&'a str>>,
@@ -149,6 +150,7 @@ impl<'a> AttemptColumns<'a> {
         self.states.push(a.state.as_str());
         self.payment_keys.push(a.payment_key.as_deref());
         self.methods.push(a.method.as_deref());
+        self.receipts.push(a.receipts.as_ref());
         self.confirm_keys.push(a.confirm_key.as_deref());
         self.confirm_fingerprints.push(a.confirm_fingerprint.as_deref());
         self.failure_codes.push(a.failure_code.as_deref());

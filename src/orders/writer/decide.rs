@@ -334,6 +334,7 @@ impl Books {
         self.set_attempt(AttemptChange {
             payment_key: Some(captured.payment_key.clone()),
             method: captured.method.clone(),
+            receipts: Some(captured.receipts.clone()),
             secret: captured.secret.clone(),
             to_account: captured.to_account.then_some(true),
             seat,

@@ -32,6 +32,7 @@ pub struct Captured {
     pub method: Option<String>,
     pub secret: Option<String>,
     pub raw: serde_json::Value,
+    pub receipts: serde_json::Value,
     /// Its money can only go back to an account that the buyer names.
     pub to_account: bool,
 }

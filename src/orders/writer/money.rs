@@ -66,6 +66,7 @@ impl Books {
         self.set_attempt(AttemptChange {
             payment_key: Some(captured.payment_key.clone()),
             method: captured.method.clone(),
+            receipts: Some(captured.receipts.clone()),
             secret: captured.secret.clone(),
             to_account: Some(true),
             next_check_at: Some(deposit.kept_until),

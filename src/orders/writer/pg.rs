@@ -126,11 +126,13 @@ statements! {
                 sent_at = coalesce(d.sent_at, a.sent_at),
                 ended_at = coalesce(d.ended_at, a.ended_at), next_check_at = coalesce(d.next_check_at, a.next_check_at),
                 seat_id = coalesce(d.seat_id, a.seat_id), seat_at_ms = coalesce(d.seat_at_ms, a.seat_at_ms),
-                to_account = coalesce(d.to_account, a.to_account), close_at = coalesce(d.close_at, a.close_at)
+                to_account = coalesce(d.to_account, a.to_account), close_at = coalesce(d.close_at, a.close_at),
+                receipts = coalesce(d.receipts, a.receipts)
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::text[], $8::text[],
-                       $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bytea[], $14::bigint[], $15::boolean[], $16::timestamptz[])
+                       $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bytea[], $14::bigint[], $15::boolean[], $16::timestamptz[],
+                       $17::jsonb[])
              as d (id, state, payment_key, method, confirm_key, confirm_fingerprint, failure_code, failure_message,
-                   secret, sent_at, ended_at, next_check_at, seat_id, seat_at_ms, to_account, close_at)
+                   secret, sent_at, ended_at, next_check_at, seat_id, seat_at_ms, to_account, close_at, receipts)
           where a.id = d.id";
 
     INSERT_ANSWERS = "writer.insert_answers",
@@ -384,6 +386,7 @@ impl Connection {
                     &a.seat_at_ms,
                     &a.to_account,
                     &a.close_at,
+                    &a.receipts,
                 ],
             ));
         }

@@ -89,6 +89,7 @@ pub struct AttemptChange {
     pub state: AttemptState,
     pub payment_key: Option<String>,
     pub method: Option<String>,
+    pub receipts: Option<serde_json::Value>,
     pub confirm_key: Option<Vec<u8>>,
     pub confirm_fingerprint: Option<Vec<u8>>,
     pub failure_code: Option<String>,
@@ -110,6 +111,7 @@ impl AttemptChange {
         lay!(
             payment_key,
             method,
+            receipts,
             confirm_key,
             confirm_fingerprint,
             failure_code,
@@ -130,6 +132,7 @@ impl AttemptChange {
             state,
             payment_key: None,
             method: None,
+            receipts: None,
             confirm_key: None,
             confirm_fingerprint: None,
             failure_code: None,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::payments::model::{Payment, Status};
+use crate::payments::model::{Payment, Receipts, Status};
 
 /// A payment intent: the payment as every provider has one, and what only Stripe says.
 pub struct Intent {
@@ -94,6 +94,7 @@ pub fn intent(mut raw: Value) -> Option<Intent> {
             secret: None,
             failure_code: refused.or(said.cancellation_reason),
             account: None,
+            receipts: Receipts::default(),
             raw,
         },
         stage: said.status,

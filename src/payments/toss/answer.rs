@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::payments::model::{DepositAccount, Payment, Status};
+use crate::payments::model::{CashReceipt, DepositAccount, Payment, Receipts, Status};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +25,41 @@ struct TossPayment {
     failure: Option<Failure>,
     #[serde(default)]
     virtual_account: Option<VirtualAccount>,
+    #[serde(default)]
+    receipt: Option<Link>,
+    #[serde(default)]
+    cash_receipt: Option<TossCashReceipt>,
+    #[serde(default)]
+    culture_expense: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TossCashReceipt {
+    r#type: String,
+    #[serde(default)]
+    receipt_url: Option<String>,
+}
+
+impl TossPayment {
+    fn receipts(&mut self) -> Receipts {
+        let cash = self.cash_receipt.take();
+        Receipts {
+            url: self.receipt.take().map(|link| link.url).and_then(address),
+            cash: cash.map(|cash| CashReceipt { kind: cash.r#type, url: cash.receipt_url.and_then(address) }),
+            culture_expense: self.culture_expense.unwrap_or(false),
+        }
+    }
+}
+
+/// Shown to visitors as a link, so nothing but a web address.
+fn address(url: String) -> Option<String> {
+    reqwest::Url::parse(&url).is_ok_and(|parsed| parsed.scheme() == "https").then_some(url)
 }
 
 #[derive(Deserialize)]
@@ -64,7 +99,8 @@ struct Failure {
 
 pub fn parse_payment(body: &[u8]) -> Option<Payment> {
     let mut raw: Value = serde_json::from_slice(body).ok()?;
-    let toss = TossPayment::deserialize(&raw).ok()?;
+    let mut toss = TossPayment::deserialize(&raw).ok()?;
+    let receipts = toss.receipts();
     redact(&mut raw);
     Some(Payment {
         payment_key: toss.payment_key,
@@ -85,6 +121,7 @@ pub fn parse_payment(body: &[u8]) -> Option<Payment> {
         secret: toss.secret,
         failure_code: toss.failure.and_then(|f| f.code),
         account: toss.virtual_account.map(DepositAccount::from),
+        receipts,
         raw,
     })
 }
@@ -137,6 +174,18 @@ mod tests {
         );
         let raw = payment.raw.to_string();
         assert!(!raw.contains("ps_x") && !raw.contains("12345678") && !raw.contains("\"N\""), "{raw}");
+    }
+
+    #[test]
+    fn receipts_are_read_and_only_web_addresses_are_links() {
+        let body = br#"{"paymentKey":"k","orderId":"o","status":"DONE","totalAmount":5000,"cultureExpense":true,
+            "receipt":{"url":"https://dashboard.tosspayments.com/receipt?x=1"},
+            "cashReceipt":{"type":"\uc18c\ub4dd\uacf5\uc81c","receiptUrl":"javascript:alert(1)","issueNumber":"123"}}"#;
+        let payment = parse_payment(body).unwrap();
+        let cash = CashReceipt { kind: "소득공제".into(), url: None };
+        let url = Some("https://dashboard.tosspayments.com/receipt?x=1".into());
+        assert_eq!(payment.receipts, Receipts { url, cash: Some(cash), culture_expense: true });
+        assert!(!payment.raw.to_string().contains("123"), "{}", payment.raw);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod answer;
 mod books;
 mod codes;
 mod notice;
+mod window;
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use self::answer::parse_payment;
 use self::codes::{cancel_refusal, is_definite_refusal};
+pub use self::window::window;
 use super::model::{
     CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, NoticeOutcome, OpenAsk, OpenOutcome, Payment,
     PaymentGateway, Provider, Status, TransactionPage,

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use admit::orders::books::reconcile;
+use admit::payments::Provider;
+
 use super::TestApp;
 
 impl TestApp {
@@ -38,16 +41,54 @@ impl TestApp {
         panic!("open after an hour:\n{}", what.unwrap_or_default());
     }
 
-    /// What we believe to keep is what Toss has given us.
+    /// What we believe to keep is what the providers have given us.
     pub async fn assert_books_agree(&self, context: &str) {
-        let charged: i64 = self
-            .db
-            .one("select coalesce(sum(amount_won - refunded_won), 0)::bigint from attempts where state = 'accepted'")
-            .await;
-        let counts = self.simulator_counts().await;
-        let at_toss = counts["approved_amount"].as_i64().unwrap()
-            - counts["cancelled_amount"].as_i64().unwrap()
-            - counts["reversed_amount"].as_i64().unwrap();
-        assert_eq!(charged, at_toss, "{context}");
+        for provider in Provider::ALL {
+            let (kept, _) = self.at_provider(provider).await;
+            let charged: i64 = self
+                .db
+                .one(&format!(
+                    "select coalesce(sum(amount_won - refunded_won), 0)::bigint from attempts
+                      where state = 'accepted' and provider = '{}'",
+                    provider.as_str()
+                ))
+                .await;
+            assert_eq!(charged, kept, "{}: {context}", provider.as_str());
+        }
+    }
+
+    /// What a provider keeps of ours, in won, and how many payments it has ever charged.
+    pub async fn at_provider(&self, provider: Provider) -> (i64, i64) {
+        let counts = match provider {
+            Provider::Toss => self.simulator_counts().await,
+            Provider::Stripe if self.stripe.is_none() => return (0, 0),
+            Provider::Stripe => self.stripe_counts().await,
+        };
+        let number = |name: &str| counts[name].as_i64().unwrap_or_else(|| panic!("{name}: {counts}"));
+        match provider {
+            Provider::Toss => {
+                let kept = number("approved_amount") - number("cancelled_amount") - number("reversed_amount");
+                (kept, number("approved"))
+            }
+            Provider::Stripe => (number("captured_amount") - number("refunded_amount"), number("captured")),
+        }
+    }
+
+    /// What went back over there while no webhook came is in our books as well.
+    pub async fn reconciled(&self) {
+        let today = self.app().clock.today_in_seoul();
+        for day in [today.yesterday().unwrap(), today] {
+            for provider in Provider::ALL.into_iter().filter(|provider| self.app().gateways.has(*provider)) {
+                self.until("the breaker lets the books be read", async || {
+                    let gateway = self.app().gateways.of(provider).unwrap();
+                    let left = reconcile::day_of(self.app(), gateway, day).await;
+                    if left.is_err() {
+                        self.advance(Duration::from_secs(61)).await;
+                    }
+                    left.is_ok_and(|left| left.is_empty())
+                })
+                .await;
+            }
+        }
     }
 }

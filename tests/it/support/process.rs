@@ -44,6 +44,16 @@ fn environment(settings: &Settings) -> Vec<(&'static str, String)> {
         ("TOSS_SDK_URL", settings.toss_sdk_url.clone()),
         ("ADMIT_LOG", "error".to_owned()),
     ];
+    let stripe = &settings.stripe;
+    if !stripe.stripe_secret_key.is_empty() {
+        all.extend([
+            ("STRIPE_PUBLISHABLE_KEY", stripe.stripe_publishable_key.clone()),
+            ("STRIPE_SECRET_KEY", stripe.stripe_secret_key.clone()),
+            ("STRIPE_WEBHOOK_SECRET", stripe.stripe_webhook_secret.clone()),
+            ("STRIPE_API_URL", stripe.stripe_api_url.clone()),
+            ("STRIPE_SDK_URL", stripe.stripe_sdk_url.clone()),
+        ]);
+    }
     if !settings.rate_limit_exempt.is_empty() {
         all.push(("ADMIT_RATE_LIMIT_EXEMPT", "127.0.0.0/8".to_owned()));
     }
@@ -64,7 +74,10 @@ fn spawn(settings: &Settings) -> Child {
 
 impl Process {
     pub async fn serve(app: &TestApp) -> Process {
-        let mut settings = app.settings();
+        Process::serve_with(app, app.settings()).await
+    }
+
+    pub async fn serve_with(app: &TestApp, mut settings: Settings) -> Process {
         settings.listen.set_port(free_port());
         settings.private_listen.set_port(free_port());
         let mut process = Process { child: spawn(&settings), settings };
@@ -85,6 +98,13 @@ impl Process {
     pub async fn restart(&mut self, app: &TestApp) {
         self.child = spawn(&self.settings);
         self.ready(app).await;
+    }
+
+    /// By other ways to its stores and providers, and in the same place.
+    pub async fn restart_with(&mut self, app: &TestApp, settings: Settings) {
+        self.settings =
+            Settings { listen: self.settings.listen, private_listen: self.settings.private_listen, ..settings };
+        self.restart(app).await;
     }
 
     async fn ready(&mut self, app: &TestApp) {

@@ -123,6 +123,11 @@ fn approve(sim: &Sim, held: &mut Held) {
     payment.status = Status::Done;
     payment.approved_at = Some(kst(now_ms));
     payment.fill_method(method);
+    match method {
+        Method::Transfer => payment.issue_cash_receipt(held.terms.cash_receipt),
+        // Only known for transfers and accounts.
+        _ => payment.culture_expense = false,
+    }
     held.terms.approved_ms = now_ms;
     sim.counts.approve(payment.total_amount);
     let key =

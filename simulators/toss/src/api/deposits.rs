@@ -24,6 +24,7 @@ pub fn deposit(sim: &Sim, held: &mut Held) -> Result<Vec<Job>, &'static str> {
     let now_ms = sim.clock.now_ms();
     held.object.status = Status::Done;
     held.object.approved_at = Some(kst(now_ms));
+    held.object.issue_cash_receipt(held.terms.cash_receipt);
     held.terms.approved_ms = now_ms;
     let amount = held.object.total_amount;
     sim.counts.approve(amount);
@@ -43,6 +44,7 @@ pub fn reverse(sim: &Sim, held: &mut Held) -> Result<Vec<Job>, &'static str> {
     let now_ms = sim.clock.now_ms();
     held.object.status = Status::WaitingForDeposit;
     held.object.approved_at = None;
+    held.object.cash_receipt = None;
     let amount = held.object.total_amount;
     sim.counts.reverse(amount);
     let key = sim.ledger.book(now_ms, held.terms.pair, held.terms.customer_key.as_deref(), &held.object, amount);

@@ -37,6 +37,8 @@ pub struct Opening {
     pub metadata: Option<Value>,
     pub use_escrow: bool,
     pub culture_expense: bool,
+    /// 소득공제, 지출증빙, or none asked for.
+    pub cash_receipt: Option<&'static str>,
     pub partial_cancelable: bool,
     pub bank: Option<&'static str>,
     pub valid_hours: i64,
@@ -96,10 +98,22 @@ impl Opening {
             metadata: fields.get("metadata").cloned(),
             use_escrow: fields.flag("useEscrow"),
             culture_expense: fields.flag("cultureExpense"),
+            cash_receipt: cash_receipt(fields)?,
             partial_cancelable: fields.get("isPartialCancelable") != Some(&Value::Bool(false)),
             bank,
             valid_hours: 168,
         })
+    }
+}
+
+/// `cashReceipt.type` of a virtual account, or `cashReceiptType` as the window's address has it.
+fn cash_receipt(fields: &Fields) -> Result<Option<&'static str>, Refusal> {
+    let nested = fields.get("cashReceipt").and_then(|asked| asked.get("type")).and_then(Value::as_str);
+    match nested.or(fields.text("cashReceiptType")) {
+        None | Some("미발행") => Ok(None),
+        Some("소득공제") => Ok(Some("소득공제")),
+        Some("지출증빙") => Ok(Some("지출증빙")),
+        Some(_) => Err(refuse("INVALID_CASH_RECEIPT_INFO")),
     }
 }
 
@@ -128,6 +142,7 @@ pub fn open(sim: &Sim, opening: Opening) -> Result<Entry, Refusal> {
             wanted: opening.method,
             bank: opening.bank,
             valid_hours: opening.valid_hours,
+            cash_receipt: opening.cash_receipt,
             success_url: opening.success_url,
             fail_url: opening.fail_url,
             opener: opening.opener,

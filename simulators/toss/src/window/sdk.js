@@ -55,6 +55,7 @@
     if (options.useEscrow) put("useEscrow", "true");
     if (options.isCulturalExpenses) put("cultureExpense", "true");
     put("validHours", options.validHours);
+    if (options.cashReceipt) put("cashReceiptType", options.cashReceipt.type);
     if (!redirect) put("opener", location.origin);
     return origin + "/_sim/window?" + query;
   }
