@@ -17,6 +17,8 @@ use crate::payments::{CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, Find
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, sha256};
 
+/// What a fresh attempt begins with.
+const NEVER_TRIED: (Option<String>, i32) = (None, 1);
 /// How long a caller waits for the gateway before it is told "confirming"; below the handler's and nginx's limits.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An attempt sent longer ago than a request lives belongs to no running request.
@@ -48,9 +50,9 @@ pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, 
         origin: Origin::new("visitor", "initialize", request_id),
     };
     match app.writer.submit(entry).await {
-        Reply::Opened { n, provider } => {
+        Reply::Opened { n, provider, before } => {
             let order_id = format!("{}-{n}", order.facts.number);
-            let client_secret = open_there(app, order, attempt_id, provider, &order_id).await?;
+            let client_secret = open_there(app, order, attempt_id, provider, &order_id, before).await?;
             Ok(Opened { order_id, provider, client_secret })
         }
         Reply::Refused(refusal) => Err(refused(refusal)),
@@ -105,9 +107,10 @@ async fn open_there(
     attempt_id: Uuid,
     provider: Provider,
     order_id: &str,
+    before: bool,
 ) -> Result<Option<String>> {
     let gateway = app.gateways.of(provider)?;
-    let known = pg::client_secret(&app.pg.get().await?, attempt_id).await?;
+    let (known, tried) = if before { pg::opened(&app.pg.get().await?, attempt_id).await? } else { NEVER_TRIED };
     if known.is_some() {
         return Ok(known);
     }
@@ -115,7 +118,7 @@ async fn open_there(
         order_id,
         amount_won: i64::from(order.facts.total_won),
         order_name: &super::api::order_name(app, order)?,
-        idempotency_key: &format!("open-{attempt_id}"),
+        idempotency_key: &format!("open-{attempt_id}-{tried}"),
     };
     match gateway.open(&ask).await {
         OpenOutcome::InBrowser => Ok(None),
@@ -123,8 +126,12 @@ async fn open_there(
             pg::note_opened(&app.pg.get().await?, attempt_id, &payment_key, &client_secret).await?;
             Ok(Some(client_secret))
         }
-        OpenOutcome::Refused { code } => Err(Error::unavailable("payment.provider_away", code)),
-        OpenOutcome::Unknown { why } => Err(Error::unavailable("payment.provider_away", why)),
+        OpenOutcome::Refused { code: why } | OpenOutcome::Unknown { why, answered: true } => {
+            // The same key would be answered the same for a day.
+            pg::raise_try(&app.pg.get().await?, attempt_id).await?;
+            Err(Error::unavailable("payment.provider_away", why))
+        }
+        OpenOutcome::Unknown { why, answered: false } => Err(Error::unavailable("payment.provider_away", why)),
     }
 }
 

@@ -155,7 +155,7 @@ const PAID_ATTEMPT: Statement =
 
 const RAISE_TRY: Statement = Statement::new(
     "orders.raise_try",
-    "update attempts set confirm_try = confirm_try + 1 where id = $1 and state in ('sent', 'unknown')",
+    "update attempts set confirm_try = confirm_try + 1 where id = $1 and state in ('ready', 'sent', 'unknown')",
 );
 
 const SEAT_IS_USED: Statement = Statement::new(
@@ -163,8 +163,8 @@ const SEAT_IS_USED: Statement = Statement::new(
     "select exists (select from attempts where id = $1 and seat_id = $2 and seat_at_ms = $3)",
 );
 
-const CLIENT_SECRET: Statement =
-    Statement::new("orders.client_secret", "select client_secret from attempts where id = $1");
+const OPENED: Statement =
+    Statement::new("orders.opened", "select client_secret, confirm_try from attempts where id = $1");
 
 /// Once: a repeat of the call got the same payment.
 const NOTE_OPENED: Statement = Statement::new(
@@ -211,7 +211,7 @@ const RETURNING: Statement = Statement::new(
 );
 
 pub const STATEMENTS: &[&Statement] = &[
-    &CLIENT_SECRET,
+    &OPENED,
     &NOTE_OPENED,
     &CLAIM_DEPOSITS,
     &CLAIM_CLOSINGS,
@@ -341,8 +341,10 @@ pub async fn raise_try(client: &impl GenericClient, attempt_id: Uuid) -> Result<
     Ok(())
 }
 
-pub async fn client_secret(client: &impl GenericClient, attempt_id: Uuid) -> Result<Option<String>> {
-    Ok(CLIENT_SECRET.query_opt(client, &[&attempt_id]).await?.and_then(|row| row.get(0)))
+/// What the browser goes on with, once the provider has opened the payment, and how often it answered something else.
+pub async fn opened(client: &impl GenericClient, attempt_id: Uuid) -> Result<(Option<String>, i32)> {
+    let row = OPENED.query_opt(client, &[&attempt_id]).await?;
+    Ok(row.map_or((None, 1), |row| (row.get(0), row.get(1))))
 }
 
 pub async fn note_opened(client: &impl GenericClient, attempt_id: Uuid, payment_key: &str, secret: &str) -> Result<()> {

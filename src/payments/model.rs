@@ -136,15 +136,13 @@ pub enum OpenOutcome {
     /// The provider learns of the payment from the browser.
     InBrowser,
     /// The provider knows it already, under this key.
-    Opened {
-        payment_key: String,
-        client_secret: String,
-    },
-    Refused {
-        code: String,
-    },
+    Opened { payment_key: String, client_secret: String },
+    /// Nothing is open; another key may help.
+    Refused { code: String },
     Unknown {
         why: String,
+        /// As for a confirm: the provider repeats this answer to the same key.
+        answered: bool,
     },
 }
 

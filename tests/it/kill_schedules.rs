@@ -61,6 +61,7 @@ struct Sale<'a> {
 impl Sale<'_> {
     /// None: nobody answered somebody who does not ask twice.
     async fn ask(&self, plan: Plan, request: RequestBuilder) -> Option<Answer> {
+        let mut last = None;
         for _ in 0..2_000 {
             match Answer::heard(request.try_clone().unwrap()).await {
                 Ok(answer) if answer.status != 503 => {
@@ -69,10 +70,11 @@ impl Sale<'_> {
                     return Some(answer);
                 }
                 _ if !plan.insists => return None,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                refused => last = Some(refused),
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("nobody answered a visitor who insisted");
+        panic!("nobody answered a visitor who insisted: {last:?}");
     }
 
     async fn visit(&self, plan: Plan) -> Option<()> {

@@ -136,6 +136,26 @@ async fn the_same_key_opens_one_payment() {
     app.finish().await;
 }
 
+/// Stripe gives the same key the same answer for a day, a failure too.
+#[tokio::test]
+async fn a_repeat_is_not_stuck_with_a_failure() {
+    let (app, given) = with_stripe(10).await;
+    let visitor = app.visitor(1);
+    for kind in ["error_after", "fail"] {
+        let order = visitor.held(&given, 1).await;
+        let ask = || {
+            let body = json!({ "order_number": order.number, "amount": order.total });
+            let request = visitor.post("/api/payments/initialize").bearer_auth(&order.token);
+            Answer::of(request.header("idempotency-key", "open").json(&body))
+        };
+        app.simulate_stripe("faults", json!({ "op": "create", "kind": kind, "count": 1 })).await;
+        ask().await.refused(503, "payment.provider_away");
+        assert!(ask().await.expect(200).body["client_secret"].is_string(), "{kind}");
+        visitor.cancel(&order).await.expect(200);
+    }
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn what_is_declined_or_never_authorised_keeps_the_hold() {
     let (app, given) = with_stripe(10).await;

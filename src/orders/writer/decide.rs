@@ -165,7 +165,7 @@ impl Books {
             return Reply::Refused(Refusal::Lapsed);
         }
         if let Some(known) = self.attempts.get(&attempt_id) {
-            return Reply::Opened { n: known.n, provider: known.provider };
+            return Reply::Opened { n: known.n, provider: known.provider, before: true };
         }
         let n = 1 + self.attempts.values().filter(|a| a.order_id == entry.facts.id).map(|a| a.n).max().unwrap_or(0);
         if n > ATTEMPTS_MAX {
@@ -182,7 +182,7 @@ impl Books {
         };
         self.rows.attempt(&row, &entry.facts.number);
         self.attempts.insert(attempt_id, row);
-        Reply::Opened { n, provider }
+        Reply::Opened { n, provider, before: false }
     }
 
     fn begin(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid) -> Reply {

@@ -228,6 +228,8 @@ pub enum Reply {
     Opened {
         n: i32,
         provider: Provider,
+        /// By an earlier call: the provider may know it.
+        before: bool,
     },
     Begun,
     Paid,

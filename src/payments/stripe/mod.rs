@@ -299,11 +299,14 @@ impl PaymentGateway for Stripe {
             Answer::Refused(refusal) if refusal.status.is_client_error() => {
                 return OpenOutcome::Refused { code: refusal.name().to_owned() };
             }
-            Answer::Refused(refusal) => return OpenOutcome::Unknown { why: refusal.why() },
-            Answer::Nothing(why) => return OpenOutcome::Unknown { why },
+            Answer::Refused(refusal) => return OpenOutcome::Unknown { why: refusal.why(), answered: true },
+            Answer::Nothing(why) => return OpenOutcome::Unknown { why, answered: false },
         };
-        let unknown = |why: String| OpenOutcome::Unknown { why };
-        let Some(intent) = parse_intent(&body) else { return unknown("200 with a body that is no payment".into()) };
+        let unknown = |why: String| OpenOutcome::Unknown { why, answered: true };
+        let Some(intent) = parse_intent(&body) else {
+            let why = "200 with a body that is no payment".into();
+            return OpenOutcome::Unknown { why, answered: false };
+        };
         if let Err(why) = belongs(&intent.payment, None, ask.order_id, ask.amount_won) {
             return unknown(why);
         }
