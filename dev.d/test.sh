@@ -108,6 +108,11 @@ run_torture() {
     }
 }
 
+# Optimised: a million people take a quarter of an hour so, and an hour and more otherwise.
+run_crowd() {
+    (cd "$ROOT" && ADMIT_QUEUE_PEOPLE=$1 cargo test --locked --release --workspace --test it a_crowd_is_served -- --nocapture)
+}
+
 cmd_test() {
     (($# == 0)) || die "./dev test takes no arguments"
     local began=$SECONDS
@@ -133,7 +138,7 @@ cmd_test() {
 }
 
 cmd_torture() {
-    local seeds=50
+    local seeds=52 people=1000000
     while (($#)); do
         case $1 in
             --seeds)
@@ -141,12 +146,19 @@ cmd_torture() {
                 shift
                 ;;
             --seeds=*) seeds=${1#*=} ;;
-            *) die "./dev torture knows only --seeds N, not \"$1\"" ;;
+            --people)
+                people=${2:-}
+                shift
+                ;;
+            --people=*) people=${1#*=} ;;
+            *) die "./dev torture knows --seeds N and --people N, not \"$1\"" ;;
         esac
         shift || true
     done
     [[ $seeds =~ ^[1-9][0-9]{0,5}$ ]] || die "--seeds wants a number from 1 to 999999, not \"$seeds\""
+    [[ $people =~ ^(0|[1-9][0-9]{2,6})$ ]] || die "--people wants a number from 100 to 9999999, or 0 for none, not \"$people\""
     prepare_test
     step "torture, $seeds seeds" run_torture "$seeds"
+    ((people == 0)) || step "a crowd of $people in the waiting room" run_crowd "$people"
     ((FAILED == 0)) || exit 1
 }

@@ -73,7 +73,14 @@ async fn close(app: &App, attempt: &Attempt) -> Result<bool> {
         Status::AwaitingDeposit => {
             let key = format!("close-{}", attempt.id);
             let reason = "주문이 취소되어 가상계좌를 닫습니다";
-            let ask = CancelAsk { payment_key, amount_won: None, reason, account: None, idempotency_key: &key };
+            let ask = CancelAsk {
+                payment_key,
+                order_id: &attempt.provider_order_id,
+                amount_won: None,
+                reason,
+                account: None,
+                idempotency_key: &key,
+            };
             match gateway.cancel(&ask).await {
                 CancelOutcome::Done => done(app, attempt).await,
                 CancelOutcome::Refused { .. } if payment.account.as_ref().is_some_and(|a| a.expired) => {

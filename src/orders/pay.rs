@@ -123,8 +123,12 @@ async fn open_there(
     match gateway.open(&ask).await {
         OpenOutcome::InBrowser => Ok(None),
         OpenOutcome::Opened { payment_key, client_secret } => {
-            pg::note_opened(&app.pg.get().await?, attempt_id, &payment_key, &client_secret).await?;
-            Ok(Some(client_secret))
+            let client = app.pg.get().await?;
+            if pg::note_opened(&client, attempt_id, &payment_key, &client_secret).await? {
+                return Ok(Some(client_secret));
+            }
+            // A repeat was quicker: all go on with the payment that is noted.
+            Ok(pg::opened(&client, attempt_id).await?.0)
         }
         OpenOutcome::Refused { code: why } | OpenOutcome::Unknown { why, answered: true } => {
             // The same key would be answered the same for a day.
@@ -240,7 +244,14 @@ async fn let_go(app: &App, order: &Order, attempt: &Attempt, origin: &Origin) {
         }
         let key = format!("close-{}", attempt.id);
         let reason = "예약이 끝나 결제를 닫습니다";
-        let ask = CancelAsk { payment_key, amount_won: None, reason, account: None, idempotency_key: &key };
+        let ask = CancelAsk {
+            payment_key,
+            order_id: &attempt.provider_order_id,
+            amount_won: None,
+            reason,
+            account: None,
+            idempotency_key: &key,
+        };
         match gateway.cancel(&ask).await {
             CancelOutcome::Done => Ok(()),
             CancelOutcome::Refused { code: why, .. } | CancelOutcome::Unknown { why } => {

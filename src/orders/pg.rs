@@ -100,8 +100,8 @@ const LAPSED: Statement = Statement::new(
 /// One refund of an attempt after the other: of two that are under way nobody could tell whose money has gone back.
 const CLAIM_REFUNDS: Statement = Statement::new(
     "orders.claim_refunds",
-    "update refunds r set tries = r.tries + 1,
-            next_try_at = admit_now() + interval '5 seconds' * power(2, least(r.tries, 10))
+    // As long as a call and the look after it may take; the outcome sets the next try.
+    "update refunds r set tries = r.tries + 1, next_try_at = admit_now() + interval '90 seconds'
        from attempts a
       where a.id = r.attempt_id
         and r.id in (select n.id from refunds n join attempts b on b.id = n.attempt_id and b.provider = $2
@@ -139,15 +139,19 @@ const SHRINK_REFUND: Statement = Statement::new(
          update attempts a set refunded_won = a.refunded_won + $2 from shrunk s where a.id = s.attempt_id
      )
      insert into refunds (id, attempt_id, order_id, amount_won, fee_won, kind, reason, state, next_try_at, created_at, done_at)
-     select $3, attempt_id, order_id, $2, case when kind = 'automatic' then 0 else -$2 end,
-            case when kind = 'automatic' then 'automatic' else 'provider' end, 'seen_at_provider', 'done',
+     select $3::uuid, attempt_id, order_id, $2, case when kind = 'automatic' then 0 else -$2 end,
+            case when kind = 'automatic' then 'automatic' else 'provider' end,
+            -- An attempt has one automatic refund of each reason.
+            case when kind = 'automatic' then 'seen_at_provider:' || $3::uuid::text else 'seen_at_provider' end, 'done',
             admit_now(), admit_now(), admit_now()
        from shrunk",
 );
 
 const RETRY_REFUND: Statement = Statement::new(
     "orders.retry_refund",
-    "update refunds set try = try + $2::int, failure_code = $3, state = $4 where id = $1 and state = 'pending'",
+    "update refunds set try = try + $2::int, failure_code = $3, state = $4,
+            next_try_at = admit_now() + interval '5 seconds' * power(2, least(tries - 1, 10))
+      where id = $1 and state = 'pending'",
 );
 
 const PAID_ATTEMPT: Statement =
@@ -210,7 +214,31 @@ const RETURNING: Statement = Statement::new(
     "select coalesce(sum(amount_won), 0)::bigint from refunds where attempt_id = $1",
 );
 
+/// The bank has refused a refund after all: less went back than we noted. Not judged by an answer that may be older
+/// than the last refund.
+const FAILED_LATER: Statement = Statement::new(
+    "orders.failed_later",
+    "with known as (
+         select coalesce(sum(amount_won), 0) - $2 as missing from refunds where attempt_id = $1 and state = 'done'
+     ), gone as (
+         select r.id from refunds r, known k
+          where r.attempt_id = $1 and r.state = 'done' and k.missing > 0 and r.amount_won <= k.missing
+            and not exists (select from refunds n where n.attempt_id = $1 and n.done_at > admit_now() - interval '2 minutes')
+          order by r.amount_won = k.missing desc, r.done_at desc limit 1
+     ), failed as (
+         update refunds r set state = 'failed', failure_code = 'failed_later', done_at = null
+           from gone g where r.id = g.id and r.state = 'done' returning r.id, r.attempt_id, r.order_id, r.amount_won
+     ), counted as (
+         update attempts a set refunded_won = a.refunded_won - f.amount_won from failed f where a.id = f.attempt_id
+     ), told as (
+         insert into order_events (order_id, kind, actor, cause, correlation_id, at)
+         select order_id, 'refund_failed', 'worker', 'provider', id::text, admit_now() from failed
+     )
+     select id from failed",
+);
+
 pub const STATEMENTS: &[&Statement] = &[
+    &FAILED_LATER,
     &OPENED,
     &NOTE_OPENED,
     &CLAIM_DEPOSITS,
@@ -347,9 +375,14 @@ pub async fn opened(client: &impl GenericClient, attempt_id: Uuid) -> Result<(Op
     Ok(row.map_or((None, 1), |row| (row.get(0), row.get(1))))
 }
 
-pub async fn note_opened(client: &impl GenericClient, attempt_id: Uuid, payment_key: &str, secret: &str) -> Result<()> {
-    NOTE_OPENED.execute(client, &[&attempt_id, &payment_key, &secret]).await?;
-    Ok(())
+/// False: another call has noted another payment.
+pub async fn note_opened(
+    client: &impl GenericClient,
+    attempt_id: Uuid,
+    payment_key: &str,
+    secret: &str,
+) -> Result<bool> {
+    Ok(NOTE_OPENED.execute(client, &[&attempt_id, &payment_key, &secret]).await? == 1)
 }
 
 pub async fn claim_deposits(client: &impl GenericClient, limit: i64) -> Result<Vec<Attempt>> {
@@ -467,6 +500,11 @@ pub async fn attempt_by_payment_key(client: &impl GenericClient, payment_key: &s
     ATTEMPT_BY_KEY.query_opt(client, &[&payment_key]).await?.map(|row| attempt(&row, 0)).transpose()
 }
 
+/// The refund that has failed after all, where so little has gone back.
+pub async fn failed_later(client: &impl GenericClient, attempt_id: Uuid, returned_won: i64) -> Result<Option<Uuid>> {
+    Ok(FAILED_LATER.query_opt(client, &[&attempt_id, &returned_won]).await?.map(|row| row.get(0)))
+}
+
 pub async fn claim_unresolved(client: &impl GenericClient, provider: Provider, limit: i64) -> Result<Vec<Attempt>> {
     CLAIM_UNRESOLVED.query(client, &[&limit, &provider.as_str()]).await?.iter().map(|row| attempt(row, 0)).collect()
 }
@@ -495,6 +533,17 @@ pub struct Refund {
     pub done_won: i32,
 }
 
+impl Refund {
+    pub fn is_first_try(&self) -> bool {
+        self.tries == 1 && self.attempt_no == 1
+    }
+
+    /// For the order's history, which nobody can erase: no free text.
+    fn cause(&self) -> &str {
+        if self.kind == "automatic" { &self.reason } else { &self.kind }
+    }
+}
+
 pub async fn claim_refunds(client: &impl GenericClient, provider: Provider, limit: i64) -> Result<Vec<Refund>> {
     let rows = CLAIM_REFUNDS.query(client, &[&limit, &provider.as_str()]).await?;
     rows.iter()
@@ -519,7 +568,7 @@ pub async fn claim_refunds(client: &impl GenericClient, provider: Provider, limi
 }
 
 pub async fn finish_refund(client: &impl GenericClient, refund: &Refund) -> Result<()> {
-    FINISH_REFUND.execute(client, &[&refund.id, &refund.reason, &refund.provider_order_id]).await?;
+    FINISH_REFUND.execute(client, &[&refund.id, &refund.cause(), &refund.provider_order_id]).await?;
     Ok(())
 }
 
@@ -527,8 +576,14 @@ pub async fn shrink_refund(client: &impl GenericClient, id: Uuid, gone_won: i32,
     Ok(SHRINK_REFUND.execute(client, &[&id, &gone_won, &gone_id]).await? == 1)
 }
 
-pub async fn retry_refund(client: &impl GenericClient, id: Uuid, new_key: bool, code: &str, dead: bool) -> Result<()> {
+pub async fn retry_refund(
+    client: &impl GenericClient,
+    refund: &Refund,
+    new_key: bool,
+    code: &str,
+    dead: bool,
+) -> Result<()> {
     let state = if dead { "failed" } else { "pending" };
-    RETRY_REFUND.execute(client, &[&id, &i32::from(new_key), &code, &state]).await?;
+    RETRY_REFUND.execute(client, &[&refund.id, &i32::from(new_key), &code, &state]).await?;
     Ok(())
 }

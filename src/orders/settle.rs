@@ -13,8 +13,6 @@ use crate::platform::secrets::{Purpose, sha256};
 use crate::stock::model::{Fingerprint, HoldId};
 use crate::stock::{rebuild, redis};
 
-/// Where the provider names no due date: its usual one.
-const DEPOSIT_USUAL: SignedDuration = SignedDuration::from_hours(168);
 /// A deposit of the last minute is heard of within this, or looked for after it.
 const DEPOSIT_GRACE: SignedDuration = SignedDuration::from_mins(30);
 /// Whoever paid in once and had it taken back by the bank has a day to do it again.
@@ -98,7 +96,10 @@ pub async fn awaiting(
     origin: &Origin,
 ) -> Result<Settled> {
     let account = payment.account.as_ref().ok_or_else(|| Error::bug("a deposit without its account"))?;
-    let due_at = account.due_at.unwrap_or(app.clock.now() + DEPOSIT_USUAL);
+    // The buyer's browser told the provider how long the account is open; how long places are kept is not the buyer's say.
+    let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    let latest = app.clock.now() + SignedDuration::from_hours(exhibition.deposit_h.into());
+    let due_at = account.due_at.map_or(latest, |at| at.min(latest));
     let captured = Captured {
         payment_key: payment.payment_key.clone(),
         method: payment.method.clone(),
@@ -171,6 +172,8 @@ pub async fn declined(
             app.metrics.settled("declined");
             Ok(Settled::Declined)
         }
+        // An account was issued: it ends with its places.
+        Reply::Refused(Refusal::InProgress) => lapsed(app, order, attempt, origin).await,
         // Money was captured meanwhile: a refusal never overrules it.
         Reply::Refused(Refusal::AlreadyPaid) => already(app, order, attempt).await,
         Reply::Failed(error) => Err(error),

@@ -49,8 +49,8 @@ pub struct Payment {
     pub order_id: String,
     pub status: Status,
     pub total_won: i64,
-    /// What could still be refunded.
-    pub balance_won: i64,
+    /// What could still be refunded; None: the answer does not say.
+    pub balance_won: Option<i64>,
     pub currency: String,
     pub method: Option<String>,
     /// Proves later deposit notices.
@@ -200,6 +200,7 @@ impl std::fmt::Debug for RefundAccount {
 #[derive(Clone, Debug)]
 pub struct CancelAsk<'a> {
     pub payment_key: &'a str,
+    pub order_id: &'a str,
     /// None: all that is left, also of a payment that nobody has paid in yet.
     pub amount_won: Option<i64>,
     pub reason: &'a str,
@@ -224,6 +225,8 @@ pub enum CancelOutcome {
 pub enum TransactionKind {
     Payment,
     Refund,
+    /// A refund that the bank has refused after all.
+    RefundFailed,
 }
 
 /// One line of the provider's books.

@@ -9,7 +9,7 @@ use crate::support::given::places;
 use crate::support::visitor::{Held, Visitor};
 use crate::support::{Answer, Given, TestApp};
 
-async fn awaiting(app: &TestApp, visitor: &Visitor<'_>, given: &Given, quantity: i64) -> (Held, String) {
+pub async fn awaiting(app: &TestApp, visitor: &Visitor<'_>, given: &Given, quantity: i64) -> (Held, String) {
     let order = visitor.held(given, quantity).await;
     let order_id = visitor.initialize(&order).await.expect(200).text("order_id");
     let ask = json!({ "orderId": order_id, "amount": order.total, "method": "가상계좌" });
@@ -31,7 +31,7 @@ async fn worked(app: &TestApp) {
     .await;
 }
 
-async fn told(app: &TestApp, order_id: &str, status: &str) {
+pub async fn told(app: &TestApp, order_id: &str, status: &str) {
     let secret =
         app.db.one::<String>(&format!("select secret from attempts where provider_order_id = '{order_id}'")).await;
     let event = json!({ "createdAt": "2026-11-21T09:03:11.104233", "secret": secret, "status": status,

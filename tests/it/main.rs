@@ -21,6 +21,7 @@ mod kill_schedules;
 mod killed;
 mod limits;
 mod model;
+mod money_edges;
 mod money_faults;
 mod notifications;
 mod pages;

@@ -35,7 +35,7 @@ pub async fn refund(visitor: &Visitor<'_>, order: &Held, key: &str, body: Value)
     Answer::of(request.header("idempotency-key", key).json(&body)).await
 }
 
-async fn carried(app: &TestApp) {
+pub async fn carried(app: &TestApp) {
     app.until("the refunds are carried", async || {
         app.tick("refunds").await;
         app.advance(Duration::from_secs(6)).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use admit::payments::Provider;
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
@@ -339,6 +340,51 @@ async fn without_room_nothing_is_captured_and_the_reservation_ends() {
     pay(&app, &quick, &taken).await.0.expect(200);
     let counts = app.stripe_counts().await;
     assert_eq!((counts["captured"].as_i64(), counts["refunded"].as_i64()), (Some(1), Some(0)));
+    app.finish().await;
+}
+
+/// A bank may refuse a refund days after it was made: the money is owed again, and somebody must look at it.
+#[tokio::test]
+async fn a_refund_that_fails_later_is_owed_again() {
+    let (app, given) = with_stripe(10).await;
+    let url = app.url("/api/webhooks/stripe");
+    app.simulate_stripe("webhook-url", json!({ "url": url })).await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&given, 2).await;
+    let (paid, intent) = pay(&app, &visitor, &order).await;
+    let tickets = paid.expect(200).body["tickets"].clone();
+    for (key, ticket) in [("r1", &tickets[0]), ("r2", &tickets[1])] {
+        refund(&visitor, &order, key, json!({ "ticket_ids": [ticket["id"]], "amount": 10_000 })).await.expect(200);
+        carried(&app).await;
+    }
+    webhooks_worked(&app).await;
+    app.reconciled().await;
+    app.advance(Duration::from_secs(3 * 24 * 3600)).await;
+    let url = format!("{}/v1/refunds?payment_intent={intent}", app.stripe.as_ref().unwrap().base_url());
+    let listed: Value =
+        app.http.get(url).bearer_auth("sk_test_DEMO000000000000000000").send().await.unwrap().json().await.unwrap();
+    let refund_id = &listed["data"][0]["id"];
+    app.simulate_stripe("refund-settle", json!({ "refund": refund_id, "status": "failed" })).await;
+    app.until("the notice is there", async || {
+        app.db.one::<i64>("select count(*) from inbox where kind like 'refund.%'").await > 0
+    })
+    .await;
+    webhooks_worked(&app).await;
+    let state = |state: &'static str| format!("select count(*) from refunds where state = '{state}'");
+    assert_eq!((app.db.one::<i64>(&state("failed")).await, app.db.one::<i64>(&state("done")).await), (1, 1));
+    assert_eq!(app.db.one::<i32>("select refunded_won from attempts").await, 10_000);
+    app.assert_books_agree("one refund came back").await;
+    // The day's books say the same.
+    app.reconciled().await;
+    // The tickets stay ended; the money goes out once more.
+    app.db
+        .execute(
+            "update refunds set state = 'pending', try = try + 1, next_try_at = admit_now() where state = 'failed'",
+        )
+        .await;
+    carried(&app).await;
+    assert_eq!(app.at_provider(Provider::Stripe).await, (0, 1));
+    assert_eq!(visitor.read(&order).await.body["status"], "refunded");
     app.finish().await;
 }
 

@@ -49,7 +49,7 @@ const COMPARE: Statement = Statement::new(
          select m.payment_key, max(t.order_id) as order_id,
                 -- One payment is captured once; a deposit that was taken back and made again stands there twice.
                 max(t.amount_won) filter (where t.kind = 'payment') as captured,
-                coalesce(sum(t.amount_won) filter (where t.kind = 'refund'), 0) as returned
+                coalesce(sum(case t.kind when 'refund' then t.amount_won when 'refund_failed' then -t.amount_won end), 0) as returned
            from moved m left join provider_transactions t on t.provider = $1 and t.payment_key = m.payment_key
           where m.payment_key is not null group by m.payment_key
      )
@@ -137,6 +137,7 @@ pub async fn store(client: &impl GenericClient, provider: Provider, rows: &[Tran
     let kind = |row: &Transaction| match row.kind {
         TransactionKind::Payment => "payment",
         TransactionKind::Refund => "refund",
+        TransactionKind::RefundFailed => "refund_failed",
     };
     let kinds: Vec<&str> = rows.iter().map(kind).collect();
     let amounts: Vec<i64> = rows.iter().map(|r| r.amount_won).collect();

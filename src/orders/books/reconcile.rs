@@ -50,7 +50,8 @@ fn midnight_after(day: Date) -> Result<Timestamp> {
 pub async fn day_of(app: &App, gateway: &dyn PaymentGateway, day: Date) -> Result<Vec<Difference>> {
     let provider = gateway.provider();
     let from = day.to_zoned(seoul()).map_err(Error::bug)?.timestamp();
-    let until = midnight_after(day)? - SignedDuration::from_secs(1);
+    // What went back since is in our own figures as well.
+    let until = (midnight_after(day)? + SignedDuration::from_hours(24)).min(app.clock.now());
     let (mut after, mut rows) = (None, 0);
     for _ in 0..PAGES_MAX {
         let page = gateway.transactions(from, until, after.as_deref()).await;

@@ -82,7 +82,6 @@ async fn give_back(
     if amount_won < 0 || (amount_won == 0 && ask.ticket_ids.is_empty()) {
         return Err(Error::field("amount", "out_of_range"));
     }
-    let asked = request::fingerprint(&ask.ticket_ids, amount_won);
     let key = format!("admin:{key}");
     let request = Request {
         kind: RefundKind::Admin,
@@ -93,6 +92,7 @@ async fn give_back(
         account: ask.account.map(AccountAsk::checked).transpose()?,
         key: &key,
     };
+    let asked = request::fingerprint(&app, &request, &ask.ticket_ids, amount_won)?;
     let origin = Origin::new("admin", "refund", admin.request_id.clone());
     let view = request::submit(&app, &order, request, &asked, origin).await?;
     let what = json!({ "order": number, "refund": view.id, "amount": view.amount, "tickets": view.ticket_ids });

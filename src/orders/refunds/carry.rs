@@ -36,37 +36,49 @@ async fn one(app: &App, refund: &Refund) -> Result<bool> {
     let account = account(app, refund)?;
     let ask = CancelAsk {
         payment_key,
+        order_id: &refund.provider_order_id,
         amount_won: Some(i64::from(refund.amount_won)),
         reason: reason(refund),
         account: account.as_ref(),
         idempotency_key: &key,
     };
-    let outcome = app.gateways.of(refund.provider)?.cancel(&ask).await;
-    let seen = match &outcome {
-        CancelOutcome::Done => Seen::Returned,
-        CancelOutcome::Refused { .. } | CancelOutcome::Unknown { .. } => look(app, refund, payment_key).await?,
-    };
+    // Whatever was tried before may have been done: a key that changed, or that the provider has forgotten, would pay twice.
+    let mut seen = if refund.is_first_try() { Seen::Nothing } else { look(app, refund, payment_key).await? };
+    let mut outcome = None;
+    if let Seen::Nothing = seen {
+        let said = app.gateways.of(refund.provider)?.cancel(&ask).await;
+        seen = match &said {
+            CancelOutcome::Done => Seen::Returned,
+            CancelOutcome::Refused { .. } | CancelOutcome::Unknown { .. } => look(app, refund, payment_key).await?,
+        };
+        outcome = Some(said);
+    }
     let client = app.pg.get().await?;
-    if let Seen::PartGone(gone_won) = seen {
-        tracing::warn!(refund = %refund.id, gone_won, "the provider has returned a part of it by itself");
-        return pg::shrink_refund(&client, refund.id, gone_won, ids::row_id(app.clock.now())).await;
+    match seen {
+        Seen::Returned => {
+            pg::finish_refund(&client, refund).await?;
+            app.metrics.settled("refunded");
+            Ok(true)
+        }
+        Seen::PartGone(gone_won) => {
+            tracing::warn!(refund = %refund.id, gone_won, "the provider has returned a part of it by itself");
+            pg::shrink_refund(&client, refund.id, gone_won, ids::row_id(app.clock.now())).await
+        }
+        // The key stays, however often: nobody knows yet what became of it.
+        Seen::Unknown => pg::retry_refund(&client, refund, false, "not known", false).await.map(|()| false),
+        Seen::Nothing => {
+            let (code, new_key, hopeless) = match outcome {
+                Some(CancelOutcome::Refused { code, again }) => (code, true, !again),
+                Some(CancelOutcome::Unknown { why }) => (why, false, false),
+                Some(CancelOutcome::Done) | None => return Ok(true),
+            };
+            let dead = hopeless || refund.tries >= TRIES_MAX;
+            if dead {
+                tracing::error!(refund = %refund.id, code, "a refund failed for good: somebody must look at it");
+            }
+            pg::retry_refund(&client, refund, new_key, &code, dead).await.map(|()| false)
+        }
     }
-    if let Seen::Returned = seen {
-        pg::finish_refund(&client, refund).await?;
-        app.metrics.settled("refunded");
-        return Ok(true);
-    }
-    let (code, new_key, hopeless) = match outcome {
-        CancelOutcome::Refused { code, again } => (code, true, !again),
-        CancelOutcome::Unknown { why } => (why, false, false),
-        CancelOutcome::Done => return Ok(true),
-    };
-    let dead = hopeless || refund.tries >= TRIES_MAX;
-    if dead {
-        tracing::error!(refund = %refund.id, code, "a refund failed for good: somebody must look at it");
-    }
-    pg::retry_refund(&client, refund.id, new_key, &code, dead).await?;
-    Ok(false)
 }
 
 fn account(app: &App, refund: &Refund) -> Result<Option<RefundAccount>> {
@@ -82,17 +94,20 @@ enum Seen {
     /// So much less is left than we thought that this refund cannot be made whole.
     PartGone(i32),
     Nothing,
+    /// The provider does not say.
+    Unknown,
 }
 
 /// Refunds of one attempt go one after the other, so what is gone is this one's, or went without us.
 async fn look(app: &App, refund: &Refund, payment_key: &str) -> Result<Seen> {
     let found = app.gateways.of(refund.provider)?.find(Some(payment_key), &refund.provider_order_id).await;
-    let FindOutcome::Found(payment) = found else { return Ok(Seen::Nothing) };
-    let gone_won = i64::from(refund.captured_won - refund.done_won) - payment.balance_won;
+    let FindOutcome::Found(payment) = found else { return Ok(Seen::Unknown) };
+    let Some(balance_won) = payment.balance_won else { return Ok(Seen::Unknown) };
+    let gone_won = i64::from(refund.captured_won - refund.done_won) - balance_won;
     let amount_won = i64::from(refund.amount_won);
     Ok(match gone_won {
         gone_won if gone_won >= amount_won => Seen::Returned,
-        gone_won if gone_won > 0 && payment.balance_won < amount_won => {
+        gone_won if gone_won > 0 && balance_won < amount_won => {
             Seen::PartGone(i32::try_from(gone_won).map_err(Error::bug)?)
         }
         _ => Seen::Nothing,

@@ -14,7 +14,7 @@ use crate::orders::settle::about_account;
 use crate::orders::writer::{Ask, Entry, RefundAsk, RefundKind, Refusal, Reply};
 use crate::payments::RefundAccount;
 use crate::platform::ids;
-use crate::platform::secrets::{Purpose, sha256};
+use crate::platform::secrets::Purpose;
 
 /// A reason is a sentence.
 const REASON_CHARS_MAX: usize = 200;
@@ -121,7 +121,7 @@ pub async fn by_visitor(
         return Err(Error::field("account", "required"));
     }
     request.amount_won = quote.amount;
-    let asked = fingerprint(wanted, expected_won);
+    let asked = fingerprint(app, &request, wanted, expected_won)?;
     submit(app, order, request, &asked, origin).await
 }
 
@@ -144,16 +144,26 @@ async fn known(
     let client = app.pg.get().await?;
     let known = pg::by_request(&client, &request_key(app, order, request.key)).await?;
     match known {
-        Some((view, asked)) if asked == fingerprint(wanted, expected_won) => Ok(Some(view)),
+        Some((view, asked)) if asked == fingerprint(app, request, wanted, expected_won)? => Ok(Some(view)),
         Some(_) => Err(Error::invalid("idempotency.key_reused")),
         None => Ok(None),
     }
 }
 
-pub fn fingerprint(wanted: &[Uuid], amount_won: i32) -> Vec<u8> {
+/// Of all that was asked for. With our secret, since an account's number could be guessed from a plain digest.
+pub fn fingerprint(app: &App, request: &Request<'_>, wanted: &[Uuid], amount_won: i32) -> Result<Vec<u8>> {
     let mut ids: Vec<&[u8]> = wanted.iter().map(|id| id.as_bytes().as_slice()).collect();
     ids.sort_unstable();
-    sha256(&[&ids.concat(), &amount_won.to_be_bytes()]).to_vec()
+    let account = serde_json::to_vec(&request.account).map_err(Error::bug)?;
+    let parts: [&[u8]; 6] = [
+        b"refund body",
+        &ids.concat(),
+        &amount_won.to_be_bytes(),
+        request.reason.as_bytes(),
+        &[u8::from(request.used_too)],
+        &account,
+    ];
+    Ok(app.secrets.mac(Purpose::IdempotencyKey, &parts).to_vec())
 }
 
 fn request_key(app: &App, order: &Order, key: &str) -> Vec<u8> {

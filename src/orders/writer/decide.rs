@@ -348,10 +348,9 @@ impl Books {
         match attempt.state {
             AttemptState::Accepted => return Reply::Refused(Refusal::AlreadyPaid),
             AttemptState::Declined => return Reply::Already,
-            AttemptState::Ready | AttemptState::Sent | AttemptState::Unknown | AttemptState::AwaitingDeposit => {}
-        }
-        if attempt.state == AttemptState::AwaitingDeposit {
-            return self.lapse_deposit(entry, order, attempt_id);
+            // Its places and tickets are to be locked: another ask.
+            AttemptState::AwaitingDeposit => return Reply::Refused(Refusal::InProgress),
+            AttemptState::Ready | AttemptState::Sent | AttemptState::Unknown => {}
         }
         let was_in_flight = attempt.state != AttemptState::Ready;
         self.set_attempt(AttemptChange {

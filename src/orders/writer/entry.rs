@@ -77,6 +77,7 @@ pub struct RefundAsk {
     pub person_places: i32,
     /// What the tickets cost, and how much of that goes back.
     pub price_won: i32,
+    /// By the provider itself: all that it has ever returned of the payment, of which the known is taken off.
     pub amount_won: i32,
     /// Tickets that have been used are given back as well.
     pub used_too: bool,

@@ -152,27 +152,32 @@ impl Books {
             return Reply::Refused(refusal);
         }
         let attempt = order.paid_attempt_id.and_then(|id| self.attempts.get(&id)).cloned();
-        let left = attempt.as_ref().map_or(0, |attempt| {
-            let gone = self.refunds.iter().filter(|r| r.attempt_id == attempt.id).map(|r| r.amount_won).sum::<i32>();
-            attempt.amount_won - gone
-        });
-        if ask.amount_won < 0 || ask.amount_won > left || (ask.amount_won == 0 && ask.price_won > 0) {
+        let known: i32 =
+            self.refunds.iter().filter(|r| Some(r.attempt_id) == order.paid_attempt_id).map(|r| r.amount_won).sum();
+        let left = attempt.as_ref().map_or(0, |attempt| attempt.amount_won - known);
+        let amount_won = match ask.kind {
+            // Two looks at the same money write it down once.
+            RefundKind::Provider if ask.amount_won <= known => return Reply::Already,
+            RefundKind::Provider => ask.amount_won - known,
+            RefundKind::Visitor | RefundKind::Admin => ask.amount_won,
+        };
+        if amount_won < 0 || amount_won > left || (amount_won == 0 && ask.price_won > 0) {
             return Reply::Refused(Refusal::WrongSum);
         }
-        if let Some(attempt) = attempt.filter(|_| ask.amount_won > 0) {
+        if let Some(attempt) = attempt.filter(|_| amount_won > 0) {
             let state = match ask.kind {
                 RefundKind::Provider => "done",
                 _ if attempt.to_account && ask.account.is_none() => "needs_account",
                 _ => "pending",
             };
             if state == "done" {
-                self.rows.returned.push((attempt.id, ask.amount_won));
+                self.rows.returned.push((attempt.id, amount_won));
             }
             self.rows.refunds.push(RefundRow {
                 id: ask.id,
                 attempt_id: attempt.id,
                 order_id: facts.id,
-                amount_won: ask.amount_won,
+                amount_won,
                 price_won: ask.price_won,
                 kind: ask.kind.as_str(),
                 reason: ask.reason.clone(),
@@ -183,7 +188,7 @@ impl Books {
             self.refunds.push(KnownRefund {
                 attempt_id: attempt.id,
                 order_id: facts.id,
-                amount_won: ask.amount_won,
+                amount_won,
                 request_key: ask.request.as_ref().map(|(key, _)| key.clone()),
                 request_fingerprint: ask.request.as_ref().map(|(_, asked)| asked.clone()),
             });

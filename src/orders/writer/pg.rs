@@ -155,7 +155,8 @@ statements! {
          select n.id, n.order_id, n.exhibition_id, n.product_id, n.slot_id, n.ticket_no, n.of_total, n.key_id, $9::timestamptz
            from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::smallint[], $7::smallint[], $8::smallint[])
              as n (id, order_id, exhibition_id, product_id, slot_id, ticket_no, of_total, key_id)
-         on conflict on constraint ticket_no_once do update set state = 'valid' where tickets.state = 'blocked'";
+         on conflict on constraint ticket_no_once do update set state = 'valid'
+            where tickets.state in ('blocked', 'cancelled')";
 
     REFUND_TICKETS = "writer.refund_tickets",
         "with ended as (

@@ -93,11 +93,12 @@ async fn one(
     Ok((rows?, next))
 }
 
-/// None: no payment and no refund (a payout, a dispute, a refund that failed).
+/// None: no payment and no refund (a payout, a dispute).
 fn transaction(row: Row) -> Result<Option<Transaction>, String> {
     let kind = match row.kind.as_str() {
         "charge" | "payment" => TransactionKind::Payment,
         "refund" | "payment_refund" => TransactionKind::Refund,
+        "refund_failure" => TransactionKind::RefundFailed,
         _ => return Ok(None),
     };
     let source = row.source.and_then(|source| Source::deserialize(source).ok());

@@ -37,7 +37,7 @@ impl Refusal {
     }
 
     /// Another call with the same key is still running, so this is no answer to the key.
-    fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.code == "idempotency_key_in_use"
     }
 }

@@ -179,6 +179,8 @@ impl Stripe {
             ("payment_intent", ask.payment_key),
             ("reason", "requested_by_customer"),
             ("metadata[reason]", reason.as_str()),
+            // What becomes of the refund later names the order.
+            ("metadata[order_id]", ask.order_id),
         ];
         form.extend(amount.as_deref().map(|amount| ("amount", amount)));
         match self.call("cancel", self.post("/v1/refunds", key, &form)).await {
@@ -296,6 +298,10 @@ impl PaymentGateway for Stripe {
         ];
         let body = match self.call("open", self.post("/v1/payment_intents", ask.idempotency_key, &form)).await {
             Answer::Done(body) => body,
+            // The first call with this key is still under way.
+            Answer::Refused(refusal) if refusal.is_running() => {
+                return OpenOutcome::Unknown { why: refusal.why(), answered: false };
+            }
             Answer::Refused(refusal) if refusal.status.is_client_error() => {
                 return OpenOutcome::Refused { code: refusal.name().to_owned() };
             }

@@ -115,7 +115,7 @@ pub fn parse_payment(body: &[u8]) -> Option<Payment> {
             _ => Status::Other,
         },
         total_won: toss.total_amount as i64,
-        balance_won: toss.balance_amount.unwrap_or(0.0) as i64,
+        balance_won: toss.balance_amount.map(|won| won as i64),
         currency: toss.currency.unwrap_or_else(|| "KRW".into()),
         method: toss.method,
         secret: toss.secret,

@@ -7,11 +7,18 @@ use serde_json::Value;
 use crate::payments::model::{Notice, NoticeOutcome};
 use crate::platform::secrets::{hex, sha256};
 
+/// Longer than any of Toss's, which have some thirty.
+const SECRET_BYTES_MAX: usize = 100;
+
 pub fn read(headers: &HeaderMap, body: &[u8]) -> NoticeOutcome {
     let Ok(event) = serde_json::from_slice::<Value>(body) else { return NoticeOutcome::Malformed };
     // Not a shape we know: answering anything but 200 would only bring it back for four days.
     let Some(kind) = kind_of(&event) else { return NoticeOutcome::NotForUs("unknown_shape") };
     let Some(order_id) = order_id_of(&event) else { return NoticeOutcome::NotForUs("no_order") };
+    let secret = event.get("secret").and_then(Value::as_str).filter(|_| kind == "deposit_callback");
+    if secret.is_some_and(|secret| secret.len() > SECRET_BYTES_MAX || secret.chars().any(char::is_control)) {
+        return NoticeOutcome::Malformed;
+    }
     let status = event.pointer("/data/status").or_else(|| event.get("status")).and_then(Value::as_str);
     let named = |text: &&str| text.len() <= 40 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
     NoticeOutcome::About(Notice {
@@ -20,7 +27,7 @@ pub fn read(headers: &HeaderMap, body: &[u8]) -> NoticeOutcome {
         status: status.filter(named).map(str::to_owned),
         event_id: transmission_id(headers, body),
         // Documented as proof for this shape alone.
-        secret: event.get("secret").and_then(Value::as_str).filter(|_| kind == "deposit_callback").map(str::to_owned),
+        secret: secret.map(str::to_owned),
     })
 }
 
@@ -61,6 +68,11 @@ mod tests {
         assert_eq!(kind_of(&deposit), Some("deposit_callback"));
         assert_eq!(kind_of(&json!({"eventType": "payout.changed", "entityBody": {}})), None);
         assert_eq!(kind_of(&json!([1, 2])), None);
+        // Text that no store takes would fail the whole batch that it came with.
+        for secret in ["\u{0}".to_owned(), "x".repeat(101)] {
+            let body = json!({ "secret": secret, "transactionKey": "t", "orderId": "o" }).to_string();
+            assert_eq!(read(&HeaderMap::new(), body.as_bytes()), NoticeOutcome::Malformed);
+        }
         assert!(!ids::is_attempt_id("TK-20261120-7Q2M9X"));
     }
 }

@@ -70,7 +70,10 @@ impl TestApp {
                 let kept = number("approved_amount") - number("cancelled_amount") - number("reversed_amount");
                 (kept, number("approved"))
             }
-            Provider::Stripe => (number("captured_amount") - number("refunded_amount"), number("captured")),
+            Provider::Stripe => {
+                let returned = number("refunded_amount") - number("refunds_failed_amount");
+                (number("captured_amount") - returned, number("captured"))
+            }
         }
     }
 

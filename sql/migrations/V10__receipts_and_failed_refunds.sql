@@ -1,4 +1,5 @@
--- What Korean tax law has for those who pay by transfer or into an account, and how long they have.
+-- What Korean tax law has for those who pay by transfer or into an account, and how long they have. And refunds that a bank
+-- refuses after they were made.
 
 alter table exhibitions
     -- Tickets count as culture expense in the buyer's tax return (museums, galleries, performances).
@@ -10,3 +11,7 @@ alter table exhibitions
 alter table attempts
     -- The provider's receipt, the cash receipt and the culture flag, as far as the provider has them.
     add column receipts jsonb;
+
+alter table provider_transactions
+    drop constraint provider_transaction_kind,
+    add constraint provider_transaction_kind check (kind in ('payment', 'refund', 'refund_failed'));
