@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::engine::Window;
 use crate::report::{Course, Report};
 use crate::scenarios::holds::enough;
+use crate::scenarios::prepare;
 use crate::shop::{Shop, read};
 use crate::tally::Outcome;
 use crate::{Failure, machine};
@@ -26,6 +27,10 @@ const CUT_AFTER_S: u64 = 25;
 const TIMEOUT_MS: u64 = 20_000;
 const UNKNOWN_WITHIN: Duration = Duration::from_secs(120);
 const CLEARED_WITHIN: Duration = Duration::from_secs(300);
+/// Enough that every instance has seen the provider answer.
+const PAID_BEFORE: u64 = 100;
+/// Its longest pause, and a little.
+const CLOSED_WITHIN: Duration = Duration::from_secs(90);
 const LOOK_GAP: Duration = Duration::from_millis(500);
 const SENT: &str = "select count(*) from attempts where state = 'sent'";
 const UNRESOLVED: &str = "select count(*) from attempts where state in ('sent', 'unknown')";
@@ -62,10 +67,20 @@ async fn tried(
     if before > 0 {
         return Err(format!("{before} payments are unknown already"));
     }
+    // A breaker that is still open from before would send nobody to the provider.
+    let begun = Instant::now();
+    while prepare::paid(shop, &choice, PAID_BEFORE).await.is_err() && begun.elapsed() < CLOSED_WITHIN {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
     let kind = if after { "timeout_after" } else { "timeout_before" };
     let delay_ms = CUT_AFTER_S * 1_000;
     let fault = format!(r#"{{"op":"confirm","kind":"{kind}","count":1000000,"delay_ms":{delay_ms}}}"#);
     control(shop, "POST", "/_sim/faults", &fault).await?;
+    if after {
+        // Or recovery would learn of the first before the last has paid.
+        let silent = r#"{"op":"query","kind":"error_before","count":1000000}"#;
+        control(shop, "POST", "/_sim/faults", silent).await?;
+    }
     let visit = || {
         let (shop, choice) = (Arc::clone(shop), Arc::clone(&choice));
         async move { sent(&shop, &choice).await.map_or_else(|outcome| outcome, |()| Outcome::Success) }

@@ -68,7 +68,7 @@ pub async fn run(common: Common, options: Webhooks) -> Result<Report, Failure> {
     } else {
         context.open_phase("webhooks", &shop, window, rate, visit).await
     };
-    let answered = phase.tally.success as f64 / seconds;
+    let answered = phase.succeeded_per_s;
     context.phases.push(phase);
     context.target("intake", answered >= TARGET_PER_S, format!("{answered:.0}/s, target {TARGET_PER_S:.0}/s"));
     let stored = context.one(STORED).await? - before;
