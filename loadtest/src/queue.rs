@@ -64,12 +64,14 @@ pub struct Queue {
     join: String,
     status: String,
     claim: String,
+    leave: String,
 }
 
 impl Queue {
     pub fn new(code: &str) -> Queue {
         let path = |verb: &str| format!("/api/exhibitions/{code}/queue/{verb}");
-        Queue { page: format!("/{code}/queue"), join: path("join"), status: path("status"), claim: path("claim") }
+        let page = format!("/{code}/queue");
+        Queue { page, join: path("join"), status: path("status"), claim: path("claim"), leave: path("leave") }
     }
 
     /// Without a header: a device that nobody has seen before.
@@ -85,8 +87,8 @@ impl Queue {
         site.post(&self.claim, &[(TOKEN, token)], "")
     }
 
-    /// Somebody goes in and stays: a room for one is full from then on, and everybody who comes waits.
-    pub async fn occupy(&self, site: &Client) -> Result<(), Failure> {
+    /// Somebody goes in and stays: a room for one is full from then on, and everybody who comes waits. Their place.
+    pub async fn occupy(&self, site: &Client) -> Result<String, Failure> {
         let ask = async |request: Request| {
             let read = shop::read::<Told>(site, &request).await;
             read.map(|(told, _)| told).map_err(|outcome| format!("the first in the room: {outcome:?}"))
@@ -104,7 +106,13 @@ impl Queue {
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
         }
-        Ok(())
+        Ok(token)
+    }
+
+    /// Whoever occupied the room goes: a pass outlives its run, and the next run would find one inside for an hour.
+    pub async fn vacate(&self, site: &Client, token: &str) -> Result<(), Failure> {
+        let left = shop::read::<Told>(site, &site.post(&self.leave, &[(TOKEN, token)], "")).await;
+        left.map(|_| ()).map_err(|outcome| format!("the one in the room does not leave: {outcome:?}"))
     }
 }
 

@@ -45,7 +45,7 @@ async fn joined(context: &mut Context, shop: &Arc<Shop>, options: &Join) -> Resu
     let (rate, seconds, warmup) = (common.rate_or(RATE), common.seconds_or(SECONDS), common.warmup_or(WARMUP));
     let workers = common.connections_or(CONNECTIONS_CLOSED);
     let queue = Arc::new(Queue::new(&options.exhibition));
-    queue.occupy(&shop.site).await?;
+    let inside = queue.occupy(&shop.site).await?;
     let mut redis = Redis::connect(&demo::redis(&context.demo.redis_url)?).await?;
     let before = redis.used_memory().await?;
 
@@ -78,7 +78,7 @@ async fn joined(context: &mut Context, shop: &Arc<Shop>, options: &Join) -> Resu
     let (asked, same, twice) = repeated_by_cookie(shop, &queue, crowd.numbers).await;
     let detail = format!("{same} of {asked}, by the device's cookie; {twice} numbers given again");
     context.require("a device without its token gets its number", same == asked && twice == 0, detail);
-    Ok(())
+    queue.vacate(&shop.site, &inside).await
 }
 
 /// One more visit for each call: a device that nobody has seen joins.

@@ -61,7 +61,7 @@ async fn polled(context: &mut Context, shop: &Arc<Shop>, options: &Polls) -> Res
     let (rate, seconds, warmup) = (common.rate_or(RATE), common.seconds_or(SECONDS), common.warmup_or(WARMUP));
     let workers = common.connections_or(CONNECTIONS_CLOSED);
     let queue = Arc::new(Queue::new(&options.exhibition));
-    queue.occupy(&shop.site).await?;
+    let inside = queue.occupy(&shop.site).await?;
     let mut redis = Redis::connect(&demo::redis(&context.demo.redis_url)?).await?;
     let memory_before = redis.used_memory().await?;
     let begun = Instant::now();
@@ -123,7 +123,7 @@ async fn polled(context: &mut Context, shop: &Arc<Shop>, options: &Polls) -> Res
         context.target("polls a second", per_s >= RATE_TARGET * 0.99, detail);
     }
     context.phases.push(phase);
-    Ok(())
+    queue.vacate(&shop.site, &inside).await
 }
 
 /// So many join, as fast as they are let.
