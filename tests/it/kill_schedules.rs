@@ -201,7 +201,7 @@ async fn calm(app: &TestApp, provider: Provider) {
 
 /// One seed: a sale whose only process dies all the time.
 async fn schedules(seed: u64) -> usize {
-    let provider = if seed % 2 == 0 { Provider::Toss } else { Provider::Stripe };
+    let provider = if seed.is_multiple_of(2) { Provider::Toss } else { Provider::Stripe };
     let app = TestApp::start_with(Options { stripe: provider == Provider::Stripe, ..Options::default() }).await;
     let given = app.given(places(1_000)).await;
     app.db.execute(&format!("update exhibitions set payment_provider = '{}'", provider.as_str())).await;
