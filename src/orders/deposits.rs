@@ -2,12 +2,13 @@
 //! of a deposit; these ticks find what was not heard, since an account that lapses tells nobody.
 
 use super::model::{AttemptState, Order, Origin};
+use super::pay;
 use super::pg::{self, Attempt};
 use super::recover::{by_status, order_of, together};
 use super::settle::{self, Settled};
 use crate::app::App;
 use crate::error::Result;
-use crate::payments::{CancelAsk, CancelOutcome, FindOutcome, Payment, Status};
+use crate::payments::{CancelOutcome, FindOutcome, Payment, Status};
 
 const BATCH: i64 = 50;
 
@@ -71,17 +72,8 @@ async fn close(app: &App, attempt: &Attempt) -> Result<bool> {
     };
     match payment.status {
         Status::AwaitingDeposit => {
-            let key = format!("close-{}", attempt.id);
-            let reason = "주문이 취소되어 가상계좌를 닫습니다";
-            let ask = CancelAsk {
-                payment_key,
-                order_id: &attempt.provider_order_id,
-                amount_won: None,
-                reason,
-                account: None,
-                idempotency_key: &key,
-            };
-            match gateway.cancel(&ask).await {
+            match pay::close_there(gateway, attempt, payment_key, "주문이 취소되어 가상계좌를 닫습니다").await
+            {
                 CancelOutcome::Done => done(app, attempt).await,
                 CancelOutcome::Refused { .. } if payment.account.as_ref().is_some_and(|a| a.expired) => {
                     done(app, attempt).await

@@ -13,7 +13,9 @@ use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
 use crate::payments::model::{OpenAsk, OpenOutcome};
-use crate::payments::{CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Payment, Provider, Status};
+use crate::payments::{
+    CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Payment, PaymentGateway, Provider, Status,
+};
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, sha256};
 
@@ -242,17 +244,7 @@ async fn let_go(app: &App, order: &Order, attempt: &Attempt, origin: &Origin) {
             FindOutcome::Found(payment) if payment.status == Status::Pending => {}
             _ => return Ok(()),
         }
-        let key = format!("close-{}", attempt.id);
-        let reason = "예약이 끝나 결제를 닫습니다";
-        let ask = CancelAsk {
-            payment_key,
-            order_id: &attempt.provider_order_id,
-            amount_won: None,
-            reason,
-            account: None,
-            idempotency_key: &key,
-        };
-        match gateway.cancel(&ask).await {
+        match close_there(gateway, attempt, payment_key, "예약이 끝나 결제를 닫습니다").await {
             CancelOutcome::Done => Ok(()),
             CancelOutcome::Refused { code: why, .. } | CancelOutcome::Unknown { why } => {
                 Err(Error::unavailable("payment.provider_away", why))
@@ -414,6 +406,24 @@ async fn send(app: &App, order: &Order, attempt: &Attempt, payment_key: &str, or
             }
         }
     }
+}
+
+/// Ends a payment at its provider into which no money has come.
+pub async fn close_there(
+    gateway: &dyn PaymentGateway,
+    attempt: &Attempt,
+    payment_key: &str,
+    reason: &str,
+) -> CancelOutcome {
+    let ask = CancelAsk {
+        payment_key,
+        order_id: &attempt.provider_order_id,
+        amount_won: None,
+        reason,
+        account: None,
+        idempotency_key: &format!("close-{}", attempt.id),
+    };
+    gateway.cancel(&ask).await
 }
 
 /// The same idempotency key for every repeat of this try: the provider then answers what it answered before.

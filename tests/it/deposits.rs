@@ -40,6 +40,52 @@ pub async fn told(app: &TestApp, order_id: &str, status: &str) {
     worked(app).await;
 }
 
+/// Paid in, and taken back by the bank.
+pub async fn reversed(app: &TestApp, visitor: &Visitor<'_>, given: &Given, quantity: i64) -> (Held, String) {
+    let (order, order_id) = awaiting(app, visitor, given, quantity).await;
+    app.simulate("deposit", json!({ "orderId": order_id })).await;
+    told(app, &order_id, "DONE").await;
+    app.simulate("deposit-reverse", json!({ "orderId": order_id })).await;
+    told(app, &order_id, "WAITING_FOR_DEPOSIT").await;
+    (order, order_id)
+}
+
+/// What the tax office wants is handed to the provider's window, and what the provider made of it shown.
+#[tokio::test]
+async fn receipts_are_asked_for_and_shown_to_the_owner() {
+    let app = TestApp::start().await;
+    let given = app.given(places(5)).await;
+    app.db.execute("update exhibitions set culture_expense = true, deposit_h = 48").await;
+    app.refresh().await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&given, 1).await;
+    let ask = json!({ "order_number": order.number, "amount": order.total, "cash_receipt": "expense_proof" });
+    let open = |body: Value| Answer::of(visitor.post("/api/payments/initialize").bearer_auth(&order.token).json(&body));
+    open(json!({ "order_number": order.number, "amount": order.total, "cash_receipt": "both" })).await.expect(422);
+    let opened = open(ask).await.expect(200);
+    let account = &opened.body["window"]["virtualAccount"];
+    assert_eq!((&account["validHours"], &account["isCulturalExpenses"]), (&json!(48), &json!(true)));
+    let kind = account["cashReceipt"]["type"].as_str().unwrap();
+    let order_id = opened.text("order_id");
+    let paid = json!({ "orderId": order_id, "amount": order.total, "method": "가상계좌", "validHours": 48,
+        "cultureExpense": true, "cashReceipt": { "type": kind } });
+    let payment_key = app.simulate("authorise", paid).await["paymentKey"].as_str().unwrap().to_owned();
+    visitor.confirm(&order, &order_id, &payment_key, "k").await.expect(200);
+    let page = visitor.get(&format!("/{}/complete/{}", given.code, order.number)).bearer_auth(&order.token);
+    let page = page.send().await.unwrap().text().await.unwrap();
+    let number = visitor.read(&order).await.body["deposit"]["account_number"].as_str().unwrap().to_owned();
+    assert!(page.contains(&number), "the waiting order's page says where to pay in");
+    app.simulate("deposit", json!({ "orderId": order_id })).await;
+    told(&app, &order_id, "DONE").await;
+    let read = visitor.read(&order).await;
+    let receipts = &read.body["receipts"];
+    assert_eq!((&receipts["cash"]["kind"], &receipts["culture_expense"]), (&json!("지출증빙"), &json!(true)));
+    let page = visitor.get(&format!("/{}/complete/{}", given.code, order.number)).bearer_auth(&order.token);
+    let page = page.send().await.unwrap().text().await.unwrap();
+    assert!(page.contains(&receipts["cash"]["url"].as_str().unwrap().replace('&', "&#38;")), "{page}");
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn a_deposit_makes_tickets_and_a_forged_one_does_not() {
     let app = TestApp::start().await;
@@ -113,11 +159,7 @@ async fn a_deposit_that_the_bank_takes_back_closes_the_door_until_it_is_there_ag
     let app = TestApp::start().await;
     let given = app.given(places(5)).await;
     let visitor = app.visitor(1);
-    let (order, order_id) = awaiting(&app, &visitor, &given, 1).await;
-    app.simulate("deposit", json!({ "orderId": order_id })).await;
-    told(&app, &order_id, "DONE").await;
-    app.simulate("deposit-reverse", json!({ "orderId": order_id })).await;
-    told(&app, &order_id, "WAITING_FOR_DEPOSIT").await;
+    let (order, order_id) = reversed(&app, &visitor, &given, 1).await;
     assert_eq!(visitor.read(&order).await.body["status"], "awaiting_deposit");
     assert_eq!(app.db.one::<String>("select state from tickets").await, "blocked");
     assert_eq!(app.stock(given.stock_id).await, (1, 0));

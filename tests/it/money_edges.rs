@@ -7,11 +7,12 @@ use admit::admin::Role;
 use admit::payments::Provider;
 use serde_json::{Value, json};
 
-use crate::deposits::{awaiting, told};
+use crate::deposits::{awaiting, reversed, told};
 use crate::payments::{approve_at_toss, send_webhook};
-use crate::refunds::{carried, paid, refund};
+use crate::refunds::{Paid, carried, paid, refund};
 use crate::support::given::places;
-use crate::support::{Answer, Kind, Options, TestApp, race};
+use crate::support::visitor::Visitor;
+use crate::support::{Answer, Given, Kind, Options, TestApp, race};
 
 async fn count(app: &TestApp, what: &str) -> i64 {
     app.db.one(&format!("select count(*) from {what}")).await
@@ -29,15 +30,20 @@ async fn fails_for_good(app: &TestApp) {
     .await;
 }
 
+/// A third of a paid order is owed.
+async fn one_of_three_given_back(visitor: &Visitor<'_>, given: &Given) -> Paid {
+    let bought = paid(visitor, given, 3).await;
+    let one = json!({ "ticket_ids": [bought.tickets[0]], "amount": 10_000 });
+    refund(visitor, &bought.order, "r", one).await.expect(200);
+    bought
+}
+
 #[tokio::test]
 async fn what_staff_have_returned_by_hand_is_not_paid_once_more() {
     let app = TestApp::start().await;
     let given = app.given(places(10)).await;
     let visitor = app.visitor(1);
-    let bought = paid(&visitor, &given, 3).await;
-    refund(&visitor, &bought.order, "r", json!({ "ticket_ids": [bought.tickets[0]], "amount": 10_000 }))
-        .await
-        .expect(200);
+    let bought = one_of_three_given_back(&visitor, &given).await;
     fails_for_good(&app).await;
     app.simulate("dashboard-cancel", json!({ "paymentKey": bought.payment_key, "amount": 10_000 })).await;
     app.account("boss", Role::Admin, &[given.code]).await;
@@ -55,10 +61,7 @@ async fn a_refund_that_nobody_knows_about_keeps_its_key() {
     let app = TestApp::start().await;
     let given = app.given(places(10)).await;
     let visitor = app.visitor(1);
-    let bought = paid(&visitor, &given, 3).await;
-    refund(&visitor, &bought.order, "r", json!({ "ticket_ids": [bought.tickets[0]], "amount": 10_000 }))
-        .await
-        .expect(200);
+    one_of_three_given_back(&visitor, &given).await;
     // Done, and neither the answer nor any look afterwards comes through for more than a day.
     app.simulate("faults", json!({ "op": "cancel", "kind": "drop_after", "count": 1 })).await;
     app.simulate("faults", json!({ "op": "query", "kind": "error_before", "count": 1_000 })).await;
@@ -121,11 +124,7 @@ async fn tickets_of_a_deposit_that_came_back_after_its_time_are_good_again() {
     let app = TestApp::start().await;
     let given = app.given(places(5)).await;
     let visitor = app.visitor(1);
-    let (order, order_id) = awaiting(&app, &visitor, &given, 2).await;
-    app.simulate("deposit", json!({ "orderId": order_id })).await;
-    told(&app, &order_id, "DONE").await;
-    app.simulate("deposit-reverse", json!({ "orderId": order_id })).await;
-    told(&app, &order_id, "WAITING_FOR_DEPOSIT").await;
+    let (order, order_id) = reversed(&app, &visitor, &given, 2).await;
     // The account cannot be closed at once, and the buyer pays in meanwhile.
     app.simulate("faults", json!({ "op": "cancel", "kind": "drop_before", "count": 100 })).await;
     app.db.execute("update attempts set next_check_at = admit_now(); update orders set expires_at = admit_now()").await;
