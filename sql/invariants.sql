@@ -96,9 +96,9 @@ select d.attempt_id, a.state from deposit_accounts d left join attempts a on a.i
  where a.id is null or a.state in ('ready', 'sent', 'unknown');
 
 -- invariant: refunds done equal what the attempts say was refunded
-select a.id, a.refunded_won, coalesce(sum(r.amount_won) filter (where r.state = 'done'), 0) as should_be
+select a.id, a.refunded_won, coalesce(sum(r.amount_won) filter (where r.state in ('done', 'bounced')), 0) as should_be
   from attempts a left join refunds r on r.attempt_id = a.id
- group by a.id having a.refunded_won <> coalesce(sum(r.amount_won) filter (where r.state = 'done'), 0);
+ group by a.id having a.refunded_won <> coalesce(sum(r.amount_won) filter (where r.state in ('done', 'bounced')), 0);
 
 -- invariant: paid orders have one valid ticket per place, others none
 with places as (select order_id, sum(quantity) as places from order_items group by order_id),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::payments::toss::Fees;
 use crate::platform::net::Network;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -232,6 +233,10 @@ pub struct Settings {
     /// is asked about. Toss's list: docs/external/toss.md.
     #[arg(long, env = "TOSS_WEBHOOK_ADDRESSES", value_delimiter = ',')]
     pub toss_webhook_addresses: Vec<Network>,
+    /// What the contract with Toss lets it keep, for the settlement report, VAT included: `CARD=3.4%,TRANSFER=2%+100,
+    /// VIRTUAL_ACCOUNT=400` in percent of the sum and won for each payment. What is not named has no fee in the report.
+    #[arg(long, env = "TOSS_FEES", default_value = "", value_parser = clap::value_parser!(Fees), hide_default_value = true)]
+    pub toss_fees: Fees,
     #[command(flatten)]
     pub stripe: StripeSettings,
     /// Networks whose callers are spared rate limits and open-hold limits, e.g. load tests from `127.0.0.0/8`.

@@ -119,7 +119,7 @@ impl Metrics {
         gauge!("admit_backlog_oldest_seconds", "what" => what, "provider" => provider).set(oldest_s);
     }
 
-    /// What waits for a person: `webhooks_dead`, `refunds_failed`, `refunds_needs_account`.
+    /// What waits for a person: `webhooks_dead`, `refunds_failed`, `refunds_bounced`, `refunds_needs_account`.
     pub fn stuck(&self, what: &'static str, provider: &'static str, count: i64) {
         gauge!("admit_stuck", "what" => what, "provider" => provider).set(count as f64);
     }

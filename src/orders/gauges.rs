@@ -24,14 +24,14 @@ const BACKLOG: Statement = Statement::new(
      select 'webhooks_dead', provider, count(*), 0 from inbox where state = 'dead' group by provider
      union all
      select 'refunds_' || r.state, a.provider, count(*), 0
-       from refunds r join attempts a on a.id = r.attempt_id where r.state in ('failed', 'needs_account')
+       from refunds r join attempts a on a.id = r.attempt_id where r.state in ('failed', 'bounced', 'needs_account')
       group by r.state, a.provider",
 );
 
 pub const STATEMENTS: &[&Statement] = &[&BACKLOG];
 
 const WAITING: [&str; 3] = ["webhooks", "payments", "refunds"];
-const STUCK: [&str; 3] = ["webhooks_dead", "refunds_failed", "refunds_needs_account"];
+const STUCK: [&str; 4] = ["webhooks_dead", "refunds_failed", "refunds_bounced", "refunds_needs_account"];
 
 /// Always "nothing more to do": once every few seconds is enough.
 pub async fn tick(app: &App) -> Result<usize> {

@@ -111,15 +111,17 @@ const CLAIM_REFUNDS: Statement = Statement::new(
                       order by n.next_try_at limit $1 for update of n skip locked)
      returning r.id, r.order_id, r.amount_won, r.reason, r.try, r.tries, a.payment_key, a.provider_order_id, a.amount_won,
                a.provider, r.kind, r.account_key_id, r.account_sealed,
-               (select coalesce(sum(d.amount_won), 0)::int from refunds d where d.attempt_id = a.id and d.state = 'done')",
+               (select coalesce(sum(d.amount_won), 0)::int from refunds d where d.attempt_id = a.id and d.state in ('done', 'bounced'))",
 );
 
 const FINISH_REFUND: Statement = Statement::new(
     "orders.finish_refund",
     "with done as (
-         update refunds set state = 'done', done_at = admit_now(), account_key_id = null, account_sealed = null
-          where id = $1 and state = 'pending'
-         returning attempt_id, order_id, amount_won
+         update refunds r set state = 'done', done_at = admit_now(), account_key_id = null, account_sealed = null,
+                look_at = case when a.to_account then admit_now() + interval '2 hours' end
+           from attempts a
+          where r.id = $1 and r.state = 'pending' and a.id = r.attempt_id
+         returning r.attempt_id, r.order_id, r.amount_won
      ), counted as (
          update attempts a set refunded_won = a.refunded_won + d.amount_won from done d where a.id = d.attempt_id
      )
@@ -211,7 +213,7 @@ const DEPOSIT: Statement = Statement::new(
 /// What has gone back or is on its way, whoever asked.
 const RETURNING: Statement = Statement::new(
     "orders.returning",
-    "select coalesce(sum(amount_won), 0)::bigint from refunds where attempt_id = $1",
+    "select coalesce(sum(amount_won), 0)::bigint from refunds where attempt_id = $1 and state <> 'by_hand'",
 );
 
 /// The bank has refused a refund after all: less went back than we noted. Not judged by an answer that may be older
@@ -219,15 +221,17 @@ const RETURNING: Statement = Statement::new(
 const FAILED_LATER: Statement = Statement::new(
     "orders.failed_later",
     "with known as (
-         select coalesce(sum(amount_won), 0) - $2 as missing from refunds where attempt_id = $1 and state = 'done'
+         select coalesce(sum(amount_won), 0) - $2 as missing from refunds
+          where attempt_id = $1 and state in ('done', 'bounced')
      ), gone as (
          select r.id from refunds r, known k
-          where r.attempt_id = $1 and r.state = 'done' and k.missing > 0 and r.amount_won <= k.missing
+          where r.attempt_id = $1 and r.state in ('done', 'bounced') and k.missing > 0 and r.amount_won <= k.missing
             and not exists (select from refunds n where n.attempt_id = $1 and n.done_at > admit_now() - interval '2 minutes')
           order by r.amount_won = k.missing desc, r.done_at desc limit 1
      ), failed as (
-         update refunds r set state = 'failed', failure_code = 'failed_later', done_at = null
-           from gone g where r.id = g.id and r.state = 'done' returning r.id, r.attempt_id, r.order_id, r.amount_won
+         update refunds r set state = 'failed', failure_code = 'failed_later', done_at = null,
+                look_at = null
+           from gone g where r.id = g.id and r.state in ('done', 'bounced') returning r.id, r.attempt_id, r.order_id, r.amount_won
      ), counted as (
          update attempts a set refunded_won = a.refunded_won - f.amount_won from failed f where a.id = f.attempt_id
      ), told as (
@@ -445,7 +449,7 @@ pub struct Attempt {
 }
 
 /// An attempt whose columns begin at `from`.
-fn attempt(r: &Row, from: usize) -> Result<Attempt> {
+pub fn attempt(r: &Row, from: usize) -> Result<Attempt> {
     Ok(Attempt {
         id: r.get(from),
         order_id: r.get(from + 1),

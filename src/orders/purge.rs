@@ -34,7 +34,7 @@ const REFUND_KEYS: Statement = Statement::new(
     "orders.purge_refund_keys",
     "update refunds set request_key = null, request_fingerprint = null where id in (
          select id from refunds
-          where request_key is not null and state = 'done' and done_at < admit_now() - interval '30 days'
+          where request_key is not null and state in ('done', 'by_hand') and done_at < admit_now() - interval '30 days'
           order by done_at limit $1 for update skip locked)",
 );
 

@@ -20,11 +20,12 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 11] = [
+pub const WORKERS: [Worker; 12] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
     Worker { name: "refunds", every: Duration::from_secs(1), tick: |app| Box::pin(refunds::carry::tick(app)) },
+    Worker { name: "arrivals", every: Duration::from_secs(60), tick: |app| Box::pin(refunds::arrival::tick(app)) },
     Worker { name: "books", every: Duration::from_secs(60), tick: |app| Box::pin(books::reconcile::tick(app)) },
     Worker { name: "deposits", every: Duration::from_secs(5), tick: |app| Box::pin(deposits::tick(app)) },
     Worker {

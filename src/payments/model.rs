@@ -59,6 +59,7 @@ pub struct Payment {
     /// Where to pay in, for a virtual account.
     pub account: Option<DepositAccount>,
     pub receipts: Receipts,
+    pub arrival: Arrival,
     /// The whole answer, without what we must not keep.
     pub raw: serde_json::Value,
 }
@@ -83,6 +84,18 @@ pub struct CashReceipt {
     pub kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+}
+
+/// How the latest refund into a bank account fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arrival {
+    /// No such refund, or the provider does not say.
+    #[default]
+    Unsaid,
+    UnderWay,
+    Arrived,
+    /// The bank has sent it back.
+    Bounced,
 }
 
 /// What an exhibition wants of the provider's window, beside the sum.

@@ -85,3 +85,23 @@ async fn what_differs_is_found_in_either_direction_and_goes_when_it_agrees() {
     assert_eq!(sums, [40_000, 14_000, 26_000]);
     app.finish().await;
 }
+
+/// A day is compared an hour after its end: what went back in that hour is in our figures, and must be in theirs.
+#[tokio::test]
+async fn what_goes_back_right_after_midnight_is_no_difference() {
+    let app = TestApp::start().await;
+    let given = app.given(places(5)).await;
+    let visitor = app.visitor(1);
+    let bought = paid(&visitor, &given, 2).await;
+    let to_midnight_s = 86_400 - (app.app().clock.now().as_second() + 9 * 3600).rem_euclid(86_400);
+    app.advance(Duration::from_secs(to_midnight_s as u64 + 1_200)).await;
+    app.refresh().await;
+    let price = crate::refunds::preview(&visitor, &bought.order).await.expect(200).body["amount"].clone();
+    refund(&visitor, &bought.order, "r", json!({ "amount": price })).await.expect(200);
+    crate::refunds::carried(&app).await;
+    app.advance(Duration::from_secs(3_000)).await;
+    compared(&app).await;
+    assert_eq!(app.db.one::<i64>("select count(*) from reconciliations").await, 1);
+    assert_eq!(app.db.one::<i64>("select count(*) from money_differences").await, 0);
+    app.finish().await;
+}

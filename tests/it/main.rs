@@ -6,6 +6,7 @@ mod support;
 
 mod admin;
 mod api;
+mod arrivals;
 mod bad_input;
 mod books;
 mod breaker;

@@ -530,3 +530,39 @@ async fn the_books_tell_what_came_in_and_went_out() {
     assert_eq!(crate::books::kinds(&app).await, "", "both sides agree");
     app.finish().await;
 }
+
+/// Calls that overtake each other may be given two payments: every page goes on with the one that is noted.
+#[tokio::test]
+async fn of_two_payments_that_were_opened_at_once_one_goes_on() {
+    let (app, given) = with_stripe(5).await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&given, 1).await;
+    app.simulate_stripe("faults", json!({ "op": "create", "kind": "slow", "count": 1, "delay_ms": 4_000 })).await;
+    let repeat = async || {
+        let ask = json!({ "order_number": order.number, "amount": order.total });
+        let request = visitor.post("/api/payments/initialize").bearer_auth(&order.token).json(&ask);
+        Answer::of(request.header("idempotency-key", "open-1")).await
+    };
+    let late = repeat();
+    let meanwhile = async {
+        let faults = format!("{}/_sim/faults", app.stripe.as_ref().unwrap().base_url());
+        app.until("the first call is at Stripe", async || {
+            let left: Value = app.http.get(&faults).send().await.unwrap().json().await.unwrap();
+            left["faults"].as_array().is_some_and(Vec::is_empty)
+        })
+        .await;
+        // Nobody knows what becomes of the first: its key must stay.
+        repeat().await.refused(503, "payment.provider_away");
+        app.simulate_stripe("faults", json!({ "op": "create", "kind": "rate_limited", "count": 1 })).await;
+        repeat().await.refused(503, "payment.provider_away");
+        repeat().await.expect(200).text("client_secret")
+    };
+    let (late, noted) = tokio::join!(late, meanwhile);
+    assert_eq!(late.expect(200).text("client_secret"), noted);
+    assert_eq!(app.stripe_counts().await["intents"], 2, "the race was run");
+    let intent = noted.split("_secret_").next().unwrap().to_owned();
+    app.simulate_stripe("authorise", json!({ "payment_intent": intent })).await;
+    let order_id = repeat().await.expect(200).text("order_id");
+    visitor.confirm(&order, &order_id, &intent, "k").await.expect(200);
+    app.finish().await;
+}

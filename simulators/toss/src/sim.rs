@@ -112,7 +112,10 @@ impl Sim {
                 }),
                 Due::RefundSent(key) => self.with(&key, |_, held| {
                     if let Some(account) = &mut held.object.virtual_account {
-                        account.refund_status = "COMPLETED";
+                        // What the bank has sent back does not arrive any more.
+                        if account.refund_status == "PENDING" {
+                            account.refund_status = "COMPLETED";
+                        }
                     }
                     None
                 }),

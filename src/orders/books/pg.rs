@@ -42,7 +42,7 @@ const COMPARE: Statement = Statement::new(
           where provider = $1 and state = 'accepted' and ended_at >= starts and ended_at < ends
          union
          select a.payment_key from refunds r join attempts a on a.id = r.attempt_id, span
-          where a.provider = $1 and r.state = 'done' and r.done_at >= starts and r.done_at < ends
+          where a.provider = $1 and r.state in ('done', 'bounced') and r.done_at >= starts and r.done_at < ends
          union
          select payment_key from money_differences where provider = $1 and resolved_at is null
      ), theirs as (
@@ -110,7 +110,7 @@ const SETTLEMENT: Statement = Statement::new(
          select (r.done_at at time zone 'Asia/Seoul')::date as day, a.provider, sum(r.amount_won) as refunds,
                 sum(greatest(r.fee_won, 0)) as fees
            from refunds r join attempts a on a.id = r.attempt_id join orders o on o.id = r.order_id
-          where o.exhibition_id = $1 and r.state = 'done' group by 1, 2
+          where o.exhibition_id = $1 and r.state in ('done', 'bounced', 'by_hand') group by 1, 2
      ), kept as (
          select (t.at at time zone 'Asia/Seoul')::date as day, t.provider, sum(t.fee_won) as provider_fee
            from provider_transactions t join attempts a on a.payment_key = t.payment_key and a.provider = t.provider

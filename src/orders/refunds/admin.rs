@@ -1,8 +1,10 @@
-//! The admin's calls: any tickets, any sum up to what was paid, and a second try for a refund that failed. Recorded.
+//! The admin's calls: any tickets, any sum up to what was paid, and what becomes of a refund that failed: a second
+//! try, or the word that it was paid by hand. Recorded.
 
 use axum::Json as Reply;
 use axum::extract::State;
 use axum::response::Response;
+use deadpool_postgres::GenericClient;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -22,7 +24,7 @@ use crate::platform::http::{IdempotencyKey, Json, Path};
 use crate::waiting_room::audit::{self, Actor};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(give_back)).routes(routes!(retry))
+    OpenApiRouter::new().routes(routes!(give_back)).routes(routes!(retry)).routes(routes!(paid_by_hand))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -68,7 +70,7 @@ async fn give_back(
 ) -> Result<Response> {
     let Path((_, number)) = path;
     let reason = ask.reason.trim();
-    request::reason_is_fine(reason)?;
+    request::text_is_fine("reason", reason)?;
     if reason.is_empty() {
         return Err(Error::field("reason", "required"));
     }
@@ -142,13 +144,56 @@ async fn retry(
         }
         None => pg::retry(&client, refund_id, order.facts.id).await?,
     };
-    let refunds = pg::of_order(&client, order.facts.id).await?;
+    let view = one_of(&client, &order, refund_id).await?;
     drop(client);
-    let view = refunds.into_iter().find(|refund| refund.id == refund_id);
-    let view = view.ok_or_else(|| Error::not_found("refund.unknown"))?;
     if !again {
         return Err(Error::conflict("refund.not_failed"));
     }
     record(&app, &admin, "order.refund_retry", json!({ "order": number, "refund": refund_id })).await?;
     Ok(private(Reply(view)))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct PaidByHandAsk {
+    /// How and by whom it was paid, for the record; not an account number.
+    note: String,
+}
+
+/// Ends a refund that failed or that a bank sent back, and that staff have paid by another road.
+#[utoipa::path(post, path = "/api/admin/exhibitions/{code}/orders/{order_number}/refunds/{refund_id}/paid-by-hand", tag = "admin",
+    request_body = PaidByHandAsk,
+    params(("code" = String, Path,), ("order_number" = String, Path,), ("refund_id" = Uuid, Path,)),
+    security(("staff" = [])),
+    responses((status = 200, body = RefundView), (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+              (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition, order.unknown, refund.unknown"),
+              (status = 409, description = "refund.not_failed"), (status = 422, description = "request.invalid"),
+              (status = 503, description = "server.database_away")))]
+async fn paid_by_hand(
+    State(app): State<App>,
+    admin: AdminOf,
+    path: Path<(String, String, Uuid)>,
+    Json(ask): Json<PaidByHandAsk>,
+) -> Result<Response> {
+    let Path((_, number, refund_id)) = path;
+    let note = ask.note.trim();
+    request::text_is_fine("note", note)?;
+    if note.is_empty() {
+        return Err(Error::field("note", "required"));
+    }
+    let order = order_of(&app, &admin, &number).await?;
+    let client = app.pg.get().await?;
+    let ended = pg::paid_by_hand(&client, refund_id, order.facts.id).await?;
+    let view = one_of(&client, &order, refund_id).await?;
+    drop(client);
+    if !ended {
+        return Err(Error::conflict("refund.not_failed"));
+    }
+    let what = json!({ "order": number, "refund": refund_id, "amount": view.amount, "note": note });
+    record(&app, &admin, "order.refund_paid_by_hand", what).await?;
+    Ok(private(Reply(view)))
+}
+
+async fn one_of(client: &impl GenericClient, order: &Order, refund_id: Uuid) -> Result<RefundView> {
+    let refunds = pg::of_order(client, order.facts.id).await?;
+    refunds.into_iter().find(|refund| refund.id == refund_id).ok_or_else(|| Error::not_found("refund.unknown"))
 }

@@ -96,7 +96,7 @@ async fn give_back(
     Json(ask): Json<RefundBody>,
 ) -> Result<Response> {
     let order = owned_for_a_change(&app, &headers, &number).await?;
-    request::reason_is_fine(&ask.reason)?;
+    request::text_is_fine("reason", &ask.reason)?;
     if ask.ticket_ids.len() > TICKETS_MAX {
         return Err(Error::field("ticket_ids", "too_many"));
     }

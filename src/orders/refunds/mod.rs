@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod arrival;
 pub mod carry;
 pub mod pg;
 pub mod quote;

@@ -17,7 +17,7 @@ use crate::platform::ids;
 use crate::platform::secrets::Purpose;
 
 /// A reason is a sentence.
-const REASON_CHARS_MAX: usize = 200;
+const TEXT_CHARS_MAX: usize = 200;
 /// As Toss takes them.
 const ACCOUNT_DIGITS_MAX: usize = 20;
 const HOLDER_CHARS_MAX: usize = 60;
@@ -66,7 +66,7 @@ pub struct Request<'a> {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RefundView {
     pub id: Uuid,
-    /// pending, needs_account, done or failed (somebody looks at it).
+    /// pending, needs_account, done, failed or bounced (somebody looks at it), or by_hand (staff paid it).
     pub state: String,
     /// automatic, visitor, admin or provider.
     pub kind: String,
@@ -80,9 +80,9 @@ pub struct RefundView {
     pub done_at: Option<Timestamp>,
 }
 
-pub fn reason_is_fine(reason: &str) -> Result<()> {
-    if reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control) {
-        return Err(Error::field("reason", "malformed"));
+pub fn text_is_fine(field: &'static str, text: &str) -> Result<()> {
+    if text.chars().count() > TEXT_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(Error::field(field, "malformed"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Money that went back without us: a refund made in the provider's own pages. It is written down as it is, and when all
 //! of a payment went back its tickets end. And money that came back: a bank may refuse a refund days after it was made.
 
-use super::quote;
+use super::{arrival, quote};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::orders::model::{Order, OrderState, Origin};
@@ -12,6 +12,7 @@ use crate::platform::ids;
 
 /// Compares what the provider says has gone back with what we know of.
 pub async fn notice(app: &App, order: &Order, attempt: &Attempt, payment: &Payment, origin: &Origin) -> Result<()> {
+    arrival::note(app, attempt, payment).await?;
     let Some(balance_won) = payment.balance_won else { return Ok(()) };
     let returned = payment.total_won - balance_won;
     let client = app.pg.get().await?;

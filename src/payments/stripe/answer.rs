@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::payments::model::{Payment, Receipts, Status};
+use crate::payments::model::{Arrival, Payment, Receipts, Status};
 
 /// A payment intent: the payment as every provider has one, and what only Stripe says.
 pub struct Intent {
@@ -97,6 +97,7 @@ pub fn intent(mut raw: Value) -> Option<Intent> {
             failure_code: refused.or(said.cancellation_reason),
             account: None,
             receipts: Receipts::default(),
+            arrival: Arrival::Unsaid,
             raw,
         },
         stage: said.status,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::payments::model::{CashReceipt, DepositAccount, Payment, Receipts, Status};
+use crate::payments::model::{Arrival, CashReceipt, DepositAccount, Payment, Receipts, Status};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,6 +74,19 @@ struct VirtualAccount {
     due_date: Option<String>,
     #[serde(default)]
     expired: bool,
+    #[serde(default)]
+    refund_status: Option<String>,
+}
+
+impl VirtualAccount {
+    fn arrival(&self) -> Arrival {
+        match self.refund_status.as_deref() {
+            Some("PENDING") => Arrival::UnderWay,
+            Some("COMPLETED") => Arrival::Arrived,
+            Some("FAILED" | "PARTIAL_FAILED") => Arrival::Bounced,
+            _ => Arrival::Unsaid,
+        }
+    }
 }
 
 impl From<VirtualAccount> for DepositAccount {
@@ -120,6 +133,7 @@ pub fn parse_payment(body: &[u8]) -> Option<Payment> {
         method: toss.method,
         secret: toss.secret,
         failure_code: toss.failure.and_then(|f| f.code),
+        arrival: toss.virtual_account.as_ref().map(VirtualAccount::arrival).unwrap_or_default(),
         account: toss.virtual_account.map(DepositAccount::from),
         receipts,
         raw,

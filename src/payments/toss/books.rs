@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Toss, answer};
+use super::{Fees, Toss, answer};
 use crate::payments::model::{Transaction, TransactionKind, TransactionPage};
 use crate::platform::clock::seoul;
 
@@ -24,6 +24,8 @@ struct Row {
     order_id: Option<String>,
     status: String,
     transaction_at: String,
+    #[serde(default)]
+    method: Option<String>,
     amount: f64,
 }
 
@@ -52,25 +54,31 @@ pub async fn page(
     }
     let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|e| e.to_string())?;
     let next = (rows.len() == ROWS).then(|| rows.last().map(|row| row.transaction_key.clone())).flatten();
-    let rows = rows.into_iter().filter_map(transaction).collect();
+    let rows = rows.into_iter().filter_map(|row| transaction(row, &toss.fees)).collect();
     Ok(TransactionPage { rows, next })
 }
 
 /// None: nothing was charged or returned by it. An account that was issued is in the books as well.
-fn transaction(row: Row) -> Option<Transaction> {
+fn transaction(row: Row, fees: &Fees) -> Option<Transaction> {
     let kind = match row.status.as_str() {
         "DONE" => TransactionKind::Payment,
         "CANCELED" | "PARTIAL_CANCELED" => TransactionKind::Refund,
         _ => return None,
+    };
+    // Whether a cancel's sum is signed is not documented.
+    let amount_won = (row.amount as i64).abs();
+    let method = row.method.as_deref().unwrap_or_default();
+    let fee_won = match kind {
+        TransactionKind::Payment => fees.of_payment(method, amount_won),
+        TransactionKind::Refund | TransactionKind::RefundFailed => fees.of_refund(method, amount_won),
     };
     Some(Transaction {
         key: row.transaction_key,
         payment_key: row.payment_key,
         order_id: row.order_id,
         kind,
-        // Whether a cancel's sum is signed is not documented.
-        amount_won: (row.amount as i64).abs(),
-        fee_won: None,
+        amount_won,
+        fee_won,
         at: answer::instant(&row.transaction_at)?,
     })
 }

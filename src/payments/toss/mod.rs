@@ -3,6 +3,7 @@
 mod answer;
 mod books;
 mod codes;
+mod fees;
 mod notice;
 mod window;
 
@@ -18,6 +19,7 @@ use serde_json::json;
 
 use self::answer::parse_payment;
 use self::codes::{cancel_refusal, is_definite_refusal};
+pub use self::fees::Fees;
 pub use self::window::window;
 use super::model::{
     CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, NoticeOutcome, OpenAsk, OpenOutcome, Payment,
@@ -39,6 +41,7 @@ pub struct Toss {
     http: Client,
     base_url: String,
     authorization: String,
+    fees: Fees,
     metrics: Metrics,
 }
 
@@ -55,6 +58,7 @@ impl Toss {
             http,
             base_url: settings.toss_api_url.trim_end_matches('/').to_owned(),
             authorization: authorization(&settings.toss_secret_key),
+            fees: settings.toss_fees.clone(),
             metrics: Metrics::install()?,
         })
     }

@@ -173,6 +173,7 @@ impl TestApp {
             toss_secret_key: "test_sk_DEMO000000000000000000".into(),
             toss_api_url: self.simulator.base_url(),
             toss_sdk_url: format!("{}/v2/standard", self.simulator.base_url()),
+            toss_fees: "VIRTUAL_ACCOUNT=400,TRANSFER=2%".parse().unwrap(),
             toss_webhook_addresses: self.options.webhook_addresses.clone(),
             stripe: self.stripe_settings(),
             rate_limit_exempt: if self.options.exempt { loopback() } else { vec![] },

@@ -1,4 +1,4 @@
-//! What a bank does to a virtual account: a deposit, and its reversal.
+//! What a bank does to a virtual account: a deposit, its reversal, and a refund that it sends back.
 
 use crate::clock::kst;
 use crate::payment::Status;
@@ -50,4 +50,14 @@ pub fn reverse(sim: &Sim, held: &mut Held) -> Result<Vec<Job>, &'static str> {
     let key = sim.ledger.book(now_ms, held.terms.pair, held.terms.customer_key.as_deref(), &held.object, amount);
     held.object.last_transaction_key = Some(key);
     Ok(sim.events(&held.object, &held.object.to_json()))
+}
+
+/// The buyer's bank sends a refund back: told by no webhook, and the money does not come back to the payment.
+pub fn bounce(_: &Sim, held: &mut Held) -> Result<Vec<Job>, &'static str> {
+    let account = held.object.virtual_account.as_mut().ok_or("the payment has no virtual account")?;
+    if account.refund_status == "NONE" {
+        return Err("nothing was refunded into an account");
+    }
+    account.refund_status = if held.object.balance_amount == 0 { "FAILED" } else { "PARTIAL_FAILED" };
+    Ok(Vec::new())
 }

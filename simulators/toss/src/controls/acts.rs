@@ -152,6 +152,10 @@ pub async fn deposit_reverse(State(sim): Sims, body: Bytes) -> Control {
     bank(&sim, &body, deposits::reverse).await
 }
 
+pub async fn refund_bounce(State(sim): Sims, body: Bytes) -> Control {
+    bank(&sim, &body, deposits::bounce).await
+}
+
 async fn bank(
     sim: &Arc<Sim>,
     body: &[u8],

@@ -25,6 +25,7 @@ pub fn routes() -> Router<Arc<Sim>> {
         .route("/_sim/clock", get(views::clock).post(acts::clock))
         .route("/_sim/deposit", post(acts::deposit))
         .route("/_sim/deposit-reverse", post(acts::deposit_reverse))
+        .route("/_sim/refund-bounce", post(acts::refund_bounce))
         .route("/_sim/dashboard-cancel", post(acts::dashboard_cancel))
         .route("/_sim/reset", post(acts::reset))
         .route("/_sim/payments", get(views::payments))

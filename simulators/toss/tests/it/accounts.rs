@@ -126,6 +126,12 @@ async fn a_deposit_is_refunded_to_an_account() {
     bank.advance_s(2 * 86_400).await;
     let later = bank.get(&format!("/v1/payments/{key}")).await.json;
     assert_eq!(later["virtualAccount"]["refundStatus"], "COMPLETED");
+    let body = json!({ "cancelReason": "변심", "refundReceiveAccount": REFUND_ACCOUNT() });
+    assert_eq!(bank.cancel(key, body).await.json["virtualAccount"]["refundStatus"], "PENDING");
+    bank.control("refund-bounce", json!({ "orderId": "order-0001" })).await;
+    bank.advance_s(2 * 86_400).await;
+    let bounced = bank.get(&format!("/v1/payments/{key}")).await.json;
+    assert_eq!((&bounced["virtualAccount"]["refundStatus"], &bounced["balanceAmount"]), (&json!("FAILED"), &json!(0)));
 }
 
 #[tokio::test]
