@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::given::places;
 use crate::support::lines::{Break, Lines};
 use crate::support::visitor::{Held, Visitor};
-use crate::support::{Answer, Given, Options, TestApp};
+use crate::support::{Answer, Given, Kind, Options, TestApp};
 use crate::torture::{SHORT, seeds};
 
 const BREAKS: [Break; 4] = [Break::Failed, Break::Lost, Break::Repeated, Break::KilledAfter];
@@ -26,13 +26,24 @@ enum Way {
     TossCard,
     TossDeposit,
     Stripe,
+    /// Orders lapse before their money is heard of: one has its places again, one finds them gone.
+    LateToss,
+    LateStripe,
 }
 
 impl Way {
     fn provider(self) -> Provider {
         match self {
-            Way::TossCard | Way::TossDeposit => Provider::Toss,
-            Way::Stripe => Provider::Stripe,
+            Way::TossCard | Way::TossDeposit | Way::LateToss => Provider::Toss,
+            Way::Stripe | Way::LateStripe => Provider::Stripe,
+        }
+    }
+
+    /// How the order of a walk ends that was not dropped, what of it is kept, and how often the provider charges.
+    fn end(self) -> (&'static str, i64, i64) {
+        match self {
+            Way::TossCard | Way::TossDeposit | Way::Stripe => ("partially_refunded", 10_000, 1),
+            Way::LateToss | Way::LateStripe => ("paid", 20_000, 2),
         }
     }
 }
@@ -41,6 +52,8 @@ impl Way {
 struct Walk<'a> {
     app: &'a TestApp,
     given: &'a Given,
+    /// Two places and no more.
+    tight: &'a Given,
     lines: &'a Lines,
     way: Way,
     n: usize,
@@ -102,6 +115,8 @@ impl Walk<'_> {
                 return;
             }
             self.app.advance(Duration::from_secs(6)).await;
+            // Places whose take, or whose return, was not heard of.
+            let _ = self.app.try_tick_on(HELPER, "audit").await;
         }
         panic!("{}: {worker} never came to: {done}", self.context);
     }
@@ -110,8 +125,8 @@ impl Walk<'_> {
         format!("{call}-{}", self.n)
     }
 
-    async fn hold(&self, call: &str) -> Held {
-        let (key, ask) = (self.key(call), self.visitor().ask(self.given, 2));
+    async fn hold(&self, call: &str, given: &Given) -> Held {
+        let (key, ask) = (self.key(call), self.visitor().ask(given, 2));
         let order = self.insist(|v| v.post("/api/orders").header("idempotency-key", &key).json(&ask)).await;
         Held::from(&order.expect(201))
     }
@@ -127,7 +142,7 @@ impl Walk<'_> {
             .await
             .expect(200);
         let order_id = opened.text("order_id");
-        if self.way == Way::Stripe {
+        if self.way.provider() == Provider::Stripe {
             let intent = opened.text("client_secret").split("_secret_").next().unwrap().to_owned();
             self.app.simulate_stripe("authorise", json!({ "payment_intent": intent })).await;
             return (order_id, intent);
@@ -157,9 +172,15 @@ impl Walk<'_> {
         } else {
             assert_eq!(answer.status, 200, "{}: {}", self.context, answer.body);
         }
+        self.noticed(&order_id).await;
+    }
+
+    /// The provider's notice has come, and what has come is worked.
+    async fn noticed(&self, order_id: &str) {
+        let noticed = format!("select exists (select from inbox where order_id = '{order_id}')");
         self.app
             .until("the webhooks of a payment", async || {
-                let noticed: bool = self.app.db.one(&self.noticed(&order_id)).await;
+                let noticed: bool = self.app.db.one(&noticed).await;
                 if !noticed {
                     webhooks_to(self.app, self.way, self.at()).await;
                     // The provider repeats a notice that nobody took, by its own clock.
@@ -170,10 +191,6 @@ impl Walk<'_> {
             .await;
         let worked = "select not exists (select from inbox where state = 'received')";
         self.until_worked("webhooks", worked).await;
-    }
-
-    fn noticed(&self, order_id: &str) -> String {
-        format!("select exists (select from inbox where order_id = '{order_id}')")
     }
 
     fn order_is(&self, order: &Held, state: &str) -> String {
@@ -194,11 +211,58 @@ impl Walk<'_> {
         self.until_worked("refunds", "select not exists (select from refunds where state = 'pending')").await;
     }
 
+    /// An order that has lapsed, and whose buyer has said yes at the provider.
+    async fn lapsed(&self, call: &str, given: &Given) -> (Held, String, String) {
+        let order = self.hold(call, given).await;
+        // What is authorised can be charged for ten minutes.
+        self.app.advance(Duration::from_secs(400)).await;
+        let (order_id, payment_key) = self.authorised(&order).await;
+        self.app.advance(Duration::from_secs(201)).await;
+        self.until_worked("expire", &self.order_is(&order, "expired")).await;
+        (order, order_id, payment_key)
+    }
+
+    /// The money is taken, and only the provider's notice tells of it.
+    async fn charged(&self, order: &Held, order_id: &str, payment_key: &str) {
+        if self.way.provider() == Provider::Stripe {
+            self.app.simulate_stripe("dashboard-capture", json!({ "payment_intent": payment_key })).await;
+        } else {
+            crate::payments::approve_at_toss(self.app, order_id, payment_key, order.total).await;
+        }
+        self.noticed(order_id).await;
+    }
+
+    async fn late(&self) {
+        let (order, order_id, payment_key) = self.lapsed("seated", self.given).await;
+        self.charged(&order, &order_id, &payment_key).await;
+        self.until_worked("recover", &self.order_is(&order, "paid")).await;
+
+        let (order, order_id, payment_key) = self.lapsed("refunded", self.tight).await;
+        let other = self.app.visitor(1_000_000 + self.n).at(HELPER);
+        let mut taken = other.order(self.tight, 2).await;
+        while taken.status == 409 {
+            self.app.advance(Duration::from_secs(6)).await;
+            let _ = self.app.try_tick_on(HELPER, "audit").await;
+            taken = other.order(self.tight, 2).await;
+        }
+        self.charged(&order, &order_id, &payment_key).await;
+        let returned = format!(
+            "select exists (select from refunds r join orders o on o.id = r.order_id
+                             where o.number = '{}' and r.reason = 'late_and_full' and r.state = 'done')",
+            order.number
+        );
+        self.until_worked("refunds", &returned).await;
+        other.cancel(&Held::from(&taken.expect(201))).await.expect(200);
+    }
+
     async fn all(&self) {
-        let dropped = self.hold("dropped").await;
+        if matches!(self.way, Way::LateToss | Way::LateStripe) {
+            return self.late().await;
+        }
+        let dropped = self.hold("dropped", self.given).await;
         let path = format!("/api/orders/{}/cancel", dropped.number);
         self.insist(|v| v.post(&path).bearer_auth(&dropped.token)).await.expect(200);
-        let order = self.hold("bought").await;
+        let order = self.hold("bought", self.given).await;
         self.paid(&order).await;
         self.one_given_back(&order).await;
 
@@ -223,10 +287,11 @@ async fn nothing_is_out_of_place(app: &TestApp, way: Way, context: &str) {
         .db
         .one("select coalesce(sum(amount_won - refunded_won), 0)::bigint from attempts where state = 'accepted'")
         .await;
-    let orders: i64 = app.db.one("select count(*) from orders where state = 'partially_refunded'").await;
-    let kept = app.at_provider(way.provider()).await;
-    // Half of every order, and each was charged once.
-    assert_eq!((kept, ours), ((ours, orders), orders * 10_000), "{context}: money and charges there, money here");
+    let (state, kept_won, charges) = way.end();
+    let orders: i64 = app.db.one(&format!("select count(*) from orders where state = '{state}'")).await;
+    let there = app.at_provider(way.provider()).await;
+    let expected = ((ours, orders * charges), orders * kept_won);
+    assert_eq!((there, ours), expected, "{context}: money and charges there, money here");
 }
 
 /// A second instance, whose messages may break.
@@ -247,10 +312,12 @@ async fn webhooks_to(app: &TestApp, way: Way, at: usize) {
 
 /// Breaks the first message of a walk, then the second of another, and so on until a walk has no n-th message.
 async fn every_step(way: Way, breaks: &[Break]) {
-    let options = Options { stripe: way == Way::Stripe, ..Options::default() };
+    let stripe = way.provider() == Provider::Stripe;
+    let options = Options { stripe, ..Options::default() };
     let mut app = TestApp::start_with(options).await;
     let given = app.given(places(100_000)).await;
-    if way == Way::Stripe {
+    let tight = app.given(Kind { code: "tgt", places: 2, ..Kind::default() }).await;
+    if stripe {
         app.db.execute("update exhibitions set payment_provider = 'stripe'").await;
         app.refresh().await;
     }
@@ -261,7 +328,7 @@ async fn every_step(way: Way, breaks: &[Break]) {
             let context = format!("{way:?}, message {n} {how:?}");
             webhooks_to(&app, way, BROKEN).await;
             lines.arm(n, how);
-            let walk = Walk { app: &app, given: &given, lines: &lines, way, n: walks, context: context.clone() };
+            let walk = Walk { app: &app, given: &given, tight: &tight, lines: &lines, way, n: walks, context: context.clone() };
             walk.all().await;
             lines.disarm();
             walks += 1;
@@ -299,11 +366,23 @@ async fn a_payment_at_stripe_survives_the_loss_of_every_step() {
     every_step(Way::Stripe, &BREAKS).await;
 }
 
+#[tokio::test]
+async fn late_money_survives_the_loss_of_every_step() {
+    every_step(Way::LateToss, &BREAKS).await;
+}
+
+#[tokio::test]
+async fn torture_of_late_money_at_stripe() {
+    if seeds() > SHORT {
+        every_step(Way::LateStripe, &BREAKS).await;
+    }
+}
+
 /// Much like a message that fails, and half as many walks again.
 #[tokio::test]
 async fn torture_of_processes_that_die_before_a_message() {
     if seeds() > SHORT {
-        for way in [Way::TossCard, Way::TossDeposit, Way::Stripe] {
+        for way in [Way::TossCard, Way::TossDeposit, Way::Stripe, Way::LateToss, Way::LateStripe] {
             every_step(way, &[Break::KilledBefore]).await;
         }
     }
