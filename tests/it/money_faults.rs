@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use admit::payments::Provider;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ const SCHEDULES: u64 = 50;
 struct Run<'a> {
     app: &'a TestApp,
     given: &'a Given,
+    provider: Provider,
     random: SmallRng,
     seed: u64,
 }
@@ -33,6 +35,21 @@ impl<'a> Run<'a> {
         self.app.visitor(n).at(at)
     }
 
+    fn simulator(&self) -> String {
+        match self.provider {
+            Provider::Toss => self.app.simulator.base_url(),
+            Provider::Stripe => self.app.stripe.as_ref().unwrap().base_url(),
+        }
+    }
+
+    /// Sets a control, which must be possible.
+    async fn simulate(&self, control: &str, body: Value) -> Value {
+        match self.provider {
+            Provider::Toss => self.app.simulate(control, body).await,
+            Provider::Stripe => self.app.simulate_stripe(control, body).await,
+        }
+    }
+
     /// Faults of the provider's and of its webhooks, until `calm`.
     async fn upset(&mut self) {
         let share = self.random.random_range(0.0..0.25);
@@ -40,15 +57,22 @@ impl<'a> Run<'a> {
         let probabilities: serde_json::Map<String, Value> =
             kinds.map(|kind| (kind.to_owned(), json!(share / 2.0))).into_iter().collect();
         let ask = json!({ "seed": self.seed, "probabilities": probabilities, "count": 12 });
-        self.app.simulate("random", ask).await;
+        self.simulate("random", ask).await;
         let modes = ["normal", "off", "twice", "before_response", "reverse_order"];
         let mode = modes[self.random.random_range(0..modes.len())];
-        self.app.simulate("webhooks", json!({ "mode": mode })).await;
+        self.simulate("webhooks", json!({ "mode": mode })).await;
+        if self.provider == Provider::Stripe && self.chance(0.3) {
+            let then = if self.chance(0.5) { "succeeded" } else { "failed" };
+            self.simulate("refunds", json!({ "pending": true, "then": then, "settle_after_s": 60 })).await;
+        }
     }
 
     async fn calm(&self) {
-        self.app.http.delete(format!("{}/_sim/random", self.app.simulator.base_url())).send().await.unwrap();
-        self.app.simulate("webhooks", json!({ "mode": "normal" })).await;
+        self.app.http.delete(format!("{}/_sim/random", self.simulator())).send().await.unwrap();
+        self.simulate("webhooks", json!({ "mode": "normal" })).await;
+        if self.provider == Provider::Stripe {
+            self.simulate("refunds", json!({ "pending": false })).await;
+        }
     }
 
     async fn time_passes(&mut self) {
@@ -73,6 +97,15 @@ impl<'a> Run<'a> {
             return None;
         }
         let order_id = opened.text("order_id");
+        if self.provider == Provider::Stripe {
+            let intent = opened.text("client_secret").split("_secret_").next().unwrap().to_owned();
+            let outcome = if self.chance(0.1) { "decline" } else { "succeed" };
+            self.try_control("authorise", json!({ "payment_intent": intent, "outcome": outcome })).await;
+            if self.chance(0.2) {
+                self.time_passes().await;
+            }
+            return Some((order, order_id, intent));
+        }
         let method = if self.chance(0.3) { "가상계좌" } else { "카드" };
         let ask = json!({ "orderId": order_id, "amount": order.total, "method": method });
         let payment_key = self.app.simulate("authorise", ask).await["paymentKey"].as_str().unwrap().to_owned();
@@ -102,10 +135,20 @@ impl<'a> Run<'a> {
         for _ in 0..self.random.random_range(1..5) {
             match self.random.random_range(0..7) {
                 0 | 1 => self.time_passes().await,
+                2 | 3 if self.provider == Provider::Stripe => {
+                    let control = ["dashboard-capture", "dashboard-cancel"][self.random.random_range(0..2)];
+                    if self.chance(0.3) {
+                        self.try_control(control, json!({ "payment_intent": payment_key })).await;
+                    }
+                }
                 2 => self.try_control("deposit", json!({ "orderId": order_id })).await,
                 3 if self.chance(0.3) => self.try_control("deposit-reverse", json!({ "orderId": order_id })).await,
                 4 if self.chance(0.4) => {
-                    self.try_control("dashboard-cancel", json!({ "paymentKey": payment_key, "amount": 1_000 })).await;
+                    let (control, name) = match self.provider {
+                        Provider::Toss => ("dashboard-cancel", "paymentKey"),
+                        Provider::Stripe => ("dashboard-refund", "payment_intent"),
+                    };
+                    self.try_control(control, json!({ name: payment_key, "amount": 1_000 })).await;
                 }
                 5 => {
                     let answer = self.visitor(n).cancel(order).await;
@@ -118,7 +161,7 @@ impl<'a> Run<'a> {
 
     /// A control that may not fit how the payment stands.
     async fn try_control(&self, control: &str, body: Value) {
-        let url = format!("{}/_sim/{control}", self.app.simulator.base_url());
+        let url = format!("{}/_sim/{control}", self.simulator());
         self.app.http.post(url).json(&body).send().await.unwrap();
     }
 
@@ -149,8 +192,8 @@ impl<'a> Run<'a> {
     }
 }
 
-async fn schedule(app: &TestApp, given: &Given, seed: u64) {
-    let mut run = Run { app, given, random: SmallRng::seed_from_u64(seed), seed };
+async fn schedule(app: &TestApp, given: &Given, provider: Provider, seed: u64) {
+    let mut run = Run { app, given, provider, random: SmallRng::seed_from_u64(seed), seed };
     let n = seed as usize + 1;
     run.upset().await;
     if let Some((order, order_id, payment_key)) = run.buy(n).await {
@@ -164,15 +207,22 @@ async fn schedule(app: &TestApp, given: &Given, seed: u64) {
     app.assert_books_agree(&format!("seed {seed}")).await;
 }
 
-async fn schedules(seeds: std::ops::Range<u64>) {
-    let options = Options { instances: 2, ..Options::default() };
+async fn schedules(provider: Provider, seeds: std::ops::Range<u64>) {
+    let stripe = provider == Provider::Stripe;
+    let options = Options { instances: 2, stripe, ..Options::default() };
     let mut app = TestApp::start_with(options).await;
     app.with_webhooks().await;
     let given = app.given(places(5_000)).await;
+    if stripe {
+        app.simulate_stripe("webhook-url", json!({ "url": app.url("/api/webhooks/stripe") })).await;
+        app.db.execute("update exhibitions set payment_provider = 'stripe'").await;
+        app.refresh().await;
+    }
+    let orders = seeds.end - seeds.start;
     for seed in seeds {
-        schedule(&app, &given, seed).await;
+        schedule(&app, &given, provider, seed).await;
         app.sweep().await;
-        if seed % 10 == 9 {
+        if seed % 10 == 9 && !stripe {
             // In the middle of whatever it does for the next order.
             let visitor = app.visitor(100_000 + seed as usize).at(1);
             let order = visitor.held(&given, 1).await;
@@ -188,22 +238,30 @@ async fn schedules(seeds: std::ops::Range<u64>) {
         }
     }
     app.settle_everything().await;
+    let (_, charges) = app.at_provider(provider).await;
+    assert!(charges as u64 > orders / 3, "only {charges} of {orders} orders were charged: the faults are not the point then");
     app.finish().await;
 }
 
 #[tokio::test]
 async fn schedules_of_faults_end_with_equal_books() {
-    schedules(0..SCHEDULES).await;
+    schedules(Provider::Toss, 0..SCHEDULES).await;
 }
 
 #[tokio::test]
 async fn further_schedules_of_faults_end_with_equal_books() {
-    schedules(SCHEDULES..2 * SCHEDULES).await;
+    schedules(Provider::Toss, SCHEDULES..2 * SCHEDULES).await;
+}
+
+#[tokio::test]
+async fn schedules_of_faults_at_stripe_end_with_equal_books() {
+    schedules(Provider::Stripe, 0..SCHEDULES).await;
 }
 
 #[tokio::test]
 async fn torture_of_money_ends_with_equal_books() {
     for seed in SHORT..seeds() {
-        schedules(seed * SCHEDULES..(seed + 1) * SCHEDULES).await;
+        let provider = if seed % 2 == 0 { Provider::Toss } else { Provider::Stripe };
+        schedules(provider, seed * SCHEDULES..(seed + 1) * SCHEDULES).await;
     }
 }

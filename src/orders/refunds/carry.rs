@@ -69,7 +69,8 @@ async fn one(app: &App, refund: &Refund) -> Result<bool> {
         Seen::Nothing => {
             let (code, new_key, hopeless) = match outcome {
                 Some(CancelOutcome::Refused { code, again }) => (code, true, !again),
-                Some(CancelOutcome::Unknown { why }) => (why, false, false),
+                // Looked at once more before the next try.
+                Some(CancelOutcome::Unknown { why, answered }) => (why, answered, false),
                 Some(CancelOutcome::Done) | None => return Ok(true),
             };
             let dead = hopeless || refund.tries >= TRIES_MAX;
