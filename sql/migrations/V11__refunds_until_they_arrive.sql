@@ -8,3 +8,10 @@ alter table refunds
     add column look_at timestamptz;
 
 create index refund_look on refunds (look_at) where look_at is not null;
+
+alter table provider_transactions
+    drop constraint provider_transaction_kind,
+    -- awaiting: an account was issued, or its deposit taken back.
+    add constraint provider_transaction_kind check (kind in ('payment', 'refund', 'refund_failed', 'awaiting')),
+    -- In the order of the provider's books, whose times are seconds.
+    add column n bigint generated always as identity;

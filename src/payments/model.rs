@@ -243,6 +243,8 @@ pub enum TransactionKind {
     Refund,
     /// A refund that the bank has refused after all.
     RefundFailed,
+    /// An account waits for money: it was issued, or its deposit taken back.
+    Awaiting,
 }
 
 /// One line of the provider's books.

@@ -105,3 +105,20 @@ async fn what_goes_back_right_after_midnight_is_no_difference() {
     assert_eq!(app.db.one::<i64>("select count(*) from money_differences").await, 0);
     app.finish().await;
 }
+
+/// The books of a deposit that a bank took back say so, and so do ours.
+#[tokio::test]
+async fn a_deposit_that_was_taken_back_is_no_difference() {
+    let app = TestApp::start().await;
+    let given = app.given(places(5)).await;
+    let visitor = app.visitor(1);
+    let (order, order_id) = crate::deposits::reversed(&app, &visitor, &given, 1).await;
+    next_day(&app).await;
+    compared(&app).await;
+    assert_eq!(kinds(&app).await, "");
+    app.simulate("deposit", json!({ "orderId": order_id })).await;
+    next_day(&app).await;
+    compared(&app).await;
+    assert_eq!((kinds(&app).await.as_str(), visitor.read(&order).await.body["status"].as_str()), ("", Some("paid")));
+    app.finish().await;
+}

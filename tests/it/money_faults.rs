@@ -203,6 +203,13 @@ async fn schedule(app: &TestApp, given: &Given, provider: Provider, seed: u64) {
     run.calm().await;
     app.settle_everything().await;
     app.reconciled().await;
+    // What a bank has refused days later is sent again by staff, as the runbook has it.
+    app.db
+        .execute(
+            "update refunds set state = 'pending', try = try + 1, tries = 0, next_try_at = admit_now()
+              where state = 'failed' and failure_code = 'failed_later'",
+        )
+        .await;
     app.settle_everything().await;
     app.assert_books_agree(&format!("seed {seed}")).await;
 }

@@ -25,7 +25,10 @@ const DUE: Statement = Statement::new(
 const STORE: Statement = Statement::new(
     "books.store",
     "insert into provider_transactions (provider, key, payment_key, order_id, kind, amount_won, fee_won, at)
-     select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[])
+     select $1, key, payment_key, order_id, kind, amount_won, fee_won, at
+       from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[])
+            with ordinality as t (key, payment_key, order_id, kind, amount_won, fee_won, at, nth)
+      order by nth
      on conflict on constraint provider_transactions_key do nothing",
 );
 
@@ -47,8 +50,9 @@ const COMPARE: Statement = Statement::new(
          select payment_key from money_differences where provider = $1 and resolved_at is null
      ), theirs as (
          select m.payment_key, max(t.order_id) as order_id,
-                -- One payment is captured once; a deposit that was taken back and made again stands there twice.
-                max(t.amount_won) filter (where t.kind = 'payment') as captured,
+                -- One payment is captured once, unless its deposit is taken back, and perhaps made again.
+                (array_agg(case when t.kind = 'payment' then t.amount_won end order by t.at desc, t.n desc)
+                     filter (where t.kind in ('payment', 'awaiting')))[1] as captured,
                 coalesce(sum(case t.kind when 'refund' then t.amount_won when 'refund_failed' then -t.amount_won end), 0) as returned
            from moved m left join provider_transactions t on t.provider = $1 and t.payment_key = m.payment_key
           where m.payment_key is not null group by m.payment_key
@@ -138,6 +142,7 @@ pub async fn store(client: &impl GenericClient, provider: Provider, rows: &[Tran
         TransactionKind::Payment => "payment",
         TransactionKind::Refund => "refund",
         TransactionKind::RefundFailed => "refund_failed",
+        TransactionKind::Awaiting => "awaiting",
     };
     let kinds: Vec<&str> = rows.iter().map(kind).collect();
     let amounts: Vec<i64> = rows.iter().map(|r| r.amount_won).collect();

@@ -58,10 +58,11 @@ pub async fn page(
     Ok(TransactionPage { rows, next })
 }
 
-/// None: nothing was charged or returned by it. An account that was issued is in the books as well.
+/// None: nothing was charged or returned by it.
 fn transaction(row: Row, fees: &Fees) -> Option<Transaction> {
     let kind = match row.status.as_str() {
         "DONE" => TransactionKind::Payment,
+        "WAITING_FOR_DEPOSIT" => TransactionKind::Awaiting,
         "CANCELED" | "PARTIAL_CANCELED" => TransactionKind::Refund,
         _ => return None,
     };
@@ -70,6 +71,7 @@ fn transaction(row: Row, fees: &Fees) -> Option<Transaction> {
     let method = row.method.as_deref().unwrap_or_default();
     let fee_won = match kind {
         TransactionKind::Payment => fees.of_payment(method, amount_won),
+        TransactionKind::Awaiting => None,
         TransactionKind::Refund | TransactionKind::RefundFailed => fees.of_refund(method, amount_won),
     };
     Some(Transaction {
