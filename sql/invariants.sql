@@ -156,7 +156,7 @@ select id from order_events where cause ~ '[0-9]{8,}' or actor ~ '@';
 select t.id from tickets t join products p on p.id = t.product_id where p.dated <> (t.slot_id is not null);
 
 -- invariant: no refund that is owed has been given up
-select id, order_id, amount_won, failure_code from refunds where state = 'failed';
+select id, order_id, amount_won, failure_code from refunds where state in ('failed', 'bounced');
 
 -- invariant: the log of a room is one chain up to its head
 with rows as (

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::consent::{self, Consent, ConsentAsk};
 use super::contact::{self, Contact, has_control};
 use super::model::Item;
 use crate::catalogue::model::State;
@@ -38,6 +39,9 @@ pub struct OrderAsk {
     pub items: Vec<ItemAsk>,
     #[serde(default)]
     pub referral_code: Option<String>,
+    /// Left out where the caller keeps the buyer's consent itself.
+    #[serde(default)]
+    pub consent: Option<ConsentAsk>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -58,6 +62,7 @@ pub struct Checked {
     pub person_places: i32,
     pub contact: ContactChecked,
     pub referral_code: Option<String>,
+    pub consent: Consent,
     pub fingerprint: Fingerprint,
 }
 
@@ -83,6 +88,7 @@ pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Dat
     let mut contact_errors = Vec::new();
     let contact =
         contact::check(&ask.customer_name, &ask.customer_phone, ask.customer_email.as_deref(), &mut contact_errors);
+    let consent = consent::check(ask.consent.as_ref(), &mut contact_errors);
     refusals.0.extend(contact_errors);
     let referral_code = ask.referral_code.as_deref().map(str::trim).filter(|code| !code.is_empty());
     if let Some(code) = referral_code {
@@ -124,6 +130,7 @@ pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Dat
         person_places,
         contact: ContactChecked(contact),
         referral_code,
+        consent,
         fingerprint,
     })
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::consent::Consent;
 use super::writer::SealedContact;
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
@@ -78,10 +79,16 @@ pub fn person_key(digest: &[u8; 32]) -> PersonKey {
     key
 }
 
-pub fn seal(app: &App, order_id: Uuid, contact: &Contact, digest: &[u8; 32]) -> Result<SealedContact> {
+pub fn seal(
+    app: &App,
+    order_id: Uuid,
+    contact: &Contact,
+    digest: &[u8; 32],
+    consent: Consent,
+) -> Result<SealedContact> {
     let plain = serde_json::to_vec(contact).map_err(Error::bug)?;
     let (key_id, sealed) = app.secrets.seal(order_id.as_bytes(), &plain)?;
-    Ok(SealedContact { phone_digest: digest.to_vec(), key_id, sealed })
+    Ok(SealedContact { phone_digest: digest.to_vec(), key_id, sealed, consent })
 }
 
 pub fn open(app: &App, order_id: Uuid, key_id: &str, sealed: &[u8]) -> Result<Contact> {

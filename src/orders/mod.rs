@@ -8,6 +8,7 @@
 pub mod api;
 pub mod ask;
 pub mod books;
+pub mod consent;
 pub mod contact;
 pub mod deposits;
 pub mod gauges;

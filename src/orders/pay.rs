@@ -246,7 +246,7 @@ async fn let_go(app: &App, order: &Order, attempt: &Attempt, origin: &Origin) {
         }
         match close_there(gateway, attempt, payment_key, "예약이 끝나 결제를 닫습니다").await {
             CancelOutcome::Done => Ok(()),
-            CancelOutcome::Refused { code: why, .. } | CancelOutcome::Unknown { why, .. } => {
+            CancelOutcome::Refused { code: why, .. } | CancelOutcome::Unknown { why } => {
                 Err(Error::unavailable("payment.provider_away", why))
             }
         }

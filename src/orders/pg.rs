@@ -111,7 +111,7 @@ const CLAIM_REFUNDS: Statement = Statement::new(
                       order by n.next_try_at limit $1 for update of n skip locked)
      returning r.id, r.order_id, r.amount_won, r.reason, r.try, r.tries, a.payment_key, a.provider_order_id, a.amount_won,
                a.provider, r.kind, r.account_key_id, r.account_sealed,
-               (select coalesce(sum(d.amount_won), 0)::int from refunds d where d.attempt_id = a.id and d.state in ('done', 'bounced'))",
+               (select coalesce(sum(d.amount_won), 0)::int from refunds d where d.attempt_id = a.id and d.state in ('done', 'bounced')), a.to_account",
 );
 
 const FINISH_REFUND: Statement = Statement::new(
@@ -140,12 +140,13 @@ const SHRINK_REFUND: Statement = Statement::new(
      ), counted as (
          update attempts a set refunded_won = a.refunded_won + $2 from shrunk s where a.id = s.attempt_id
      )
-     insert into refunds (id, attempt_id, order_id, amount_won, fee_won, kind, reason, state, next_try_at, created_at, done_at)
+     insert into refunds (id, attempt_id, order_id, amount_won, fee_won, kind, reason, state, next_try_at, created_at, done_at, look_at)
      select $3::uuid, attempt_id, order_id, $2, case when kind = 'automatic' then 0 else -$2 end,
             case when kind = 'automatic' then 'automatic' else 'provider' end,
             -- An attempt has one automatic refund of each reason.
             case when kind = 'automatic' then 'seen_at_provider:' || $3::uuid::text else 'seen_at_provider' end, 'done',
-            admit_now(), admit_now(), admit_now()
+            admit_now(), admit_now(), admit_now(),
+            (select admit_now() + interval '2 hours' from attempts a where a.id = attempt_id and a.to_account)
        from shrunk",
 );
 
@@ -154,6 +155,11 @@ const RETRY_REFUND: Statement = Statement::new(
     "update refunds set try = try + $2::int, failure_code = $3, state = $4,
             next_try_at = admit_now() + interval '5 seconds' * power(2, least(tries - 1, 10))
       where id = $1 and state = 'pending'",
+);
+
+const ASK_FOR_ACCOUNT: Statement = Statement::new(
+    "orders.ask_for_account",
+    "update refunds set state = 'needs_account' where id = $1 and state = 'pending'",
 );
 
 const PAID_ATTEMPT: Statement =
@@ -227,18 +233,21 @@ const FAILED_LATER: Statement = Statement::new(
          select r.id from refunds r, known k
           where r.attempt_id = $1 and r.state in ('done', 'bounced') and k.missing > 0 and r.amount_won <= k.missing
             and not exists (select from refunds n where n.attempt_id = $1 and n.done_at > admit_now() - interval '2 minutes')
-          order by r.amount_won = k.missing desc, r.done_at desc limit 1
+          -- What a bank sent back is what has come back; staff may have paid it meanwhile.
+          order by coalesce(r.failure_code, '') = 'bounced' desc, r.amount_won = k.missing desc, r.done_at desc limit 1
      ), failed as (
-         update refunds r set state = 'failed', failure_code = 'failed_later', done_at = null,
-                look_at = null
-           from gone g where r.id = g.id and r.state in ('done', 'bounced') returning r.id, r.attempt_id, r.order_id, r.amount_won
+         update refunds r set failure_code = 'failed_later', look_at = null,
+                state = case when r.state = 'done' and r.failure_code = 'bounced' then 'by_hand' else 'failed' end,
+                done_at = case when r.state = 'done' and r.failure_code = 'bounced' then r.done_at end
+           from gone g where r.id = g.id and r.state in ('done', 'bounced')
+         returning r.id, r.attempt_id, r.order_id, r.amount_won, r.state
      ), counted as (
          update attempts a set refunded_won = a.refunded_won - f.amount_won from failed f where a.id = f.attempt_id
      ), told as (
          insert into order_events (order_id, kind, actor, cause, correlation_id, at)
          select order_id, 'refund_failed', 'worker', 'provider', id::text, admit_now() from failed
      )
-     select id from failed",
+     select id from failed where state = 'failed'",
 );
 
 pub const STATEMENTS: &[&Statement] = &[
@@ -266,6 +275,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &CLAIM_REFUNDS,
     &FINISH_REFUND,
     &RETRY_REFUND,
+    &ASK_FOR_ACCOUNT,
     &SHRINK_REFUND,
 ];
 
@@ -535,6 +545,8 @@ pub struct Refund {
     pub account: Option<(String, Vec<u8>)>,
     /// Refunds of the same attempt that are done.
     pub done_won: i32,
+    /// The money can only go back to a bank account.
+    pub to_account: bool,
 }
 
 impl Refund {
@@ -566,6 +578,7 @@ pub async fn claim_refunds(client: &impl GenericClient, provider: Provider, limi
                 kind: r.get(10),
                 account: r.get::<_, Option<String>>(11).zip(r.get(12)),
                 done_won: r.get(13),
+                to_account: r.get(14),
             })
         })
         .collect()
@@ -578,6 +591,12 @@ pub async fn finish_refund(client: &impl GenericClient, refund: &Refund) -> Resu
 
 pub async fn shrink_refund(client: &impl GenericClient, id: Uuid, gone_won: i32, gone_id: Uuid) -> Result<bool> {
     Ok(SHRINK_REFUND.execute(client, &[&id, &gone_won, &gone_id]).await? == 1)
+}
+
+/// There is no account to send it to any more.
+pub async fn ask_for_account(client: &impl GenericClient, id: Uuid) -> Result<()> {
+    ASK_FOR_ACCOUNT.execute(client, &[&id]).await?;
+    Ok(())
 }
 
 pub async fn retry_refund(

@@ -225,7 +225,7 @@ impl PaymentGateway for Guarded {
 
     async fn cancel(&self, ask: &CancelAsk<'_>) -> CancelOutcome {
         if self.admit().is_err() {
-            return CancelOutcome::Unknown { why: AWAY.into(), answered: false };
+            return CancelOutcome::Unknown { why: AWAY.into() };
         }
         let outcome = self.inner.cancel(ask).await;
         self.note(!matches!(outcome, CancelOutcome::Unknown { .. }));

@@ -231,9 +231,6 @@ pub enum CancelOutcome {
     },
     Unknown {
         why: String,
-        /// As for a confirm: the provider repeats this answer to the same key, so once a look has shown that nothing was
-        /// returned only another key can help. Never said where an answer may come before its effect.
-        answered: bool,
     },
 }
 

@@ -81,6 +81,19 @@ pub fn filled(language: Language, key: &str, values: &[(&str, String)]) -> Strin
     out
 }
 
+/// All texts of a family, in the order of their keys.
+pub fn beginning_with(language: Language, prefix: &str) -> Vec<(&'static str, &'static str)> {
+    let (ko, en) = tables();
+    let table = match language {
+        Language::Ko => ko,
+        Language::En => en,
+    };
+    let mut all: Vec<_> =
+        table.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    all.sort_unstable();
+    all
+}
+
 pub fn knows(key: &str) -> bool {
     tables().0.contains_key(key) && tables().1.contains_key(key)
 }

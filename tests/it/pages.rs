@@ -100,6 +100,10 @@ fn fields<'a>(given: &Given, key: &'a str, phone: &'a str) -> Vec<(String, &'a s
         ("customer_name".into(), "홍길동"),
         ("customer_phone".into(), phone),
         ("customer_email".into(), "hong@example.org"),
+        ("agree_terms".into(), "on"),
+        ("agree_privacy".into(), "on"),
+        ("over_14".into(), "on"),
+        ("legal_version".into(), admit::orders::consent::VERSION),
     ]
 }
 
@@ -113,7 +117,8 @@ async fn a_ticket_is_bought_through_the_pages_alone() {
     let adult = app.given(Kind { slot_places: Some(20), ..places(100) }).await;
     let mut browser = Browser::new(&app);
     browser.get("/").await.expect(200, "href=\"/xyz\"");
-    let form = browser.get("/xyz").await.expect(200, "시험 전시");
+    browser.get("/xyz").await.expect(200, "href=\"/xyz/order\"");
+    let form = browser.get("/xyz/order").await.expect(200, "시험 전시");
     assert_eq!(form.header("cache-control"), "no-store");
 
     let (key, slot) = (form.hidden("key"), adult.slot_id.unwrap().to_string());
@@ -163,7 +168,7 @@ async fn a_refused_form_comes_back_as_it_was_filled_in() {
     let app = TestApp::start_with(Options { exempt: false, ..Options::default() }).await;
     let adult = app.given(Kind { slot_places: Some(20), ..places(4) }).await;
     let browser = Browser::new(&app);
-    let fresh = async || browser.get("/xyz").await.hidden("key");
+    let fresh = async || browser.get("/xyz/order").await.hidden("key");
 
     let key = fresh().await;
     let mut sent = fields(&adult, &key, "02-123-4567");
@@ -204,7 +209,7 @@ async fn a_refused_form_comes_back_as_it_was_filled_in() {
 async fn forms_that_are_not_ours_are_turned_away() {
     let app = TestApp::start().await;
     let adult = app.given(places(10)).await;
-    let key = Browser::new(&app).get("/xyz").await.hidden("key");
+    let key = Browser::new(&app).get("/xyz/order").await.hidden("key");
     let sent = fields(&adult, &key, "010-1234-5678");
     let post = |path: &str| {
         app.http
@@ -367,7 +372,7 @@ async fn pages_speak_both_languages_and_load_only_what_is_there() {
     let app = TestApp::start().await;
     app.given(places(10)).await;
     let browser = Browser::new(&app);
-    for path in ["/", "/xyz", "/orders", "/docs", "/docs/problems", "/nothing/here"] {
+    for path in ["/", "/xyz", "/xyz/order", "/terms", "/privacy", "/orders", "/docs", "/docs/problems", "/nothing/here"] {
         let page = browser.get(path).await;
         for attribute in ["src=\"", "href=\""] {
             for asset in page.body.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
@@ -390,7 +395,7 @@ async fn pages_speak_both_languages_and_load_only_what_is_there() {
     assert!(english.body.contains("lang=\"en\""));
     let switched = browser.get("/xyz?lang=en").await;
     assert_eq!(switched.next(), "/xyz");
-    Browser { app: &app, cookie: switched.cookie() }.get("/xyz").await.expect(200, "Book tickets");
+    Browser { app: &app, cookie: switched.cookie() }.get("/xyz/order").await.expect(200, "Book tickets");
     assert_eq!(browser.get("//evil.example/?lang=en").await.next(), "/evil.example/", "never another host");
     app.finish().await;
 }

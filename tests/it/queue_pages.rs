@@ -117,12 +117,21 @@ impl<'a> Browser<'a> {
     }
 
     async fn order(&self, given: &Given, phone: &str) -> Page {
-        let key = self.get("/xyz").await.expect(200, &["예매하기"]).hidden("key");
+        let key = self.get("/xyz/order").await.expect(200, &["예매하기"]).hidden("key");
         let quantity = format!("q{}", given.product_id);
-        let fields = [(quantity.as_str(), "1"), ("key", &key), ("customer_name", "홍길동"), ("customer_phone", phone)];
+        let mut fields = vec![(quantity.as_str(), "1"), ("key", &key), ("customer_name", "홍길동"), ("customer_phone", phone)];
+        fields.extend(AGREED);
         self.ask(reqwest::Method::POST, "/xyz/order", Some(&fields)).await
     }
 }
+
+/// What an order needs beside its own fields.
+const AGREED: [(&str, &str); 4] = [
+    ("agree_terms", "on"),
+    ("agree_privacy", "on"),
+    ("over_14", "on"),
+    ("legal_version", admit::orders::consent::VERSION),
+];
 
 fn config() -> Config {
     Config { capacity: 1, slack: 0, rate_per_min: 6_000, draw: false, ..Config::default() }
@@ -133,11 +142,11 @@ async fn people_wait_enter_and_order_without_a_script() {
     let app = TestApp::start().await;
     let adult = app.given(places(100)).await;
     let (first, second) = (Browser::new(&app), Browser::new(&app));
-    first.get("/xyz").await.expect(200, &["예매하기"]);
+    first.get("/xyz/order").await.expect(200, &["예매하기"]);
     first.queue().await.leads_to("/xyz");
     open_room(&app, &adult, config()).await;
 
-    first.get("/xyz").await.leads_to("/xyz/queue");
+    first.get("/xyz/order").await.leads_to("/xyz/queue");
     let outside = first.queue().await.expect(200, &["시험 전시", "줄 서기", "action=\"/xyz/queue/join\""]);
     assert_eq!(outside.headers["cache-control"], "no-store");
     first.join().await;
@@ -150,13 +159,13 @@ async fn people_wait_enter_and_order_without_a_script() {
         .expect(200, &["차례를 기다리고 있습니다", "1명", "<noscript><meta http-equiv=\"refresh\""]);
     assert!(second.has("admit_w_xyz"), "what was shown is remembered: {:?}", waiting.headers);
     second.press("/xyz/queue/claim").await.leads_to("/xyz/queue");
-    second.get("/xyz").await.leads_to("/xyz/queue");
+    second.get("/xyz/order").await.leads_to("/xyz/queue");
 
     first.queue().await.expect(200, &["입장하실 차례입니다", "지금 입장하기", "시간이 더 필요해요"]);
     first.press("/xyz/queue/extend").await.leads_to("/xyz/queue");
     first.queue().await.expect(200, &["지금 입장하기"]).without("/xyz/queue/extend");
-    first.press("/xyz/queue/claim").await.leads_to("/xyz");
-    first.queue().await.expect(200, &["입장하셨습니다", "href=\"/xyz\""]);
+    first.press("/xyz/queue/claim").await.leads_to("/xyz/order");
+    first.queue().await.expect(200, &["입장하셨습니다", "href=\"/xyz/order\""]);
     let placed = first.order(&adult, "010-1111-2222").await;
     assert!(placed.headers[LOCATION].to_str().unwrap().starts_with("/xyz/payment/ORD"), "{}", placed.body);
     assert_eq!(app.stock(adult.stock_id).await, (1, 0));
@@ -173,8 +182,9 @@ async fn a_pass_that_is_none_leads_back_to_the_queue() {
     let adult = app.given(places(100)).await;
     let browser = Browser::new(&app);
     let (quantity, key) = (format!("q{}", adult.product_id), "0123456789abcdef0123456789abcdef");
-    let fields =
-        [(quantity.as_str(), "1"), ("key", key), ("customer_name", "홍길동"), ("customer_phone", "010-1111-2222")];
+    let mut fields =
+        vec![(quantity.as_str(), "1"), ("key", key), ("customer_name", "홍길동"), ("customer_phone", "010-1111-2222")];
+    fields.extend(AGREED);
     open_room(&app, &adult, config()).await;
     browser.put("admit_p_xyz", "forged.pass.here");
     let back = browser.ask(reqwest::Method::POST, "/xyz/order", Some(&fields)).await;
@@ -186,7 +196,7 @@ async fn a_pass_that_is_none_leads_back_to_the_queue() {
     // A pass that was good, until it was given back.
     browser.join().await;
     tick(&app, 2).await;
-    browser.press("/xyz/queue/claim").await.leads_to("/xyz");
+    browser.press("/xyz/queue/claim").await.leads_to("/xyz/order");
     let pass = browser.jar.lock().unwrap()["admit_p_xyz"].1.clone();
     browser.press("/xyz/queue/leave").await.leads_to("/");
     assert!(!browser.has("admit_p_xyz"));

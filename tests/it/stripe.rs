@@ -566,24 +566,3 @@ async fn of_two_payments_that_were_opened_at_once_one_goes_on() {
     visitor.confirm(&order, &order_id, &intent, "k").await.expect(200);
     app.finish().await;
 }
-
-/// Stripe repeats an error to the same key for a day. A refund that was made behind it and then failed is made anew.
-#[tokio::test]
-async fn a_refund_is_not_stuck_with_the_answer_of_a_failure() {
-    let (app, given) = with_stripe(5).await;
-    let visitor = app.visitor(1);
-    let order = visitor.held(&given, 1).await;
-    pay(&app, &visitor, &order).await.0.expect(200);
-    app.simulate_stripe("refunds", json!({ "pending": true, "then": "failed", "settle_after_s": 1 })).await;
-    app.simulate_stripe("faults", json!({ "op": "refund", "kind": "error_after", "count": 1 })).await;
-    app.simulate_stripe("faults", json!({ "op": "retrieve", "kind": "error_before", "count": 1 })).await;
-    refund(&visitor, &order, "r", json!({ "amount": 10_000 })).await.expect(200);
-    app.tick("refunds").await;
-    app.simulate_stripe("refunds", json!({ "pending": false })).await;
-    app.simulate_stripe("clock", json!({ "advance_s": 60 })).await;
-    assert_eq!(app.at_provider(Provider::Stripe).await.0, 10_000, "it has come back");
-    carried(&app).await;
-    assert_eq!(app.db.one::<String>("select state from refunds").await, "done");
-    assert_eq!(app.at_provider(Provider::Stripe).await.0, 0);
-    app.finish().await;
-}

@@ -364,7 +364,7 @@ async fn the_safety_net_opens_when_too_many_come_and_closes_when_nobody_does() {
     tick(&app, 8).await;
     guest.order(&adult, 2).await.expect(201);
     for n in 0..40 {
-        let reply = app.http.get(app.url(&format!("/{}", adult.code))).send().await.unwrap();
+        let reply = app.http.get(app.url(&format!("/{}/order", adult.code))).send().await.unwrap();
         assert_eq!(reply.status(), 200, "page load {n}");
     }
     tick(&app, 12).await;

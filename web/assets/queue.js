@@ -143,7 +143,7 @@
     for (let tries = 0; sending; tries++) {
       try {
         const status = await call(api + (name === "extend" ? "claim" : name), body);
-        if (status.state === "admitted") return location.assign(`/${code}`);
+        if (status.state === "admitted") return location.assign(`/${code}/order`);
         if (status.state === "over") return location.assign(`/${code}/queue?told=over`);
         await swap();
         trouble();

@@ -1,23 +1,19 @@
 //! The list of exhibitions and the page of one, from the snapshot: neither Redis nor Postgres is asked.
 
-use std::sync::atomic::Ordering;
-
 use axum::body::Body;
 use axum::extract::State as AppState;
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::Response;
 use jiff::{SignedDuration, Timestamp};
 
-use super::form::{Filled, OrderForm};
-use super::frame::{Frame, PageLanguage, go, page};
-use super::words;
+use super::frame::{Frame, PageLanguage, public_page};
+use super::{refund, share, words};
 use crate::app::App;
 use crate::catalogue::model::State;
 use crate::catalogue::{Exhibition, Product};
 use crate::error::Result;
 use crate::platform::http::Path;
-use crate::platform::http::extract::cookie;
 use crate::platform::texts::Language;
-use crate::waiting_room::{claim, proofs, status};
+use crate::waiting_room::status;
 
 /// From here down the number itself is shown; above it only says that there is enough.
 const COUNTED_FROM: i64 = 100;
@@ -63,11 +59,11 @@ pub async fn home(AppState(app): AppState<App>, PageLanguage(language): PageLang
         })
         .collect();
     let frame = Frame::new(language, words::text(language, "page.home.title"), "/");
-    page(&HomePage { frame, exhibitions }, StatusCode::OK)
+    public_page(&HomePage { frame, exhibitions })
 }
 
 /// The best that any of its products can offer.
-fn overall(e: &Exhibition, now: Timestamp) -> State {
+pub fn overall(e: &Exhibition, now: Timestamp) -> State {
     let rank = |state: &State| match state {
         State::OnSale => 0,
         State::HeldByOthers => 1,
@@ -112,22 +108,41 @@ pub fn left_text(language: Language, state: State, free: i64) -> String {
 
 #[derive(askama::Template)]
 #[template(path = "exhibition.html")]
-pub struct ExhibitionPage {
+struct ExhibitionPage {
     frame: Frame,
     code: String,
+    /// Of this page, for whoever shares it.
+    address: String,
+    summary: String,
+    /// schema.org, as JSON.
+    event: String,
     description: String,
     venue: String,
     dates: String,
     sale: String,
     limit: Option<String>,
+    rules: Vec<String>,
     stale: bool,
     state: &'static str,
-    form: Option<OrderForm>,
+    open: bool,
+    now_ms: i64,
+    opens: Option<Opens>,
+    /// What the visitor may do now, or what happens next.
+    next: String,
+    action: Option<(&'static str, String)>,
+    /// Places may come back.
+    watch: bool,
     products: Vec<ProductShown>,
 }
 
-/// A product that cannot be ordered now still has its price and its reason.
+struct Opens {
+    at_ms: i64,
+    words: String,
+}
+
 struct ProductShown {
+    id: i32,
+    state: &'static str,
     name: String,
     price: String,
     left: String,
@@ -136,48 +151,72 @@ struct ProductShown {
 pub async fn exhibition(
     AppState(app): AppState<App>,
     PageLanguage(language): PageLanguage,
-    headers: HeaderMap,
     Path(code): Path<String>,
 ) -> Result<Response<Body>> {
     let e = app.catalogue.current().by_code(&code)?;
-    if let Some(room) = app.rooms.of(&code) {
-        // What the safety net counts.
-        room.arrivals.fetch_add(1, Ordering::Relaxed);
-    }
-    if status::needs_pass(&app, &code) {
-        if cookie(&headers, &proofs::pass_cookie(&code)).is_none() {
-            // An order would be refused: waiting comes first.
-            return Ok(go(&format!("/{code}/queue"), None));
-        }
-        // Whoever is choosing is active.
-        claim::renew(&app, &code, &headers).await;
-    }
-    let filled = Filled::fresh();
-    page(&exhibition_page(&app, &e, language, &filled), StatusCode::OK)
+    public_page(&exhibition_page(&app, &e, language))
 }
 
-/// The page with the form as it was filled in; also what a refused form comes back as.
-pub fn exhibition_page(app: &App, e: &Exhibition, language: Language, filled: &Filled) -> ExhibitionPage {
+fn exhibition_page(app: &App, e: &Exhibition, language: Language) -> ExhibitionPage {
     let now = app.clock.now();
     let state = overall(e, now);
-    let open = matches!(state, State::OnSale | State::HeldByOthers);
-    let shown = |p: &Product| ProductShown {
-        name: language.pick(&p.name_ko, &p.name_en).to_owned(),
-        price: words::won(language, p.price_won.into()),
-        left: left_text(language, e.product_state(p, now), e.free(p.stock_id)),
+    let order = format!("/{}/order", e.code);
+    let shown = |p: &Product| {
+        let state = e.product_state(p, now);
+        ProductShown {
+            id: p.id,
+            state: state.as_str(),
+            name: language.pick(&p.name_ko, &p.name_en).to_owned(),
+            price: words::won(language, p.price_won.into()),
+            left: left_text(language, state, e.free(p.stock_id)),
+        }
     };
     let frame = Frame::new(language, language.pick(&e.name_ko, &e.name_en), format!("/{}", e.code));
+    let has_room = app.rooms.of(&e.code).is_some();
+    let (next, action) = match state {
+        State::OnSale if status::needs_pass(app, &e.code) => ("page.exhibition.on_sale_queue", Some(order)),
+        State::OnSale => ("page.exhibition.on_sale", Some(order)),
+        State::HeldByOthers => ("page.exhibition.held", Some(order)),
+        State::NotYet if has_room => ("page.exhibition.not_yet_queue", Some(format!("/{}/queue", e.code))),
+        State::NotYet => ("page.exhibition.not_yet", None),
+        State::Paused => ("page.exhibition.paused", None),
+        State::SoldOut => ("page.exhibition.sold_out", None),
+        State::Ended => ("page.exhibition.ended", None),
+    };
+    let words_of = |state| if state == State::NotYet { "page.exhibition.queue" } else { "page.order.title" };
+    let address = format!("{}/{}", app.settings.base_url, e.code);
+    let description = language.pick(&e.description_ko, &e.description_en).to_owned();
+    let opens = Opens { at_ms: e.sale_start.as_millisecond(), words: words::moment(language, e.sale_start) };
     ExhibitionPage {
         code: e.code.clone(),
-        description: language.pick(&e.description_ko, &e.description_en).to_owned(),
+        summary: format!("{} · {} · {description}", frame.title, dates(language, e)),
+        event: share::event(e, language, &address, state, now),
         venue: language.pick(&e.venue_ko, &e.venue_en).to_owned(),
         dates: dates(language, e),
         sale: format!("{} – {}", words::moment(language, e.sale_start), words::moment(language, e.sale_end)),
-        limit: e.person_limit.map(|limit| frame.f("page.limit", "limit", limit)),
-        stale: app.catalogue.current().as_of.is_none_or(|at| now.duration_since(at) > STALE_AFTER),
+        limit: limit_text(&frame, e),
+        rules: refund::rules_text(&frame, e),
+        stale: is_stale(app),
         state: state_text(language, state),
+        open: state == State::OnSale,
+        now_ms: now.as_millisecond(),
+        opens: (state == State::NotYet).then_some(opens),
+        next: frame.t(next).to_owned(),
+        action: action.map(|path| (frame.t(words_of(state)), path)),
+        watch: matches!(state, State::HeldByOthers | State::SoldOut),
         products: e.products.iter().filter(|p| p.active).map(shown).collect(),
-        form: open.then(|| OrderForm::new(app, e, language, filled)),
+        description,
+        address,
         frame,
     }
+}
+
+/// The per-person limit, before it bites.
+pub fn limit_text(frame: &Frame, e: &Exhibition) -> Option<String> {
+    e.person_limit.map(|limit| frame.f("page.limit", "limit", limit))
+}
+
+pub fn is_stale(app: &App) -> bool {
+    let now = app.clock.now();
+    app.catalogue.current().as_of.is_none_or(|at| now.duration_since(at) > STALE_AFTER)
 }

@@ -2,29 +2,31 @@
 //! use case as `POST /api/orders`.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State as AppState};
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::browse::{exhibition_page, left_text};
-use super::frame::{PageLanguage, go, page};
+use super::browse::{is_stale, left_text, limit_text, overall, state_text};
+use super::frame::{Frame, PageLanguage, go, page};
 use super::{queue, words};
 use crate::app::App;
 use crate::catalogue::model::State;
 use crate::catalogue::{Exhibition, Product, Slot};
 use crate::error::{Error, FieldError, Kind, Result};
-use crate::orders::ask::{ItemAsk, OrderAsk};
+use crate::orders::ask::{ItemAsk, OrderAsk, check};
+use crate::orders::consent::{self, ConsentAsk};
 use crate::orders::model::OrderState;
 use crate::orders::{place, token};
 use crate::platform::http::extract::BODY_BYTES_MAX;
-use crate::platform::http::extract::same_site;
+use crate::platform::http::extract::{cookie, same_site};
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, Path};
 use crate::platform::ids;
 use crate::platform::secrets::hex;
 use crate::platform::texts::{Language, filled};
-use crate::waiting_room::proofs;
+use crate::waiting_room::{claim, proofs, status};
 
 /// Up to this many the number is chosen from a list, which a phone shows as a wheel.
 const SELECT_MAX: i32 = 20;
@@ -40,7 +42,18 @@ pub struct Filled {
     name: String,
     phone: String,
     email: String,
+    agreed: Agreed,
     refused: Option<Refused>,
+}
+
+/// Boxes that were ticked, and the texts they were ticked for.
+#[derive(Default)]
+struct Agreed {
+    terms: bool,
+    privacy: bool,
+    over_14: bool,
+    marketing: bool,
+    version: String,
 }
 
 struct Refused {
@@ -56,8 +69,12 @@ impl Filled {
     }
 }
 
-fn fresh_key() -> String {
+pub fn fresh_key() -> String {
     hex(&ids::random_bytes::<{ KEY_CHARS / 2 }>())
+}
+
+pub fn is_key(text: &str) -> bool {
+    text.len() == KEY_CHARS && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// The form as the template shows it.
@@ -71,13 +88,26 @@ pub struct OrderForm {
     pub name: Input,
     pub phone: Input,
     pub email: Input,
+    pub boxes: Vec<AgreeBox>,
+    pub legal_version: &'static str,
     pub minutes: i32,
 }
 
-/// Slots of one month, for the list of dates.
+/// A consent of its own.
+pub struct AgreeBox {
+    pub name: &'static str,
+    pub words: &'static str,
+    pub link: Option<(&'static str, &'static str)>,
+    pub required: bool,
+    pub checked: bool,
+    pub error: Option<&'static str>,
+}
+
+/// One slot, for the list of dates.
 pub struct Day {
     pub slot_id: i32,
-    pub label: String,
+    pub day: String,
+    pub left: String,
     pub open: bool,
     pub chosen: bool,
 }
@@ -115,7 +145,8 @@ impl OrderForm {
             let left = left_text(language, state, e.free(slot.stock_id));
             Day {
                 slot_id: slot.id,
-                label: format!("{} · {left}", words::visit(language, slot)),
+                day: words::visit(language, slot),
+                left,
                 open: state == State::OnSale,
                 chosen: given.slot_id == Some(slot.id.into()),
             }
@@ -133,9 +164,33 @@ impl OrderForm {
             name: input("customer_name", &given.name),
             phone: input("customer_phone", &given.phone),
             email: input("customer_email", &given.email),
+            boxes: boxes(language, &given.agreed, error),
+            legal_version: consent::VERSION,
             minutes: e.hold_ttl_s / 60,
         }
     }
+}
+
+fn boxes(
+    language: Language,
+    agreed: &Agreed,
+    error: impl Fn(&str) -> Option<&'static str>,
+) -> Vec<AgreeBox> {
+    let text = |key| words::text(language, key);
+    let of = |name, key, checked, link: Option<(&'static str, &'static str)>| AgreeBox {
+        name,
+        words: text(key),
+        link: link.map(|(key, path)| (text(key), path)),
+        required: name != "marketing",
+        checked,
+        error: error(name).map(|_| text("page.consent.needed")),
+    };
+    vec![
+        of("agree_terms", "page.consent.terms", agreed.terms, Some(("page.consent.terms_read", "/terms"))),
+        of("agree_privacy", "page.consent.privacy", agreed.privacy, Some(("page.consent.privacy_read", "/privacy"))),
+        of("over_14", "page.consent.over_14", agreed.over_14, None),
+        of("marketing", "page.consent.marketing", agreed.marketing, None),
+    ]
 }
 
 fn line(e: &Exhibition, product: &Product, now: jiff::Timestamp, language: Language, given: &Filled) -> Line {
@@ -196,6 +251,59 @@ const FIELD_KEYS: &[&str] = &[
     "field.out_of_range",
 ];
 
+#[derive(askama::Template)]
+#[template(path = "order.html")]
+struct OrderPage {
+    frame: Frame,
+    code: String,
+    exhibition: String,
+    limit: Option<String>,
+    stale: bool,
+    state: &'static str,
+    /// None: nothing can be ordered now.
+    form: Option<OrderForm>,
+    refused: Option<String>,
+}
+
+/// The form as it was filled in; also what a refused form comes back as.
+fn order_page(app: &App, e: &Exhibition, language: Language, given: &Filled) -> OrderPage {
+    let state = overall(e, app.clock.now());
+    let open = matches!(state, State::OnSale | State::HeldByOthers);
+    let frame = Frame::new(language, words::text(language, "page.order.title"), format!("/{}/order", e.code));
+    OrderPage {
+        code: e.code.clone(),
+        exhibition: language.pick(&e.name_ko, &e.name_en).to_owned(),
+        limit: limit_text(&frame, e),
+        stale: is_stale(app),
+        state: state_text(language, state),
+        form: open.then(|| OrderForm::new(app, e, language, given)),
+        refused: given.refused.as_ref().map(|r| r.detail.clone()),
+        frame,
+    }
+}
+
+pub async fn show(
+    AppState(app): AppState<App>,
+    PageLanguage(language): PageLanguage,
+    headers: HeaderMap,
+    Path(code): Path<String>,
+) -> Result<Response<Body>> {
+    let e = app.catalogue.current().by_code(&code)?;
+    if let Some(room) = app.rooms.of(&code) {
+        // What the safety net counts.
+        room.arrivals.fetch_add(1, Ordering::Relaxed);
+    }
+    if status::needs_pass(&app, &code) {
+        if cookie(&headers, &proofs::pass_cookie(&code)).is_none() {
+            // An order would be refused: waiting comes first.
+            return Ok(go(&format!("/{code}/queue"), None));
+        }
+        // Whoever is choosing is active.
+        claim::renew(&app, &code, &headers).await;
+    }
+    page(&order_page(&app, &e, language, &Filled::fresh()), StatusCode::OK)
+}
+
 pub async fn order(
     AppState(app): AppState<App>,
     PageLanguage(language): PageLanguage,
@@ -210,7 +318,16 @@ pub async fn order(
     let mut given = read(request).await?;
     let (ask, items) = ask(&code, &given);
     let caller = place::Caller { client, language, request_id, key: Some(given.key.clone()), pass };
-    match place::place(&app, ask, caller).await {
+    let placed = match missing(&given.agreed) {
+        fields if fields.is_empty() => place::place(&app, ask, caller).await,
+        mut fields => {
+            // Everything that is wrong is said at once.
+            let checked = check(&ask, &e, app.clock.now(), app.clock.today_in_seoul());
+            fields.extend(checked.err().map(|error| error.fields).unwrap_or_default());
+            Err(Error::fields(fields))
+        }
+    };
+    match placed {
         Ok(order) => {
             let next = if order.state == OrderState::Held { "payment" } else { "complete" };
             Ok(go(&format!("/{code}/{next}/{}", order.facts.number), Some(token::cookie(&app, &order))))
@@ -226,13 +343,25 @@ pub async fn order(
             }
             let detail = filled(language, &format!("problem.{}", error.code), &error.values);
             given.refused = Some(Refused { detail, fields: error.fields.clone(), items });
-            let mut response = page(&exhibition_page(&app, &e, language, &given), error.kind.status())?;
+            let mut response = page(&order_page(&app, &e, language, &given), error.kind.status())?;
             if let Some(after) = error.retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
             }
             Ok(response)
         }
     }
+}
+
+/// Consents that an order needs and that were not given, or to texts that have changed since.
+fn missing(agreed: &Agreed) -> Vec<FieldError> {
+    let current = agreed.version == consent::VERSION;
+    let boxes = [
+        ("agree_terms", agreed.terms && current),
+        ("agree_privacy", agreed.privacy && current),
+        ("over_14", agreed.over_14),
+    ];
+    let of = |(field, _): (&str, bool)| FieldError { field: field.into(), code: "required" };
+    boxes.into_iter().filter(|(_, given)| !given).map(of).collect()
 }
 
 /// The fields of a form that a browser has sent.
@@ -269,6 +398,11 @@ async fn read(request: Request) -> Result<Filled> {
             "customer_name" => given.name = value,
             "customer_phone" => given.phone = value,
             "customer_email" => given.email = value,
+            "agree_terms" => given.agreed.terms = true,
+            "agree_privacy" => given.agreed.privacy = true,
+            "over_14" => given.agreed.over_14 = true,
+            "marketing" => given.agreed.marketing = true,
+            "legal_version" => given.agreed.version = value,
             other => {
                 let product = other.strip_prefix('q').and_then(|id| id.parse().ok());
                 if let (Some(id), false) = (product, value.trim().is_empty()) {
@@ -277,8 +411,7 @@ async fn read(request: Request) -> Result<Filled> {
             }
         }
     }
-    let shaped = given.key.len() == KEY_CHARS && given.key.bytes().all(|b| b.is_ascii_hexdigit());
-    if shaped { Ok(given) } else { Err(malformed()) }
+    if is_key(&given.key) { Ok(given) } else { Err(malformed()) }
 }
 
 /// The same request that a program would send; its items in the order of their ids.
@@ -295,6 +428,7 @@ fn ask(code: &str, given: &Filled) -> (OrderAsk, Vec<i32>) {
         slot_id: given.slot_id,
         items: chosen.iter().map(|(id, quantity)| ItemAsk { product_id: (*id).into(), quantity: *quantity }).collect(),
         referral_code: None,
+        consent: Some(ConsentAsk { version: given.agreed.version.clone(), marketing: given.agreed.marketing }),
     };
     (ask, chosen.into_iter().map(|(id, _)| id).collect())
 }
@@ -302,7 +436,6 @@ fn ask(code: &str, given: &Filled) -> (OrderAsk, Vec<i32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderMap;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(n, v)| (header::HeaderName::from_static(n), HeaderValue::from_static(v))).collect()

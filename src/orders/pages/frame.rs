@@ -70,6 +70,11 @@ impl Frame {
         self.language.pick("en", "ko")
     }
 
+    /// Who sells: label and value.
+    pub fn seller(&self) -> Vec<(&'static str, &'static str)> {
+        super::legal::seller_lines(self.language)
+    }
+
     /// A text with one place to fill.
     pub fn f(&self, key: &'static str, name: &'static str, value: impl std::fmt::Display) -> String {
         filled(self.language, key, &[(name, value.to_string())])
@@ -79,6 +84,16 @@ impl Frame {
 /// What the page may load; `'self'` alone unless it says otherwise.
 pub const CSP: &str = "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; \
                        frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// The same for everybody who reads its language: no cookie, form, nonce or token is in it, so nginx answers with one
+/// copy for a second. Browsers ask each time.
+pub fn public_page(template: &impl askama::Template) -> Result<Response<Body>> {
+    let mut response = page(template, StatusCode::OK)?;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=0, must-revalidate"));
+    headers.insert("x-accel-expires", HeaderValue::from_static("1"));
+    Ok(response)
+}
 
 /// No copy of a page is kept: each shows a moment, and most show somebody's order.
 pub fn page(template: &impl askama::Template, status: StatusCode) -> Result<Response<Body>> {

@@ -3,10 +3,12 @@
 //! as the API.
 
 mod browse;
+mod calendar;
 mod complete;
 mod draw;
 mod form;
 mod frame;
+pub mod legal;
 mod lookup;
 mod payment;
 mod queue;
@@ -14,6 +16,8 @@ mod queue_line;
 #[cfg(test)]
 mod queue_states;
 mod queue_view;
+mod refund;
+mod share;
 pub mod words;
 
 use axum::Router;
@@ -32,12 +36,19 @@ pub fn routes() -> Router<App> {
         .route("/", get(browse::home))
         .route("/orders", get(lookup::form).post(lookup::look_up))
         .route("/{code}", get(browse::exhibition))
-        .route("/{code}/order", post(form::order))
+        .route("/terms", get(legal::terms))
+        .route("/privacy", get(legal::privacy))
+        .route("/robots.txt", get(share::robots))
+        .route("/sitemap.xml", get(share::sitemap))
+        .route("/{code}/order", get(form::show).post(form::order))
         .route("/{code}/queue", get(queue::show))
         .route("/{code}/queue/draw", get(draw::draw))
         .route("/{code}/queue/{verb}", get(queue::back).post(queue::act))
         .route("/{code}/payment/{order_number}", get(payment::payment))
         .route("/{code}/complete/{order_number}", get(complete::complete))
+        .route("/{code}/complete/{order_number}/calendar.ics", get(calendar::file))
+        .route("/{code}/refund/{order_number}", get(refund::show).post(refund::give_back))
+        .route("/{code}/refund/{order_number}/account/{refund_id}", post(refund::name_account))
         .route("/{code}/fail/{order_number}", get(complete::fail))
         .layer(axum::middleware::from_fn(frame::switch_language))
 }

@@ -105,7 +105,7 @@ pub async fn act(
         }
         "claim" => claim::claim(&app, &e, &headers, false, language).await.map(|seen| {
             let next = match seen.status.state {
-                Standing::Admitted => format!("/{code}"),
+                Standing::Admitted => format!("/{code}/order"),
                 Standing::Late => format!("{here}?told=late"),
                 Standing::Over => format!("{here}?told=over"),
                 _ => here.clone(),

@@ -79,6 +79,13 @@ pub fn bank(language: Language, code: &str) -> String {
     }
 }
 
+/// Those that money can go back to: code and name.
+pub fn banks(language: Language) -> Vec<(String, String)> {
+    let named = texts::beginning_with(language, "bank.");
+    let known = named.into_iter().filter_map(|(key, name)| Some((key.strip_prefix("bank.")?, name)));
+    known.filter(|(code, _)| *code != "other").map(|(code, name)| (code.to_owned(), name.to_owned())).collect()
+}
+
 pub fn clock_time(at: Timestamp) -> String {
     time(at.to_zoned(seoul()).time())
 }

@@ -21,7 +21,7 @@ use crate::platform::http::observe::RequestId;
 use crate::platform::http::{IdempotencyKey, Json, Path, Query};
 
 /// More tickets than an order can have.
-const TICKETS_MAX: usize = 1_000;
+pub const TICKETS_MAX: usize = 1_000;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(preview)).routes(routes!(give_back)).routes(routes!(name_account))

@@ -45,6 +45,11 @@ async fn one(app: &App, refund: &Refund) -> Result<bool> {
     // Whatever was tried before may have been done: a key that changed, or that the provider has forgotten, would pay twice.
     let mut seen = if refund.is_first_try() { Seen::Nothing } else { look(app, refund, payment_key).await? };
     let mut outcome = None;
+    if matches!(seen, Seen::Nothing) && refund.to_account && account.is_none() {
+        // It went with the first try, which has come back: its owner must name one again.
+        pg::ask_for_account(&app.pg.get().await?, refund.id).await?;
+        return Ok(true);
+    }
     if let Seen::Nothing = seen {
         let said = app.gateways.of(refund.provider)?.cancel(&ask).await;
         seen = match &said {
@@ -69,8 +74,7 @@ async fn one(app: &App, refund: &Refund) -> Result<bool> {
         Seen::Nothing => {
             let (code, new_key, hopeless) = match outcome {
                 Some(CancelOutcome::Refused { code, again }) => (code, true, !again),
-                // Looked at once more before the next try.
-                Some(CancelOutcome::Unknown { why, answered }) => (why, answered, false),
+                Some(CancelOutcome::Unknown { why }) => (why, false, false),
                 Some(CancelOutcome::Done) | None => return Ok(true),
             };
             let dead = hopeless || refund.tries >= TRIES_MAX;

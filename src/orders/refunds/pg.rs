@@ -47,14 +47,14 @@ const RETRY: Statement = Statement::new(
       where id = $1 and order_id = $2 and state = 'failed'",
 );
 
-/// Claims by moving the next look ahead. Money between banks arrives within days or not at all.
+/// Claims by moving the next look ahead. Money between banks arrives within days or not at all; the last look counts too.
 const CLAIM_LOOKS: Statement = Statement::new(
     "refunds.claim_looks",
     "with due as (
          select r.id from refunds r join attempts a on a.id = r.attempt_id
           where r.look_at <= admit_now() and a.provider = $2 order by r.look_at limit $1 for update of r skip locked
      ), claimed as (
-         update refunds r set look_at = case when r.done_at > admit_now() - interval '10 days' then admit_now() + interval '6 hours' end
+         update refunds r set look_at = case when r.done_at > admit_now() - interval '10 days' then admit_now() + interval '6 hours' else 'infinity' end
            from due d where r.id = d.id returning r.attempt_id
      )
      select a.id, a.order_id, a.n, a.provider_order_id, a.payment_key, a.amount_won, a.state, a.confirm_key,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::orders::model::{OrderFacts, Origin, Seat};
 use crate::payments::Provider;
+use crate::orders::consent::Consent;
 use crate::stock::model::Line;
 
 /// A sealed contact, written with its order.
@@ -15,6 +16,7 @@ pub struct SealedContact {
     pub phone_digest: Vec<u8>,
     pub key_id: String,
     pub sealed: Vec<u8>,
+    pub consent: Consent,
 }
 
 #[derive(Clone, Debug)]

@@ -26,6 +26,8 @@ pub struct KnownRefund {
     pub amount_won: i32,
     pub request_key: Option<Vec<u8>>,
     pub request_fingerprint: Option<Vec<u8>>,
+    /// Staff paid it by another road than the provider.
+    pub by_hand: bool,
 }
 
 impl Books {
@@ -152,13 +154,15 @@ impl Books {
             return Reply::Refused(refusal);
         }
         let attempt = order.paid_attempt_id.and_then(|id| self.attempts.get(&id)).cloned();
-        let known: i32 =
-            self.refunds.iter().filter(|r| Some(r.attempt_id) == order.paid_attempt_id).map(|r| r.amount_won).sum();
+        let of_attempt = || self.refunds.iter().filter(|r| Some(r.attempt_id) == order.paid_attempt_id);
+        let known: i32 = of_attempt().map(|r| r.amount_won).sum();
+        // What staff paid by another road is not gone at the provider.
+        let known_there: i32 = of_attempt().filter(|r| !r.by_hand).map(|r| r.amount_won).sum();
         let left = attempt.as_ref().map_or(0, |attempt| attempt.amount_won - known);
         let amount_won = match ask.kind {
             // Two looks at the same money write it down once.
-            RefundKind::Provider if ask.amount_won <= known => return Reply::Already,
-            RefundKind::Provider => ask.amount_won - known,
+            RefundKind::Provider if ask.amount_won <= known_there => return Reply::Already,
+            RefundKind::Provider => ask.amount_won - known_there,
             RefundKind::Visitor | RefundKind::Admin => ask.amount_won,
         };
         if amount_won < 0 || amount_won > left || (amount_won == 0 && ask.price_won > 0) {
@@ -191,6 +195,7 @@ impl Books {
                 amount_won,
                 request_key: ask.request.as_ref().map(|(key, _)| key.clone()),
                 request_fingerprint: ask.request.as_ref().map(|(_, asked)| asked.clone()),
+                by_hand: false,
             });
         }
         self.end_tickets(entry, order, ask);

@@ -54,7 +54,7 @@ statements! {
           order by id for update";
 
     REFUNDS = "writer.refunds",
-        "select attempt_id, amount_won, request_key, request_fingerprint, order_id from refunds
+        "select attempt_id, amount_won, request_key, request_fingerprint, order_id, state = 'by_hand' from refunds
           where order_id = any($1::uuid[])";
 
     LOCK_PEOPLE = "writer.lock_people",
@@ -80,8 +80,8 @@ statements! {
                    person_places, person_counted, has_email, language, referral_code, expires_at, taken_at_ms, pass_sid)";
 
     INSERT_CONTACTS = "writer.insert_contacts",
-        "insert into contacts (order_id, phone_digest, key_id, sealed)
-         select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[])";
+        "insert into contacts (order_id, phone_digest, key_id, sealed, consent_version, marketing)
+         select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::text[], $6::bool[])";
 
     INSERT_ITEMS = "writer.insert_items",
         "insert into order_items (order_id, line, product_id, quantity, unit_won)
@@ -188,11 +188,13 @@ statements! {
 
     INSERT_REFUNDS = "writer.insert_refunds",
         "insert into refunds (id, attempt_id, order_id, amount_won, price_won, fee_won, kind, reason, state, request_key,
-                              request_fingerprint, account_key_id, account_sealed, next_try_at, created_at, done_at)
+                              request_fingerprint, account_key_id, account_sealed, next_try_at, created_at, done_at, look_at)
          select n.id, n.attempt_id, n.order_id, n.amount_won, n.price_won,
                 case when n.kind = 'automatic' then 0 else n.price_won - n.amount_won end, n.kind, n.reason, n.state,
                 n.request_key, n.request_fingerprint, n.account_key_id, n.account_sealed, $13::timestamptz, $13::timestamptz,
-                case when n.state = 'done' then $13::timestamptz end
+                case when n.state = 'done' then $13::timestamptz end,
+                (select $13::timestamptz + interval '2 hours' from attempts a
+                  where n.state = 'done' and a.id = n.attempt_id and a.to_account)
            from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::text[],
                        $9::bytea[], $10::bytea[], $11::text[], $12::bytea[])
              as n (id, attempt_id, order_id, amount_won, price_won, kind, reason, state, request_key,
@@ -350,7 +352,9 @@ impl Connection {
                     &h.pass_sids,
                 ],
             ));
-            flight.push(self.call(&p.INSERT_CONTACTS, vec![&h.ids, &h.phone_digests, &h.key_ids, &h.sealed]));
+            let contacts: Vec<&(dyn ToSql + Sync)> =
+                vec![&h.ids, &h.phone_digests, &h.key_ids, &h.sealed, &h.consent_versions, &h.marketing];
+            flight.push(self.call(&p.INSERT_CONTACTS, contacts));
             let i = &rows.items;
             flight.push(
                 self.call(&p.INSERT_ITEMS, vec![&i.order_ids, &i.lines, &i.product_ids, &i.quantities, &i.units]),
@@ -556,6 +560,7 @@ fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
                 request_key: r.get(2),
                 request_fingerprint: r.get(3),
                 order_id: r.get(4),
+                by_hand: r.get(5),
             }),
             Read::People => {
                 if let Ok(key) = r.get::<_, &[u8]>(1).try_into() {

@@ -51,6 +51,8 @@ pub struct HoldColumns {
     pub phone_digests: Vec<Vec<u8>>,
     pub key_ids: Vec<String>,
     pub sealed: Vec<Vec<u8>>,
+    pub consent_versions: Vec<Option<String>>,
+    pub marketing: Vec<bool>,
 }
 
 #[derive(Default)]
@@ -248,6 +250,8 @@ impl Rows {
         h.phone_digests.push(hold.contact.phone_digest.clone());
         h.key_ids.push(hold.contact.key_id.clone());
         h.sealed.push(hold.contact.sealed.clone());
+        h.consent_versions.push(hold.contact.consent.version.clone());
+        h.marketing.push(hold.contact.consent.marketing);
         for (line, item) in (1i16..).zip(&facts.items) {
             self.items.order_ids.push(facts.id);
             self.items.lines.push(line);

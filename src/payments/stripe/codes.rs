@@ -93,7 +93,7 @@ pub fn cancel_refusal(refusal: &Refusal) -> CancelOutcome {
         ["charge_disputed", "charge_not_refundable", "refund_disputed_payment", "resource_missing"];
     let passing = refusal.status.is_server_error() || refusal.status == StatusCode::TOO_MANY_REQUESTS;
     if passing || refusal.is_running() {
-        return CancelOutcome::Unknown { why: refusal.why(), answered: !refusal.is_running() };
+        return CancelOutcome::Unknown { why: refusal.why() };
     }
     let again = !FINAL.contains(&refusal.code.as_str());
     CancelOutcome::Refused { code: refusal.name().to_owned(), again }

@@ -173,7 +173,6 @@ impl Stripe {
     }
 
     async fn refund(&self, ask: &CancelAsk<'_>, key: &str) -> CancelOutcome {
-        let unclear = |why: String| CancelOutcome::Unknown { why, answered: true };
         let reason: String = ask.reason.chars().take(REASON_CHARS_MAX).collect();
         let amount = ask.amount_won.map(|amount| amount.to_string());
         let mut form = vec![
@@ -187,7 +186,7 @@ impl Stripe {
         match self.call("cancel", self.post("/v1/refunds", key, &form)).await {
             Answer::Done(body) => match serde_json::from_slice::<Refund>(&body) {
                 Ok(refund) if refund.payment_intent.as_deref() != Some(ask.payment_key) => {
-                    unclear("an answer about another payment".into())
+                    CancelOutcome::Unknown { why: "an answer about another payment".into() }
                 }
                 Ok(refund) => match refund.status.as_str() {
                     // Pending: Stripe carries it from here.
@@ -196,12 +195,12 @@ impl Stripe {
                         code: refund.failure_reason.unwrap_or_else(|| "refund_failed".into()),
                         again: true,
                     },
-                    other => unclear(format!("a refund that is {other}")),
+                    other => CancelOutcome::Unknown { why: format!("a refund that is {other}") },
                 },
-                Err(_) => unclear("200 with a body that is no refund".into()),
+                Err(_) => CancelOutcome::Unknown { why: "200 with a body that is no refund".into() },
             },
             Answer::Refused(refusal) => cancel_refusal(&refusal),
-            Answer::Nothing(why) => CancelOutcome::Unknown { why, answered: false },
+            Answer::Nothing(why) => CancelOutcome::Unknown { why },
         }
     }
 
@@ -212,13 +211,11 @@ impl Stripe {
         let refusal = match self.call("cancel", request).await {
             Answer::Done(body) => match parse_intent(&body) {
                 Some(intent) if intent.payment.status == Status::Dead => return CancelOutcome::Done,
-                _ => {
-                    return CancelOutcome::Unknown { why: "cancelled, but the answer does not say so".into(), answered: true };
-                }
+                _ => return CancelOutcome::Unknown { why: "cancelled, but the answer does not say so".into() },
             },
             Answer::Refused(refusal) if refusal.is_about_state() => refusal,
             Answer::Refused(refusal) => return cancel_refusal(&refusal),
-            Answer::Nothing(why) => return CancelOutcome::Unknown { why, answered: false },
+            Answer::Nothing(why) => return CancelOutcome::Unknown { why },
         };
         match self.retrieve(ask.payment_key).await {
             Looked::Intent(intent) => match intent.payment.status {
@@ -230,7 +227,7 @@ impl Stripe {
                 _ => cancel_refusal(&refusal),
             },
             Looked::Missing => cancel_refusal(&refusal),
-            Looked::Unknown(why) => CancelOutcome::Unknown { why, answered: false },
+            Looked::Unknown(why) => CancelOutcome::Unknown { why },
         }
     }
 }

@@ -80,8 +80,7 @@ pub fn cancel_refusal(status: StatusCode, code: String) -> CancelOutcome {
         "NOT_ALLOWED_PARTIAL_REFUND_WAITING_DEPOSIT",
     ];
     if code == "IDEMPOTENT_REQUEST_PROCESSING" || status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        // What an error does to the key, and whether it may take effect after all, is not documented: the key stays.
-        return CancelOutcome::Unknown { why: format!("{status} {code}"), answered: false };
+        return CancelOutcome::Unknown { why: format!("{status} {code}") };
     }
     let again = !FINAL.contains(&code.as_str());
     CancelOutcome::Refused { code, again }

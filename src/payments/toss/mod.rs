@@ -182,9 +182,9 @@ impl PaymentGateway for Toss {
             .json(&CancelBody::of(ask));
         match self.call("cancel", request).await {
             Answer::Payment(payment) if payment.payment_key == ask.payment_key => CancelOutcome::Done,
-            Answer::Payment(_) => CancelOutcome::Unknown { why: "an answer about another payment".into(), answered: false },
+            Answer::Payment(_) => CancelOutcome::Unknown { why: "an answer about another payment".into() },
             Answer::Refused { status, code, .. } => cancel_refusal(status, code),
-            Answer::Nothing(why) => CancelOutcome::Unknown { why, answered: false },
+            Answer::Nothing(why) => CancelOutcome::Unknown { why },
         }
     }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admit::app::App;
-use admit::config::{DatabaseSettings, DrandSettings, Mode, Settings, StripeSettings};
+use admit::config::{DatabaseSettings, DrandSettings, Mode, SellerSettings, Settings, StripeSettings};
 use admit::orders::worker::WORKERS;
 use admit::platform::clock::Clock;
 use admit::platform::invariants;
@@ -176,6 +176,7 @@ impl TestApp {
             toss_fees: "VIRTUAL_ACCOUNT=400,TRANSFER=2%".parse().unwrap(),
             toss_webhook_addresses: self.options.webhook_addresses.clone(),
             stripe: self.stripe_settings(),
+            seller: SellerSettings::default(),
             rate_limit_exempt: if self.options.exempt { loopback() } else { vec![] },
             trusted_proxies: loopback(),
             cors_origins: self.options.cors_origins.clone(),

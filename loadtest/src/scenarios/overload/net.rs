@@ -59,7 +59,7 @@ pub async fn tried(
     let clock = Clock { instant: Instant::now(), at: Timestamp::now() };
     let until = rush.end() + LINE_DRAINS;
     let (day, door) = (day(shop, &options.exhibition, choices, until), Arc::new(Door::default()));
-    let page = Arc::new(shop.site.get(&format!("/{}", options.exhibition), &[]));
+    let page = Arc::new(shop.site.get(&format!("/{}/order", options.exhibition), &[]));
     let knocking = Arc::clone(&door).knock(Arc::clone(knocker), choices[0].clone(), net * KNOCK_SHARE);
     let knocking = tokio::spawn(knocking);
     let visits = || enter(Arc::clone(&day), Arc::clone(&page), Arc::clone(&door));
