@@ -233,6 +233,28 @@ def public_reads_are_remembered_for_a_second():
     same("own request ids", len({answer[1]["X-Request-ID"] for answer in answers}), 30)
 
 
+def pages_of_the_catalogue_are_remembered_for_each_language():
+    both(reply(200))
+    languages = (
+        ({"Accept_Language": "ko-KR,ko;q=0.9,en;q=0.8"}, "ko"),
+        ({"Accept_Language": "en-GB,en;q=0.9,ko;q=0.5"}, "en"),
+        ({"Accept_Language": "fr,en;q=0.5"}, "en"),
+        ({"Accept_Language": "fr"}, "ko"),
+        ({}, "ko"),
+        ({"Accept_Language": "ko", "Cookie": "a=b; admit_language=en"}, "en"),
+        ({"Accept_Language": "en", "Cookie": "admit_language=ko; admit_ord1=secret"}, "ko"),
+    )
+    for headers, language in languages:
+        for path in ("/", "/aaa", "/terms"):
+            answer = ask("GET", path, **headers)
+            same(f"{path} {headers}", answer[0], 200)
+    asked = {(request[1], request[2].get("Accept-Language")) for request in seen()}
+    same("languages", asked, {(path, language) for path in ("/", "/aaa", "/terms") for language in ("ko", "en")})
+    same("cookie passed on", {request[2].get("Cookie") for request in seen()}, {None})
+    if len(seen()) > 18:
+        raise AssertionError(f"{len(seen())} requests reached the instances")
+
+
 def what_is_personal_is_never_remembered():
     for path, headers, act in (
         ("/api/exhibitions/private-1/products", {"Authorization": "Bearer x"}, reply()),
@@ -241,7 +263,9 @@ def what_is_personal_is_never_remembered():
         ("/api/exhibitions/unknown", {}, reply(404)),
         ("/api/exhibitions?cursor=x", {}, reply()),
         ("/api/orders/x", {}, reply()),
-        ("/aaa", {}, reply()),
+        ("/aaa?told=x", {}, reply()),
+        ("/aaa/order", {}, reply()),
+        ("/orders", {}, reply()),
     ):
         both(act)
         for _ in range(3):

@@ -192,10 +192,20 @@ pub struct SellerSettings {
     #[arg(long = "seller-name", id = "seller_name", env = "ADMIT_SELLER_NAME", default_value = "")]
     pub name: String,
     /// Its representative (대표자).
-    #[arg(long = "seller-representative", id = "seller_representative", env = "ADMIT_SELLER_REPRESENTATIVE", default_value = "")]
+    #[arg(
+        long = "seller-representative",
+        id = "seller_representative",
+        env = "ADMIT_SELLER_REPRESENTATIVE",
+        default_value = ""
+    )]
     pub representative: String,
     /// Business registration number (사업자등록번호).
-    #[arg(long = "seller-registration", id = "seller_registration", env = "ADMIT_SELLER_REGISTRATION", default_value = "")]
+    #[arg(
+        long = "seller-registration",
+        id = "seller_registration",
+        env = "ADMIT_SELLER_REGISTRATION",
+        default_value = ""
+    )]
     pub registration: String,
     /// Mail-order business report number (통신판매업 신고번호).
     #[arg(long = "seller-mail-order", id = "seller_mail_order", env = "ADMIT_SELLER_MAIL_ORDER", default_value = "")]

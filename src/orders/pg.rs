@@ -61,6 +61,18 @@ order_by!(
 const CONTACT: Statement =
     Statement::new("orders.contact", "select key_id, sealed from contacts where order_id = $1 and erased_at is null");
 
+const WANTS_NEWS: Statement =
+    Statement::new("orders.wants_news", "select marketing from contacts where order_id = $1 and erased_at is null");
+
+const NO_NEWS: Statement = Statement::new(
+    "orders.no_news",
+    "with withdrawn as (
+         update contacts set marketing = false where order_id = $1 and marketing returning order_id
+     )
+     insert into order_events (order_id, kind, actor, cause, correlation_id, at)
+     select order_id, 'news_withdrawn', 'visitor', 'page', '', admit_now() from withdrawn",
+);
+
 const PHONE_DIGEST: Statement = Statement::new(
     "orders.phone_digest",
     "select phone_digest from contacts where order_id = $1 and erased_at is null",
@@ -267,6 +279,8 @@ pub const STATEMENTS: &[&Statement] = &[
     &BY_NUMBER,
     &BY_HOLD,
     &CONTACT,
+    &WANTS_NEWS,
+    &NO_NEWS,
     &PHONE_DIGEST,
     &ATTEMPT,
     &ATTEMPT_BY_KEY,
@@ -278,6 +292,16 @@ pub const STATEMENTS: &[&Statement] = &[
     &ASK_FOR_ACCOUNT,
     &SHRINK_REFUND,
 ];
+
+/// Agreed to hear of other exhibitions, and has not withdrawn it.
+pub async fn wants_news(client: &impl GenericClient, order_id: Uuid) -> Result<bool> {
+    Ok(WANTS_NEWS.query_opt(client, &[&order_id]).await?.is_some_and(|row| row.get(0)))
+}
+
+pub async fn no_news(client: &impl GenericClient, order_id: Uuid) -> Result<()> {
+    NO_NEWS.execute(client, &[&order_id]).await?;
+    Ok(())
+}
 
 pub async fn by_number(app: &App, client: &impl GenericClient, number: &str) -> Result<Option<Order>> {
     Ok(orders(app, &BY_NUMBER.query(client, &[&number]).await?)?.pop())

@@ -15,6 +15,6 @@ pub mod webhook;
 mod wire;
 
 pub use model::{
-    Arrival, CancelAsk, CancelOutcome, CashReceiptWish, ConfirmAsk, ConfirmOutcome, DepositAccount, FindOutcome, Payment,
-    PaymentGateway, Provider, Receipts, RefundAccount, Status, Wishes,
+    Arrival, CancelAsk, CancelOutcome, CashReceiptWish, ConfirmAsk, ConfirmOutcome, DepositAccount, FindOutcome,
+    Payment, PaymentGateway, Provider, Receipts, RefundAccount, Status, Wishes,
 };

@@ -8,6 +8,7 @@ pub mod api;
 pub mod code;
 pub mod keys;
 pub mod link;
+pub mod pdf;
 pub mod pg;
 pub mod picture;
 

@@ -5,19 +5,19 @@ use qrcode::{Color, EcLevel, QrCode};
 use crate::error::{Error, Result};
 
 /// Empty modules around the code, as the standard asks; scanners need them on dark screens.
-const QUIET_ZONE: usize = 4;
+pub(super) const QUIET_ZONE: usize = 4;
 /// Pixels of one module: 57 modules are 456 pixels wide, sharp on a phone and small in a mail.
 const MODULE_PX: usize = 8;
 // The PNG has one bit per pixel and writes a module as one byte.
 const _: () = assert!(MODULE_PX == 8);
 
 /// Medium error correction survives a crack across the screen; higher would need more, smaller modules.
-fn encode(code: &str) -> Result<QrCode> {
+pub(super) fn encode(code: &str) -> Result<QrCode> {
     QrCode::with_error_correction_level(code, EcLevel::M).map_err(|e| Error::bug(format!("QR: {e}")))
 }
 
 /// Horizontal runs of dark modules: (x, y, length), without the quiet zone.
-fn runs(qr: &QrCode) -> Vec<(usize, usize, usize)> {
+pub(super) fn runs(qr: &QrCode) -> Vec<(usize, usize, usize)> {
     let width = qr.width();
     let mut runs = Vec::new();
     for (y, row) in qr.to_colors().chunks(width).enumerate() {

@@ -37,6 +37,7 @@ mod races;
 mod refunds;
 mod rehearsal;
 mod rooms_admin;
+mod site;
 mod steps;
 mod stripe;
 mod tickets;

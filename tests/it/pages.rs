@@ -372,7 +372,8 @@ async fn pages_speak_both_languages_and_load_only_what_is_there() {
     let app = TestApp::start().await;
     app.given(places(10)).await;
     let browser = Browser::new(&app);
-    for path in ["/", "/xyz", "/xyz/order", "/terms", "/privacy", "/orders", "/docs", "/docs/problems", "/nothing/here"] {
+    for path in ["/", "/xyz", "/xyz/order", "/terms", "/privacy", "/orders", "/docs", "/docs/problems", "/nothing/here"]
+    {
         let page = browser.get(path).await;
         for attribute in ["src=\"", "href=\""] {
             for asset in page.body.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {

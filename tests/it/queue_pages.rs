@@ -119,7 +119,8 @@ impl<'a> Browser<'a> {
     async fn order(&self, given: &Given, phone: &str) -> Page {
         let key = self.get("/xyz/order").await.expect(200, &["예매하기"]).hidden("key");
         let quantity = format!("q{}", given.product_id);
-        let mut fields = vec![(quantity.as_str(), "1"), ("key", &key), ("customer_name", "홍길동"), ("customer_phone", phone)];
+        let mut fields =
+            vec![(quantity.as_str(), "1"), ("key", &key), ("customer_name", "홍길동"), ("customer_phone", phone)];
         fields.extend(AGREED);
         self.ask(reqwest::Method::POST, "/xyz/order", Some(&fields)).await
     }

@@ -328,7 +328,15 @@ async fn every_step(way: Way, breaks: &[Break]) {
             let context = format!("{way:?}, message {n} {how:?}");
             webhooks_to(&app, way, BROKEN).await;
             lines.arm(n, how);
-            let walk = Walk { app: &app, given: &given, tight: &tight, lines: &lines, way, n: walks, context: context.clone() };
+            let walk = Walk {
+                app: &app,
+                given: &given,
+                tight: &tight,
+                lines: &lines,
+                way,
+                n: walks,
+                context: context.clone(),
+            };
             walk.all().await;
             lines.disarm();
             walks += 1;

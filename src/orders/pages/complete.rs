@@ -13,7 +13,8 @@ use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
 use crate::orders::contact::has_control;
 use crate::orders::model::{Order, OrderState};
-use crate::orders::{pay, read, token};
+use crate::orders::{pay, pg, read, token};
+use crate::platform::http::extract::same_site;
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{Path, Query};
 use crate::platform::texts::{Language, filled};
@@ -122,12 +123,15 @@ async fn confirm(
 #[template(path = "tickets.html")]
 struct TicketsPage {
     frame: Frame,
+    code: String,
     order: Summary,
     mailed: bool,
     tickets: Vec<TicketShown>,
     /// Words and address.
     receipts: Vec<(&'static str, String)>,
     culture: bool,
+    /// Agreed to hear of other exhibitions.
+    marketing: bool,
 }
 
 struct TicketShown {
@@ -191,6 +195,7 @@ async fn show_tickets(
 ) -> Result<Response<Body>> {
     let client = app.pg.get().await?;
     let views = tickets::of_order(app, &client, order.facts.id, e).await?;
+    let marketing = pg::wants_news(&client, order.facts.id).await?;
     drop(client);
     let tickets = views.into_iter().map(|view| ticket(language, &order.facts.number, view)).collect::<Result<_>>()?;
     let frame = Frame::new(language, words::text(language, "page.complete.title"), here);
@@ -199,8 +204,21 @@ async fn show_tickets(
     let cash = given.cash.and_then(|cash| cash.url);
     let receipts = [("page.complete.receipt", given.url), ("page.complete.cash_receipt", cash)];
     let receipts = receipts.into_iter().filter_map(|(key, url)| url.map(|url| (frame.t(key), url))).collect();
-    let (order, culture) = (Summary::new(order, e, language), given.culture_expense);
-    page(&TicketsPage { order, mailed, tickets, receipts, culture, frame }, StatusCode::OK)
+    let (code, culture) = (order.facts.code.clone(), given.culture_expense);
+    let order = Summary::new(order, e, language);
+    page(&TicketsPage { code, order, mailed, tickets, receipts, culture, marketing, frame }, StatusCode::OK)
+}
+
+/// Consent to hear of other exhibitions is withdrawn as easily as it was given.
+pub async fn no_news(
+    AppState(app): AppState<App>,
+    headers: HeaderMap,
+    Path((code, number)): Path<(String, String)>,
+) -> Result<Response<Body>> {
+    same_site(&headers, &app.settings.base_url)?;
+    let (order, _) = visible(&app, &headers, &code, &number, "", &Proof::default()).await?;
+    pg::no_news(&app.pg.get().await?, order.facts.id).await?;
+    Ok(go(&format!("/{code}/complete/{number}"), None))
 }
 
 fn ticket(language: Language, order_number: &str, view: TicketView) -> Result<TicketShown> {
@@ -244,7 +262,10 @@ fn notice(app: &App, language: Language, order: &Order, e: &Exhibition, here: St
         OrderState::Confirming => ("page.confirming.title", "page.confirming.lead", Some(LOOK_AGAIN_S), None),
         OrderState::AwaitingDeposit => ("page.deposit.title", "page.deposit.lead", Some(DEPOSIT_LOOK_AGAIN_S), None),
         OrderState::Cancelled => ("page.cancelled.title", "page.cancelled.lead", None, again),
-        OrderState::Refunded => ("page.refunded.title", "page.refunded.lead", None, again),
+        OrderState::Refunded => {
+            let refunds = Some(("page.complete.refunds", format!("/{code}/refund/{number}")));
+            ("page.refunded.title", "page.refunded.lead", None, refunds)
+        }
         _ => ("page.expired.title", "page.expired.lead", None, again),
     };
     let mut frame = Frame::new(language, words::text(language, title), here);

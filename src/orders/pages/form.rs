@@ -171,11 +171,7 @@ impl OrderForm {
     }
 }
 
-fn boxes(
-    language: Language,
-    agreed: &Agreed,
-    error: impl Fn(&str) -> Option<&'static str>,
-) -> Vec<AgreeBox> {
+fn boxes(language: Language, agreed: &Agreed, error: impl Fn(&str) -> Option<&'static str>) -> Vec<AgreeBox> {
     let text = |key| words::text(language, key);
     let of = |name, key, checked, link: Option<(&'static str, &'static str)>| AgreeBox {
         name,

@@ -38,7 +38,11 @@ fn shown(language: Language, family: &str, title: &'static str, here: &str) -> L
         [(_, text), (_, title)] => Some((*title, text.replace("{seller}", &seller))),
         _ => None,
     });
-    LegalPage { since: filled(language, "page.legal.since", &[("date", VERSION.to_owned())]), articles: articles.collect(), frame }
+    LegalPage {
+        since: filled(language, "page.legal.since", &[("date", VERSION.to_owned())]),
+        articles: articles.collect(),
+        frame,
+    }
 }
 
 static SELLER: OnceLock<SellerSettings> = OnceLock::new();

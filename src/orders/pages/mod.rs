@@ -10,6 +10,7 @@ mod form;
 mod frame;
 pub mod legal;
 mod lookup;
+mod paper;
 mod payment;
 mod queue;
 mod queue_line;
@@ -38,6 +39,7 @@ pub fn routes() -> Router<App> {
         .route("/{code}", get(browse::exhibition))
         .route("/terms", get(legal::terms))
         .route("/privacy", get(legal::privacy))
+        .route("/sw.js", get(share::service_worker))
         .route("/robots.txt", get(share::robots))
         .route("/sitemap.xml", get(share::sitemap))
         .route("/{code}/order", get(form::show).post(form::order))
@@ -46,7 +48,9 @@ pub fn routes() -> Router<App> {
         .route("/{code}/queue/{verb}", get(queue::back).post(queue::act))
         .route("/{code}/payment/{order_number}", get(payment::payment))
         .route("/{code}/complete/{order_number}", get(complete::complete))
+        .route("/{code}/complete/{order_number}/tickets.pdf", get(paper::file))
         .route("/{code}/complete/{order_number}/calendar.ics", get(calendar::file))
+        .route("/{code}/complete/{order_number}/news", post(complete::no_news))
         .route("/{code}/refund/{order_number}", get(refund::show).post(refund::give_back))
         .route("/{code}/refund/{order_number}/account/{refund_id}", post(refund::name_account))
         .route("/{code}/fail/{order_number}", get(complete::fail))

@@ -146,7 +146,7 @@ fn every_state_says_what_it_means_and_offers_what_can_be_done() {
     assert!(!ko(&Status { extendable: Some(false), ..turn }, "open").contains("/extend"), "once");
 
     has(&ko(&of(Standing::Late), "open"), &["/claim", "맨 뒤로 가지 않습니다"]);
-    has(&ko(&of(Standing::Admitted), "open"), &["href=\"/bbb\"", "예매하러 가기"]);
+    has(&ko(&of(Standing::Admitted), "open"), &["href=\"/bbb/order\"", "예매하러 가기"]);
     let reason = Some("결제사 <점검>".to_owned());
     has(&ko(&Status { reason, ..of(Standing::Paused) }, "paused"), &["결제사 &#60;점검&#62;", "번호와 순서는 그대로"]);
     has(&ko(&of(Standing::Stopped), "stopped"), &["중단했습니다", "번호와 순서는 그대로"]);

@@ -124,10 +124,7 @@ pub async fn show(
     Path((code, number)): Path<(String, String)>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response<Body>> {
-    let proof = Proof {
-        e: value(&pairs, "e").and_then(|e| e.parse().ok()),
-        s: value(&pairs, "s").map(str::to_owned),
-    };
+    let proof = Proof { e: value(&pairs, "e").and_then(|e| e.parse().ok()), s: value(&pairs, "s").map(str::to_owned) };
     let (order, access) = visible(&app, &headers, &code, &number, "order", &proof).await?;
     if let Access::Link = access {
         return Ok(go(&format!("/{code}/refund/{number}"), Some(token::cookie(&app, &order))));

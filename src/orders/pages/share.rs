@@ -11,6 +11,7 @@ use crate::catalogue::Exhibition;
 use crate::catalogue::model::State;
 use crate::error::Result;
 use crate::platform::clock::seoul;
+use crate::platform::http::assets;
 use crate::platform::texts::Language;
 
 /// schema.org's description of an exhibition, for the page's head. Safe inside `<script>`: it holds no `<`.
@@ -56,6 +57,15 @@ fn plain(body: String, kind: &'static str) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
+}
+
+/// Keeps opened tickets for where there is no network. Its address has no hash, so that one replaces the other; it works for
+/// the whole site.
+pub async fn service_worker() -> Response<Body> {
+    let body = include_str!("../../../web/sw.js").replace("{style}", assets::url("app.css"));
+    let mut response = plain(body, "text/javascript; charset=utf-8");
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 

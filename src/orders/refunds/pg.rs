@@ -115,17 +115,8 @@ const PAID_BY_HAND: Statement = Statement::new(
      select order_id, 'refund_paid_by_hand', 'admin', 'refund', id::text, admit_now() from paid",
 );
 
-pub const STATEMENTS: &[&Statement] = &[
-    &BY_REQUEST,
-    &OF_ORDER,
-    &NEEDS_ACCOUNT,
-    &NAME_ACCOUNT,
-    &RETRY,
-    &CLAIM_LOOKS,
-    &BOUNCED,
-    &ARRIVED,
-    &PAID_BY_HAND,
-];
+pub const STATEMENTS: &[&Statement] =
+    &[&BY_REQUEST, &OF_ORDER, &NEEDS_ACCOUNT, &NAME_ACCOUNT, &RETRY, &CLAIM_LOOKS, &BOUNCED, &ARRIVED, &PAID_BY_HAND];
 
 fn view(r: &Row) -> RefundView {
     RefundView {

@@ -5,9 +5,9 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::orders::consent::Consent;
 use crate::orders::model::{OrderFacts, Origin, Seat};
 use crate::payments::Provider;
-use crate::orders::consent::Consent;
 use crate::stock::model::Line;
 
 /// A sealed contact, written with its order.

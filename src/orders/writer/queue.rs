@@ -83,8 +83,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orders::model::{OrderFacts, Origin, Seat};
     use crate::orders::consent::Consent;
+    use crate::orders::model::{OrderFacts, Origin, Seat};
     use crate::orders::writer::{Entry, Hold, SealedContact};
 
     fn job(exhibition_id: i32) -> Job {
@@ -110,7 +110,12 @@ mod tests {
         let (reply, _) = tokio::sync::oneshot::channel();
         let hold = Hold {
             seat: Seat { hold_id: [0; 16], epoch: 1, at_ms: 0 },
-            contact: SealedContact { phone_digest: vec![], key_id: String::new(), sealed: vec![], consent: Consent::default() },
+            contact: SealedContact {
+                phone_digest: vec![],
+                key_id: String::new(),
+                sealed: vec![],
+                consent: Consent::default(),
+            },
             referral_code: None,
             ttl_s: 600,
         };

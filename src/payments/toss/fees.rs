@@ -59,7 +59,8 @@ fn rate_of(text: &str) -> Option<Rate> {
         None if text.ends_with('%') => (text, "0"),
         None => ("0%", text),
     };
-    let (whole, hundredths) = share.trim().strip_suffix('%')?.split_once('.').unwrap_or((share.trim_end_matches('%').trim(), "0"));
+    let (whole, hundredths) =
+        share.trim().strip_suffix('%')?.split_once('.').unwrap_or((share.trim_end_matches('%').trim(), "0"));
     let hundredths = match hundredths.len() {
         1 => number(hundredths)? * 10,
         2 => number(hundredths)?,
@@ -103,7 +104,9 @@ mod tests {
         assert_eq!((fees.of_payment("가상계좌", 9_999), fees.of_refund("가상계좌", 9_999)), (Some(400), Some(0)));
         assert_eq!(fees.of_payment("휴대폰", 10_000), None);
         assert_eq!("".parse::<Fees>(), Ok(Fees::default()));
-        for wrong in ["CARD", "CARD=", "CARD=%", "CARD=3.456%", "CARD=-1%", "CARD=34%", "CASH=1%", "CARD=1%,CARD=2%", "CARD=1+1"] {
+        for wrong in
+            ["CARD", "CARD=", "CARD=%", "CARD=3.456%", "CARD=-1%", "CARD=34%", "CASH=1%", "CARD=1%,CARD=2%", "CARD=1+1"]
+        {
             assert!(wrong.parse::<Fees>().is_err(), "{wrong}");
         }
     }

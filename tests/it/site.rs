@@ -1,0 +1,280 @@
+//! What a visitor finds beside the way to a ticket: what is said before the sale, giving back, the visit in a calendar and
+//! on paper, terms and consent, and what search engines read.
+
+use std::time::Duration;
+
+use admit::orders::consent::VERSION;
+use reqwest::header::{HeaderMap, LOCATION};
+use serde_json::{Value, json};
+
+use crate::refunds::{carried, paid};
+use crate::support::given::places;
+use crate::support::visitor::Held;
+use crate::support::{Kind, TestApp};
+
+struct Page {
+    status: u16,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Page {
+    async fn of(request: reqwest::RequestBuilder) -> Page {
+        let reply = request.header("accept", "text/html").send().await.unwrap();
+        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
+        let body = String::from_utf8_lossy(&reply.bytes().await.unwrap()).into_owned();
+        Page { status, headers, body }
+    }
+
+    #[track_caller]
+    fn expect(self, status: u16, words: &[&str]) -> Page {
+        assert_eq!(self.status, status, "{}", self.body);
+        for word in words {
+            assert!(self.body.contains(word), "no '{word}' in {}", self.body);
+        }
+        self
+    }
+
+    #[track_caller]
+    fn leads_to(&self, path: &str) {
+        assert_eq!((self.status, self.headers[LOCATION].to_str().unwrap()), (303, path), "{}", self.body);
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+
+    fn hidden(&self, name: &str) -> String {
+        let after = self.body.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("no {name}"));
+        after.split('"').next().unwrap().to_owned()
+    }
+}
+
+/// A browser with an order's cookie, or without.
+struct Browser<'a> {
+    app: &'a TestApp,
+    cookie: String,
+}
+
+impl<'a> Browser<'a> {
+    fn of(app: &'a TestApp, order: &Held) -> Browser<'a> {
+        Browser { app, cookie: format!("admit_{}={}", order.number.to_lowercase(), order.token) }
+    }
+
+    async fn get(&self, path: &str) -> Page {
+        Page::of(self.app.http.get(self.app.url(path)).header("cookie", &self.cookie)).await
+    }
+
+    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let mut url = reqwest::Url::parse("http://form").unwrap();
+        url.query_pairs_mut().extend_pairs(fields);
+        let request = self.app.http.post(self.app.url(path)).header("cookie", &self.cookie);
+        let request = request.header("sec-fetch-site", "same-origin");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        Page::of(request.body(url.query().unwrap().to_owned())).await
+    }
+}
+
+#[tokio::test]
+async fn the_exhibition_page_is_the_same_for_everybody_and_says_what_can_be_done() {
+    let app = TestApp::start().await;
+    app.given(Kind { person_limit: Some(4), ..places(5) }).await;
+    app.db.execute("update exhibitions set name_en = 'Tate </script> & \"friends\"', venue_en = 'Hall'").await;
+    app.refresh().await;
+    let nobody = Browser { app: &app, cookie: "a=b".into() };
+    let page = nobody.get("/xyz").await.expect(200, &["href=\"/xyz/order\"", "1인 최대 4매", "마감 임박 5", "환불"]);
+    assert_eq!(page.header("x-accel-expires"), "1");
+    assert_eq!(page.header("cache-control"), "public, max-age=0, must-revalidate");
+    for personal in ["<form", "set-cookie", "nonce"] {
+        assert!(!page.body.contains(personal) && page.headers.get("set-cookie").is_none(), "{personal}");
+    }
+    let english = Page::of(app.http.get(app.url("/xyz")).header("accept-language", "en")).await;
+    let event = english.body.split("application/ld+json\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let event: Value = serde_json::from_str(event).unwrap();
+    assert_eq!(event["name"], "Tate </script> & \"friends\"", "escaped where it stands, and whole when it is read");
+    assert_eq!((&event["@type"], &event["offers"][0]["price"]), (&json!("ExhibitionEvent"), &json!(10_000)));
+
+    for (change, words) in [
+        ("paused = true", "잠시 예매를 멈췄습니다"),
+        ("paused = false, sale_start_at = now() + interval '1 hour'", "id=\"opens\""),
+        ("sale_start_at = now() - interval '2 days', sale_end_at = now() - interval '1 day'", "예매 기간이 끝났습니다"),
+    ] {
+        app.db.execute(&format!("update exhibitions set {change}")).await;
+        app.refresh().await;
+        let page = nobody.get("/xyz").await.expect(200, &[words]);
+        assert!(!page.body.contains("href=\"/xyz/order\""), "{change}");
+        nobody.get("/xyz/order").await.expect(200, &["지금은 예매할 수 없습니다"]);
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn places_in_others_hands_may_come_back() {
+    let app = TestApp::start().await;
+    let given = app.given(places(2)).await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&given, 2).await;
+    app.refresh().await;
+    let nobody = Browser { app: &app, cookie: String::new() };
+    nobody.get("/xyz").await.expect(200, &["다른 분들이 결제하고 계십니다", "id=\"watch\""]);
+    visitor.pay(&order).await.expect(200);
+    app.refresh().await;
+    nobody.get("/xyz").await.expect(200, &["매진", "id=\"watch\""]);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn nothing_is_ordered_without_consent_and_what_was_agreed_to_is_kept() {
+    let app = TestApp::start().await;
+    let given = app.given(places(5)).await;
+    let browser = Browser { app: &app, cookie: String::new() };
+    let quantity = format!("q{}", given.product_id);
+    let order = async |agreed: &[(&'static str, &'static str)]| {
+        let key = browser.get("/xyz/order").await.hidden("key");
+        let mut fields = vec![("key", key.as_str()), (quantity.as_str(), "1"), ("customer_name", "홍길동")];
+        fields.push(("customer_phone", "010-1234-5678"));
+        fields.extend_from_slice(agreed);
+        browser.send("/xyz/order", &fields).await
+    };
+    let all = [("agree_terms", "on"), ("agree_privacy", "on"), ("over_14", "on"), ("legal_version", VERSION)];
+    for without in 0..all.len() {
+        let rest: Vec<_> = all.iter().enumerate().filter(|(n, _)| *n != without).map(|(_, field)| *field).collect();
+        order(&rest).await.expect(422, &["동의해 주셔야", "aria-invalid=\"true\""]);
+    }
+    // To texts that have changed since.
+    let old = [all[0], all[1], all[2], ("legal_version", "2020-01-01")];
+    order(&old).await.expect(422, &["동의해 주셔야"]);
+    assert_eq!(app.stock(given.stock_id).await, (0, 0));
+    assert_eq!(order(&[&all[..], &[("marketing", "on")]].concat()).await.status, 303);
+    let kept = "select consent_version || marketing::text from contacts";
+    assert_eq!(app.db.one::<String>(kept).await, format!("{VERSION}true"));
+    browser.get("/terms").await.expect(200, &[VERSION, "이용약관"]);
+    browser.get("/privacy").await.expect(200, &[VERSION, "개인정보"]);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn news_are_stopped_where_the_tickets_are() {
+    let app = TestApp::start().await;
+    let given = app.given(places(5)).await;
+    let visitor = app.visitor(1);
+    let bought = paid(&visitor, &given, 1).await;
+    let (browser, page) = (Browser::of(&app, &bought.order), format!("/xyz/complete/{}", bought.order.number));
+    app.db.execute("update contacts set marketing = true").await;
+    browser.get(&page).await.expect(200, &["소식 그만 받기"]);
+    Browser { app: &app, cookie: String::new() }.send(&format!("{page}/news"), &[]).await.expect(401, &[]);
+    browser.send(&format!("{page}/news"), &[]).await.leads_to(&page);
+    assert!(!browser.get(&page).await.body.contains("소식 그만 받기"));
+    assert_eq!(app.db.one::<i64>("select count(*) from order_events where kind = 'news_withdrawn'").await, 1);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn tickets_are_given_back_once_the_fee_was_shown() {
+    let app = TestApp::start().await;
+    let given = app.given(Kind { slot_places: Some(10), ..places(10) }).await;
+    app.db
+        .execute("update exhibitions set refund_rules = '[{\"days_before\": 1, \"fee_pct\": 10}]', refund_free_h = 0")
+        .await;
+    app.refresh().await;
+    let visitor = app.visitor(1);
+    let bought = paid(&visitor, &given, 2).await;
+    let (browser, page) = (Browser::of(&app, &bought.order), format!("/xyz/refund/{}", bought.order.number));
+    Browser { app: &app, cookie: String::new() }.get(&page).await.expect(401, &[]);
+    browser.get(&page).await.expect(200, &["관람일 1일 전까지", "10%", &bought.tickets[0], &bought.tickets[1]]);
+    let offer = browser.get(&format!("{page}?t={}", bought.tickets[0])).await;
+    let offer = offer.expect(200, &["1,000원", "9,000원 환불받고 취소하기"]);
+    let key = offer.hidden("key");
+    assert_eq!(app.db.one::<i64>("select count(*) from refunds").await, 0, "looking changes nothing");
+
+    let sent = [("t", bought.tickets[0].as_str()), ("key", &key), ("amount", "9000")];
+    let wrong = [sent[0], sent[1], ("amount", "10000")];
+    browser.send(&page, &wrong).await.expect(409, &["9,000원 환불받고 취소하기", "role=\"alert\""]);
+    browser.send(&page, &sent).await.leads_to(&page);
+    browser.send(&page, &sent).await.leads_to(&page);
+    carried(&app).await;
+    assert_eq!(app.simulator_counts().await["cancelled_amount"], 9_000, "pressed twice, given back once");
+    browser.get(&page).await.expect(200, &["환불 완료", "9,000원", "이미 취소된 티켓"]);
+    browser.get(&format!("{page}?t={}", bought.tickets[0])).await.expect(200, &["환불 금액 확인하기"]);
+    browser.get(&format!("{page}?t=nonsense")).await.expect(400, &[]);
+
+    // On the day itself it is too late.
+    app.advance(Duration::from_secs(5 * 86_400)).await;
+    app.refresh().await;
+    browser.get(&page).await.expect(200, &["취소할 수 있는 기간이 지남"]);
+    let late = [("t", bought.tickets[1].as_str()), ("key", &key), ("amount", "9000")];
+    assert!(matches!(browser.send(&page, &late).await.status, 409 | 422));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn money_that_was_paid_in_needs_an_account_to_go_to() {
+    let app = TestApp::start().await;
+    let given = app.given(places(5)).await;
+    let visitor = app.visitor(1);
+    let (order, order_id) = crate::deposits::awaiting(&app, &visitor, &given, 1).await;
+    app.simulate("deposit", json!({ "orderId": order_id })).await;
+    crate::deposits::told(&app, &order_id, "DONE").await;
+    let ticket = visitor.read(&order).await.body["tickets"][0]["id"].as_str().unwrap().to_owned();
+    let (browser, page) = (Browser::of(&app, &order), format!("/xyz/refund/{}", order.number));
+    let key = browser.get(&format!("{page}?t={ticket}")).await.expect(200, &["name=\"account_number\""]).hidden("key");
+    let ask = async |bank: &str, number: &str| {
+        let fields = [("t", ticket.as_str()), ("key", &key), ("amount", "10000"), ("bank", bank)];
+        let fields = [&fields[..], &[("account_number", number), ("holder", "홍길동")]].concat();
+        browser.send(&page, &fields).await
+    };
+    ask("", "1002123456789").await.expect(422, &["은행을 선택해 주세요", "value=\"홍길동\""]);
+    ask("20", "none").await.expect(422, &["계좌 번호를 숫자로"]);
+    ask("20", "1002-123-456789").await.leads_to(&page);
+    carried(&app).await;
+    assert_eq!(app.simulator_counts().await["cancelled_amount"], 10_000);
+    browser.get(&page).await.expect(200, &["환불 완료"]);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_visit_goes_into_a_calendar_and_onto_paper() {
+    let app = TestApp::start().await;
+    let given = app.given(Kind { slot_places: Some(10), ..places(10) }).await;
+    app.db.execute("update slots set start_time = '10:00', end_time = '11:30'").await;
+    app.refresh().await;
+    let visitor = app.visitor(1);
+    let held = visitor.held(&given, 1).await;
+    let early = Browser::of(&app, &held);
+    for file in ["calendar.ics", "tickets.pdf"] {
+        let page = format!("/xyz/complete/{}", held.number);
+        early.get(&format!("{page}/{file}")).await.leads_to(&page);
+    }
+    early.send(&format!("/xyz/complete/{}/news", held.number), &[]).await;
+    visitor.cancel(&held).await.expect(200);
+    let bought = paid(&visitor, &given, 2).await;
+    let (browser, page) = (Browser::of(&app, &bought.order), format!("/xyz/complete/{}", bought.order.number));
+    browser.get(&page).await.expect(200, &["calendar.ics", "tickets.pdf", "/xyz/refund/"]);
+    let file = browser.get(&format!("{page}/calendar.ics")).await;
+    let file =
+        file.expect(200, &["BEGIN:VEVENT\r\n", "SUMMARY:시험 전시", &bought.order.number, "T010000Z", "T023000Z"]);
+    assert_eq!(file.header("content-type"), "text/calendar; charset=utf-8");
+    let paper = browser.get(&format!("{page}/tickets.pdf")).await.expect(200, &["%PDF-", "/Count 2"]);
+    assert_eq!(paper.header("content-type"), "application/pdf");
+    for file in ["calendar.ics", "tickets.pdf"] {
+        let stranger = Browser { app: &app, cookie: String::new() };
+        stranger.get(&format!("{page}/{file}")).await.expect(401, &[]);
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn machines_are_told_what_to_read() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    let nobody = Browser { app: &app, cookie: String::new() };
+    nobody
+        .get("/robots.txt")
+        .await
+        .expect(200, &["Disallow: /*/complete/", "Sitemap: http://localhost:8080/sitemap.xml"]);
+    nobody.get("/sitemap.xml").await.expect(200, &["<loc>http://localhost:8080/xyz</loc>"]);
+    let worker = nobody.get("/sw.js").await.expect(200, &["/assets/app."]);
+    assert_eq!(worker.header("cache-control"), "no-cache");
+    assert_eq!(worker.header("content-type"), "text/javascript; charset=utf-8");
+    app.finish().await;
+}

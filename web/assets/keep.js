@@ -1,0 +1,16 @@
+// Asks for the worker that keeps this page for where there is no network, and says so once it has.
+(function () {
+  "use strict";
+  if (!("serviceWorker" in navigator)) return;
+  navigator.serviceWorker.register("/sw.js").then(function () {
+    return navigator.serviceWorker.ready;
+  }).then(function (registration) {
+    // The first visit went past the worker: it fetches the page itself.
+    var channel = new MessageChannel();
+    channel.port1.onmessage = function (said) {
+      var kept = document.getElementById("kept");
+      if (kept && said.data === "kept") kept.hidden = false;
+    };
+    registration.active.postMessage({ keep: location.pathname }, [channel.port2]);
+  }).catch(function () { /* The page is good without it. */ });
+})();
