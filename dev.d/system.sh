@@ -49,6 +49,7 @@ admit_environment() {
     ADMIT_ENVIRONMENT=(
         "PATH=$PATH" "HOME=${HOME:-/}" LANG=C.UTF-8 RUST_BACKTRACE=1
         "DATABASE_URL=$(database_url)" "REDIS_URL=$(redis_url)"
+        "ADMIT_SELLER_NAME=Admit (시범 운영)" ADMIT_SELLER_EMAIL=admit@localhost
         ADMIT_MODE=development "ADMIT_BASE_URL=$BASE_URL" "ADMIT_LOG=${ADMIT_LOG:-info}"
         "ADMIT_SECRET=$(secret ADMIT_SECRET)" "ADMIT_DATA_KEYS=$(secret ADMIT_DATA_KEYS)"
         PAYMENTS_PROVIDER=toss "TOSS_CLIENT_KEY=$DEMO_CLIENT_KEY" "TOSS_SECRET_KEY=$DEMO_SECRET_KEY"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# ./dev test and ./dev torture: a throw-away Postgres and Redis on free ports, then every check. One
+# ./dev test, browser and torture: a throw-away Postgres and Redis on free ports, then every check. One
 # failing check does not hide the next.
 
 TEST_DIR=''
@@ -19,6 +19,7 @@ sweep_old_tests() {
 }
 
 end_test_stores() {
+    stop_everything
     stop TERM 5 nginx-behaviour
     stop INT 20 test-postgres
     stop TERM 10 test-redis
@@ -36,10 +37,10 @@ leave_test() {
     exit "$code"
 }
 
-# prepare_test: sets TEST_DIR and starts the stores.
+# prepare_test [browser]: sets TEST_DIR and starts the stores.
 prepare_test() {
     prepare_state
-    need_tools test
+    need_tools test "${1:-}"
     find_postgres || die "PostgreSQL $POSTGRES_MIN or newer is missing"
     trap leave_test EXIT
     trap 'exit 130' INT
@@ -116,7 +117,7 @@ run_crowd() {
 cmd_test() {
     (($# == 0)) || die "./dev test takes no arguments"
     local began=$SECONDS
-    prepare_test
+    prepare_test browser
     step "format" check_format
     step "secrets and card numbers" check_secrets
     step "docker-compose.yml" check_compose
@@ -126,6 +127,7 @@ cmd_test() {
     step "nginx: behaviour" check_nginx_behaviour
     step "clippy, warnings denied" check_clippy
     step "all tests" check_tests
+    step "browser: pages" check_browser
     step "torture, short" run_torture 2
     say ""
     say "${bold}Summary${plain}"

@@ -90,7 +90,7 @@ has_c_compiler() {
     has cc && printf '#include <stdlib.h>\nint main(void){return 0;}\n' | cc -x c -o /dev/null - >/dev/null 2>&1
 }
 
-# need_tools up|test: installs what is missing where it may, or says what to install and stops.
+# need_tools up|test [browser]: installs what is missing where it may, or says what to install and stops.
 need_tools() {
     local -a packages=() wants=()
     use_system_paths
@@ -107,10 +107,14 @@ need_tools() {
     [[ -s /etc/ssl/certs/ca-certificates.crt || -s /etc/pki/tls/certs/ca-bundle.crt || -d /etc/ssl/certs ]] || want ca-certificates "the usual root certificates"
     if [[ $1 == test ]]; then
         has git || want git "git"
+        has pdftotext || want poppler-utils "pdftotext and pdftoppm (poppler), which read PDFs in the tests"
         has zbarimg || want zbar-tools "zbarimg (zbar), which reads QR codes in the tests"
         has openssl || want openssl "openssl"
         yaml_python >/dev/null || want "python3 python3-yaml" "Python 3 with PyYAML"
     fi
+    if [[ ${2:-} == browser ]]; then want_browser; fi
     if ((${#packages[@]})); then install_packages; fi
     need_cargo
+    # Here, while the caller's proxy settings are still in force. The step itself says what it misses.
+    if [[ ${2:-} == browser ]] && has npm; then install_node_packages || warn "the packages of tests/browser could not be installed"; fi
 }

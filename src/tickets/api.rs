@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, header};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::link::{Link, Verdict};
+use super::link::{Link, To, Verdict};
 use super::{pg, picture, sign};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ async fn allowed(app: &App, ticket_id: &str, link: &Link, headers: &HeaderMap) -
     // Ids are random: saying that one exists helps nobody to find others.
     let ticket = ticket.ok_or_else(unknown)?;
     let now = app.clock.now();
-    let verdict = link.judge(&app.secrets, id, ticket.version, now.as_second());
+    let verdict = link.judge(&app.secrets, To::Picture, id, ticket.version, now.as_second());
     let cache = if verdict == Verdict::Opens {
         // A page that is drawn again within minutes need not ask again.
         "private, max-age=300"

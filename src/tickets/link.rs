@@ -1,4 +1,5 @@
-//! Short signed links to a ticket's picture, for an `<img>` and for mail, where no token can be sent along.
+//! Signed links to a ticket: short ones to its picture, for an `<img>` and for mail, where no token can be sent along, and one
+//! to a page of its own that a companion is sent.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,23 +28,39 @@ pub enum Verdict {
     Forged,
 }
 
-/// Bound to the ticket's version: re-issuing a ticket ends the links to its old picture.
-fn mac(secrets: &Secrets, ticket_id: Uuid, version: i16, until_s: i64) -> String {
-    let parts: [&[u8]; 4] = [b"ticket picture", ticket_id.as_bytes(), &version.to_be_bytes(), &until_s.to_be_bytes()];
+/// What a link opens.
+#[derive(Clone, Copy)]
+pub enum To {
+    Picture,
+    /// The ticket's own page, for whoever comes along.
+    Page,
+}
+
+/// Bound to the ticket's version: re-issuing a ticket ends the links to its old code.
+fn mac(secrets: &Secrets, to: To, ticket_id: Uuid, version: i16, until_s: i64) -> String {
+    let label: &[u8] = match to {
+        To::Picture => b"ticket picture",
+        To::Page => b"ticket page",
+    };
+    let parts: [&[u8]; 4] = [label, ticket_id.as_bytes(), &version.to_be_bytes(), &until_s.to_be_bytes()];
     // 144 bits: 24 characters without a remainder.
     URL_SAFE_NO_PAD.encode(&secrets.mac(Purpose::SignedLink, &parts)[..18])
 }
 
 pub fn query(secrets: &Secrets, ticket_id: Uuid, version: i16, now_s: i64) -> String {
-    let until_s = now_s + VALID_S;
-    format!("e={until_s}&s={}", mac(secrets, ticket_id, version, until_s))
+    until(secrets, To::Picture, ticket_id, version, now_s + VALID_S)
+}
+
+/// A link that ends at an instant.
+pub fn until(secrets: &Secrets, to: To, ticket_id: Uuid, version: i16, until_s: i64) -> String {
+    format!("e={until_s}&s={}", mac(secrets, to, ticket_id, version, until_s))
 }
 
 impl Link {
-    pub fn judge(&self, secrets: &Secrets, ticket_id: Uuid, version: i16, now_s: i64) -> Verdict {
+    pub fn judge(&self, secrets: &Secrets, to: To, ticket_id: Uuid, version: i16, now_s: i64) -> Verdict {
         let (Some(until), Some(given)) = (&self.e, &self.s) else { return Verdict::Absent };
         let Ok(until_s) = until.parse::<i64>() else { return Verdict::Forged };
-        if !same(mac(secrets, ticket_id, version, until_s).as_bytes(), given.as_bytes()) {
+        if !same(mac(secrets, to, ticket_id, version, until_s).as_bytes(), given.as_bytes()) {
             Verdict::Forged
         } else if until_s <= now_s {
             Verdict::Expired
@@ -66,9 +83,10 @@ mod tests {
             Link { e: e.strip_prefix("e=").map(str::to_owned), s: s.strip_prefix("s=").map(str::to_owned) }
         };
         let given = link(&query(&secrets, id, 1, 1_000));
-        let judge = |link: &Link, id, version, now| link.judge(&secrets, id, version, now);
+        let judge = |link: &Link, id, version, now| link.judge(&secrets, To::Picture, id, version, now);
         assert_eq!(judge(&given, id, 1, 1_000 + VALID_S - 1), Verdict::Opens);
         assert_eq!(judge(&given, id, 1, 1_000 + VALID_S), Verdict::Expired);
+        assert_eq!(given.judge(&secrets, To::Page, id, 1, 1_000), Verdict::Forged, "a picture is no page");
         assert_eq!(judge(&given, id, 2, 1_000), Verdict::Forged);
         assert_eq!(judge(&given, Uuid::from_u128(8), 1, 1_000), Verdict::Forged);
         let later = Link { e: Some("99999999999".into()), s: given.s.clone() };

@@ -1,5 +1,5 @@
 //! All SQL of tickets and their signing keys. Tickets are written by the stock writer (issue) and the entrance
-//! (admission); here they are read.
+//! (admission); here they are read, and given a new code.
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
@@ -24,6 +24,19 @@ const TO_SHOW: Statement = Statement::new(
       where t.id = $1",
 );
 
+/// A used ticket keeps its code: there is nothing left to steal. The order's history says how often it was done.
+const REISSUE: Statement = Statement::new(
+    "tickets.reissue",
+    "with reissued as (
+         update tickets set version = version + 1
+          where id = $1 and order_id = $2 and state = 'valid' and used_at is null and version <= $3 returning id, order_id
+     ), told as (
+         insert into order_events (order_id, kind, actor, cause, correlation_id, at)
+         select order_id, 'ticket_reissued', 'visitor', 'reissue', id::text, admit_now() from reissued
+     )
+     select id from reissued",
+);
+
 const KEYS: Statement = Statement::new(
     "tickets.keys",
     "select id, public_key, key_id, sealed_seed, created_at, retired_at from signing_keys order by id",
@@ -38,7 +51,7 @@ const ADD_KEY: Statement = Statement::new(
 const RETIRE_KEY: Statement =
     Statement::new("tickets.retire_key", "update signing_keys set retired_at = least(retired_at, $2) where id = $1");
 
-pub const STATEMENTS: &[&Statement] = &[&OF_ORDER, &TO_SHOW, &KEYS, &ADD_KEY, &RETIRE_KEY];
+pub const STATEMENTS: &[&Statement] = &[&OF_ORDER, &TO_SHOW, &REISSUE, &KEYS, &ADD_KEY, &RETIRE_KEY];
 
 pub struct TicketRow {
     pub id: Uuid,
@@ -98,6 +111,11 @@ pub async fn to_show(client: &impl GenericClient, id: Uuid) -> Result<Option<Sho
         order_number: r.get(7),
         token_version: r.get(8),
     }))
+}
+
+/// Every code of the ticket so far is void from here on. False: it is used, not valid, or was re-issued too often.
+pub async fn reissue(client: &impl GenericClient, id: Uuid, order_id: Uuid, most: i16) -> Result<bool> {
+    Ok(REISSUE.query_opt(client, &[&id, &order_id, &most]).await?.is_some())
 }
 
 pub struct StoredKey {

@@ -11,7 +11,7 @@ use crate::support::proxy::Proxy;
 use crate::support::{Answer, Given, Kind, Options, TestApp, race};
 use crate::tickets::{bought, text};
 
-struct Gate<'a> {
+pub struct Gate<'a> {
     app: &'a TestApp,
     name: String,
     token: String,
@@ -19,7 +19,7 @@ struct Gate<'a> {
 }
 
 impl TestApp {
-    async fn gate(&self, user: &str, name: &str) -> Gate<'_> {
+    pub async fn gate(&self, user: &str, name: &str) -> Gate<'_> {
         Gate { app: self, name: name.to_owned(), token: self.access_token(user).await, instance: 0 }
     }
 }
@@ -40,7 +40,7 @@ impl Gate<'_> {
     }
 
     /// The reason, which must go with its status and a record of its own.
-    async fn reason(&self, code: &str) -> String {
+    pub async fn reason(&self, code: &str) -> String {
         let before: i64 = self.app.db.one("select count(*) from scans").await;
         let answer = self.scan(code).await;
         let reason = answer.text("reason");

@@ -329,7 +329,7 @@ async fn while_the_outcome_is_unknown_the_page_waits() {
     let back = format!("/xyz/complete/{}?orderId={order_id}&paymentKey={key}&amount={}", order.number, order.total);
     let clean = browser.get(&back).await.next();
     let waiting = browser.get(&clean).await.expect(200, "다시 결제하지 마세요");
-    assert!(waiting.body.contains("http-equiv=\"refresh\" content=\"3\""));
+    assert!(waiting.body.contains("<noscript><meta http-equiv=\"refresh\" content=\"3\"></noscript>"));
     assert_eq!(browser.get(&back).await.next(), clean);
 
     app.http.delete(format!("{}/_sim/faults", app.simulator.base_url())).send().await.unwrap();

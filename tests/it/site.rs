@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use admit::admin::Role;
 use admit::orders::consent::VERSION;
 use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::{Value, json};
@@ -201,7 +202,7 @@ async fn tickets_are_given_back_once_the_fee_was_shown() {
     // On the day itself it is too late.
     app.advance(Duration::from_secs(5 * 86_400)).await;
     app.refresh().await;
-    browser.get(&page).await.expect(200, &["취소할 수 있는 기간이 지남"]);
+    browser.get(&page).await.expect(200, &["취소할 수 있는 티켓이 없습니다"]);
     let late = [("t", bought.tickets[1].as_str()), ("key", &key), ("amount", "9000")];
     assert!(matches!(browser.send(&page, &late).await.status, 409 | 422));
     app.finish().await;
@@ -260,6 +261,41 @@ async fn the_visit_goes_into_a_calendar_and_onto_paper() {
         let stranger = Browser { app: &app, cookie: String::new() };
         stranger.get(&format!("{page}/{file}")).await.expect(401, &[]);
     }
+    app.finish().await;
+}
+
+/// A link opens one ticket and nothing of the order; a new code ends it, and the old code at the door.
+#[tokio::test]
+async fn a_companion_gets_one_ticket_and_a_leaked_code_is_replaced() {
+    let app = TestApp::start().await;
+    let given = app.given(places(10)).await;
+    let visitor = app.visitor(1);
+    let bought = paid(&visitor, &given, 2).await;
+    let (browser, page) = (Browser::of(&app, &bought.order), format!("/xyz/complete/{}", bought.order.number));
+    let body = browser.get(&page).await.expect(200, &["새 QR 받기"]).body;
+    let link = body.split("href=\"http://localhost:8080/xyz/ticket/").nth(1).unwrap().split('"').next().unwrap();
+    let link = format!("/xyz/ticket/{}", link.replace("&#38;", "&").replace("&amp;", "&"));
+    let stranger = Browser { app: &app, cookie: String::new() };
+    let one = stranger.get(&link).await.expect(200, &["<svg", "시험 전시"]);
+    assert_eq!(one.body.matches("<svg").count(), 1);
+    for private in [bought.order.number.as_str(), "홍길동", &bought.tickets[1]] {
+        assert!(!one.body.contains(private), "{private}");
+    }
+    stranger.get(&link.replace(&bought.tickets[0], &bought.tickets[1])).await.expect(403, &[]);
+    stranger.get(link.split('?').next().unwrap()).await.expect(403, &[]);
+
+    let code = async || visitor.read(&bought.order).await.body["tickets"][0]["qr_code"].as_str().unwrap().to_owned();
+    let old = code().await;
+    let new_code = [("t", bought.tickets[0].as_str())];
+    stranger.send(&format!("{page}/reissue"), &new_code).await.expect(401, &[]);
+    browser.send(&format!("{page}/reissue"), &new_code).await.leads_to(&page);
+    let new = code().await;
+    assert_ne!(old, new);
+    stranger.get(&link).await.expect(403, &[]);
+    app.account("gate-1", Role::Staff, &["xyz"]).await;
+    let gate = app.gate("gate-1", "north").await;
+    assert_eq!((gate.reason(&old).await.as_str(), gate.reason(&new).await.as_str()), ("reissued", "ok"));
+    browser.send(&format!("{page}/reissue"), &new_code).await.expect(409, &["새 QR을 드릴 수 없습니다"]);
     app.finish().await;
 }
 

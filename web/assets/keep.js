@@ -14,3 +14,11 @@
     registration.active.postMessage({ keep: location.pathname }, [channel.port2]);
   }).catch(function () { /* The page is good without it. */ });
 })();
+// A link for a companion goes through the phone's own way of sharing, where it has one.
+document.querySelectorAll("[data-share]").forEach(function (link) {
+  if (!navigator.share) return;
+  link.addEventListener("click", function (event) {
+    event.preventDefault();
+    navigator.share({ url: link.href, title: document.title }).catch(function () { /* Thought better of it. */ });
+  });
+});

@@ -10,6 +10,19 @@
   // Seconds since this page was sent, by a clock that nobody turns.
   var leftAtStart = Number(clock.dataset.until) - Number(clock.dataset.now), started = performance.now();
 
+  pay.hidden = cancel.hidden = false;
+
+  // The places are gone: nothing on this page holds any more but the way to new ones.
+  function over(words) {
+    pay.hidden = cancel.hidden = true;
+    ["left", "kept", "methods", "ways"].forEach(function (id) {
+      var part = document.getElementById(id);
+      if (part) part.hidden = true;
+    });
+    document.getElementById("again").hidden = false;
+    tell(words);
+  }
+
   function tell(words) {
     problem.textContent = words || "";
     problem.hidden = !words;
@@ -25,9 +38,7 @@
     clock.textContent = Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0");
     clock.classList.toggle("soon", left <= 60);
     if (left > 0) return void setTimeout(tick, 500);
-    pay.hidden = cancel.hidden = true;
-    document.getElementById("again").hidden = false;
-    tell(pay.dataset.lapsed);
+    over(pay.dataset.lapsed);
   }
 
   function call(path, body, key) {
@@ -35,7 +46,7 @@
     if (key) headers["Idempotency-Key"] = key;
     return fetch(path, { method: "POST", headers: headers, body: JSON.stringify(body) }).then(function (reply) {
       return reply.json().then(function (said) {
-        if (!reply.ok) throw { detail: said.detail };
+        if (!reply.ok) throw { detail: said.detail, gone: reply.status === 410 };
         return said;
       });
     });
@@ -87,6 +98,7 @@
   function failed(error) {
     busy(false);
     if (!error) return tell(pay.dataset.failed);
+    if (error.gone) return over(error.detail || pay.dataset.lapsed);
     var closed = error.code === "USER_CANCEL" || error.code === "PAY_PROCESS_CANCELED";
     // Stripe words these for the buyer, in the page's language.
     var said = error.type === "card_error" || error.type === "validation_error" ? error.message : "";

@@ -123,6 +123,7 @@ async fn confirm(
 #[template(path = "tickets.html")]
 struct TicketsPage {
     frame: Frame,
+    lead: &'static str,
     code: String,
     order: Summary,
     mailed: bool,
@@ -135,6 +136,9 @@ struct TicketsPage {
 }
 
 struct TicketShown {
+    id: uuid::Uuid,
+    /// A page with this ticket alone, for whoever comes along.
+    share_url: String,
     title: String,
     product: String,
     label: String,
@@ -162,6 +166,7 @@ struct NoticePage {
 }
 
 struct DepositShown {
+    amount: String,
     bank: String,
     number: String,
     until: String,
@@ -176,6 +181,7 @@ async fn show(app: &App, language: Language, order: &Order, here: String) -> Res
             if state == OrderState::AwaitingDeposit {
                 let account = read::deposit(app, &app.pg.get().await?, order.facts.id).await?;
                 notice.deposit = account.map(|account| DepositShown {
+                    amount: words::won(language, order.facts.total_won.into()),
                     bank: words::bank(language, &account.bank),
                     number: account.account_number,
                     until: words::moment(language, account.due_at),
@@ -197,8 +203,16 @@ async fn show_tickets(
     let views = tickets::of_order(app, &client, order.facts.id, e).await?;
     let marketing = pg::wants_news(&client, order.facts.id).await?;
     drop(client);
-    let tickets = views.into_iter().map(|view| ticket(language, &order.facts.number, view)).collect::<Result<_>>()?;
-    let frame = Frame::new(language, words::text(language, "page.complete.title"), here);
+    let tickets = views
+        .into_iter()
+        .map(|view| ticket(app, e, language, &order.facts.number, view))
+        .collect::<Result<Vec<TicketShown>>>()?;
+    let (title, lead) = if tickets.iter().any(|ticket| ticket.svg.is_some()) {
+        ("page.complete.title", "page.complete.lead")
+    } else {
+        ("page.complete.title_some", "page.complete.lead_none")
+    };
+    let frame = Frame::new(language, words::text(language, title), here);
     let mailed = order.facts.has_email && app.notifier.sends();
     let given = order.receipts.clone().unwrap_or_default();
     let cash = given.cash.and_then(|cash| cash.url);
@@ -206,7 +220,10 @@ async fn show_tickets(
     let receipts = receipts.into_iter().filter_map(|(key, url)| url.map(|url| (frame.t(key), url))).collect();
     let (code, culture) = (order.facts.code.clone(), given.culture_expense);
     let order = Summary::new(order, e, language);
-    page(&TicketsPage { code, order, mailed, tickets, receipts, culture, marketing, frame }, StatusCode::OK)
+    page(
+        &TicketsPage { lead: frame.t(lead), code, order, mailed, tickets, receipts, culture, marketing, frame },
+        StatusCode::OK,
+    )
 }
 
 /// Consent to hear of other exhibitions is withdrawn as easily as it was given.
@@ -221,12 +238,13 @@ pub async fn no_news(
     Ok(go(&format!("/{code}/complete/{number}"), None))
 }
 
-fn ticket(language: Language, order_number: &str, view: TicketView) -> Result<TicketShown> {
+fn ticket(app: &App, e: &Exhibition, language: Language, order_number: &str, view: TicketView) -> Result<TicketShown> {
     let product = language.pick(&view.product_name, &view.product_name_en).to_owned();
     let no = view.ticket_no.to_string();
     let note = match (view.used_at, view.state.as_str()) {
         (Some(_), _) => Some("page.ticket.used"),
         (None, "valid") => None,
+        (None, "refunded") => Some("page.ticket.refunded"),
         _ => Some("page.ticket.void"),
     };
     let times = view
@@ -234,6 +252,8 @@ fn ticket(language: Language, order_number: &str, view: TicketView) -> Result<Ti
         .zip(view.end_time)
         .map(|(from, until)| format!(" {}–{}", words::time(from), words::time(until)));
     Ok(TicketShown {
+        id: view.id,
+        share_url: super::companion::link(app, e, &view),
         title: filled(language, "page.complete.ticket", &[("no", no.clone()), ("of", view.of.to_string())]),
         label: filled(language, "page.complete.qr", &[("name", product.clone()), ("no", no)]),
         visit: view

@@ -4,6 +4,7 @@
 
 mod browse;
 mod calendar;
+mod companion;
 mod complete;
 mod draw;
 mod form;
@@ -50,6 +51,8 @@ pub fn routes() -> Router<App> {
         .route("/{code}/complete/{order_number}", get(complete::complete))
         .route("/{code}/complete/{order_number}/tickets.pdf", get(paper::file))
         .route("/{code}/complete/{order_number}/calendar.ics", get(calendar::file))
+        .route("/{code}/complete/{order_number}/reissue", post(companion::reissue))
+        .route("/{code}/ticket/{ticket_id}", get(companion::show))
         .route("/{code}/complete/{order_number}/news", post(complete::no_news))
         .route("/{code}/refund/{order_number}", get(refund::show).post(refund::give_back))
         .route("/{code}/refund/{order_number}/account/{refund_id}", post(refund::name_account))

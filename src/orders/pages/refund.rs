@@ -31,8 +31,9 @@ struct RefundPage {
     code: String,
     number: String,
     exhibition: String,
-    /// Tickets that can be chosen; empty: all are gone.
     tickets: Vec<TicketShown>,
+    /// At least one can be given back.
+    can_any: bool,
     /// Of the tickets that were chosen.
     offer: Option<Offer>,
     refused: Option<String>,
@@ -168,6 +169,7 @@ async fn shown(
         number: number.clone(),
         exhibition: language.pick(&e.name_ko, &e.name_en).to_owned(),
         offer,
+        can_any: tickets.iter().any(|ticket| ticket.because.is_none()),
         tickets,
         refused,
         rules: rules_text(&frame, &e),

@@ -105,6 +105,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("stock.unready", 503),
     ("ticket.keys_used_up", 409),
     ("ticket.link_expired", 410),
+    ("ticket.not_reissued", 409),
     ("ticket.proof_required", 401),
     ("ticket.unknown", 404),
     ("ticket.void", 410),

@@ -1,0 +1,4 @@
+import { PHONE } from "./support/browser.mjs";
+import { tour } from "./support/tour.mjs";
+
+tour("ko", PHONE);
