@@ -234,7 +234,7 @@ def public_reads_are_remembered_for_a_second():
 
 
 def pages_of_the_catalogue_are_remembered_for_each_language():
-    both(reply(200))
+    both(reply(200, "Cache-Control: public, max-age=1\r\n"))
     languages = (
         ({"Accept_Language": "ko-KR,ko;q=0.9,en;q=0.8"}, "ko"),
         ({"Accept_Language": "en-GB,en;q=0.9,ko;q=0.5"}, "en"),
@@ -248,6 +248,7 @@ def pages_of_the_catalogue_are_remembered_for_each_language():
         for path in ("/", "/aaa", "/terms"):
             answer = ask("GET", path, **headers)
             same(f"{path} {headers}", answer[0], 200)
+            same("browsers ask each time", answer[1]["Cache-Control"], "public, max-age=0, must-revalidate")
     asked = {(request[1], request[2].get("Accept-Language")) for request in seen()}
     same("languages", asked, {(path, language) for path in ("/", "/aaa", "/terms") for language in ("ko", "en")})
     same("cookie passed on", {request[2].get("Cookie") for request in seen()}, {None})

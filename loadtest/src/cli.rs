@@ -116,6 +116,12 @@ pub struct Products {
     /// Closed loop: as many as the server answers, with --connections visitors. Finds the ceiling, hides stalls.
     #[arg(long)]
     pub closed: bool,
+    /// The exhibition's page instead of its product list.
+    #[arg(long)]
+    pub page: bool,
+    /// Past nginx's memory: an instance makes each answer.
+    #[arg(long)]
+    pub uncached: bool,
     /// Exhibition to list.
     #[arg(long, default_value = "aaa")]
     pub exhibition: String,

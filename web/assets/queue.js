@@ -86,6 +86,8 @@
     for (const part of old.querySelectorAll("details[open]")) room.querySelector(`#${part.id}`)?.setAttribute("open", "");
     const email = room.querySelector("#email"), held = old.contains(document.activeElement) && document.activeElement.id;
     if (email && $("email")) email.value = $("email").value;
+    // Not from under a finger.
+    while (old.querySelector("button:active")) await new Promise((go) => setTimeout(go, 50));
     old.replaceWith(room);
     document.title = next.title;
     if (held !== false) ($(held) || room.querySelector("h1")).focus();

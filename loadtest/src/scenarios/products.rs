@@ -1,4 +1,4 @@
-//! The product list through nginx: by arrivals, or (`--closed`) as fast as it goes.
+//! The product list through nginx, or the exhibition's page (`--page`): by arrivals, or (`--closed`) as fast as it goes.
 
 use std::sync::Arc;
 
@@ -26,7 +26,16 @@ pub async fn run(common: Common, options: Products) -> Result<Report, Failure> {
     let listed = catalogue::products(&shop.site, &options.exhibition).await?.len();
     context.notes.push(format!("{} lists {listed} products", options.exhibition));
     context.require("the list has products", listed > 0, format!("{listed}"));
-    let request = Arc::new(shop.site.get(&format!("/api/exhibitions/{}/products", options.exhibition), &[]));
+    let code = &options.exhibition;
+    let (path, judge): (String, fn(u16, &[u8]) -> Outcome) = match (options.page, options.uncached) {
+        (true, false) => (format!("/{code}"), judge_page),
+        // nginx answers nothing with a query from memory.
+        (true, true) => (format!("/{code}?fresh"), judge_page),
+        (false, false) => (format!("/api/exhibitions/{code}/products"), judge),
+        (false, true) => (format!("/api/exhibitions/{code}/products?fresh"), judge),
+    };
+    context.notes.push(format!("reads {path}"));
+    let request = Arc::new(shop.site.get(&path, &[]));
     let seen = Arc::clone(&shop);
     let visit = move || {
         let (shop, request) = (Arc::clone(&seen), Arc::clone(&request));
@@ -48,6 +57,14 @@ fn judge(status: u16, body: &[u8]) -> Outcome {
     match status {
         200 if body.starts_with(b"{") && body.trim_ascii_end().ends_with(b"}") => Outcome::Success,
         200 => Outcome::Refused("200 that is not a list".into()),
+        _ => Outcome::of_problem(status, body),
+    }
+}
+
+fn judge_page(status: u16, body: &[u8]) -> Outcome {
+    match status {
+        200 if body.starts_with(b"<!doctype html>") && body.trim_ascii_end().ends_with(b"</html>") => Outcome::Success,
+        200 => Outcome::Refused("200 that is not a page".into()),
         _ => Outcome::of_problem(status, body),
     }
 }

@@ -2,16 +2,16 @@
 
 use axum::body::Body;
 use axum::extract::State as AppState;
-use axum::http::{HeaderMap, HeaderValue, Response, header};
+use axum::http::{HeaderMap, Response};
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
-use super::frame::{PageLanguage, go};
+use super::frame::{self, PageLanguage, go};
 use super::{Proof, visible, words};
 use crate::app::App;
 use crate::catalogue::Exhibition;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::orders::model::{Order, OrderState};
 use crate::platform::clock::seoul;
 use crate::platform::http::Path;
@@ -32,13 +32,8 @@ pub async fn file(
     }
     let e = app.catalogue.current().by_id(order.facts.exhibition_id)?;
     let address = format!("{}/{code}/complete/{number}", app.settings.base_url);
-    let mut response = Response::new(Body::from(calendar(&e, &order, language, &address, app.clock.now())));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/calendar; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let name = format!("attachment; filename=\"{number}.ics\"");
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).map_err(Error::bug)?);
-    Ok(response)
+    let body = calendar(&e, &order, language, &address, app.clock.now());
+    frame::file(body, "text/calendar; charset=utf-8", &format!("{number}.ics"))
 }
 
 fn calendar(e: &Exhibition, order: &Order, language: Language, address: &str, now: Timestamp) -> String {

@@ -86,12 +86,11 @@ pub const CSP: &str = "default-src 'none'; img-src 'self' data:; style-src 'self
                        frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// The same for everybody who reads its language: no cookie, form, nonce or token is in it, so nginx answers with one
-/// copy for a second. Browsers ask each time.
+/// copy for a second, and has browsers ask each time.
 pub fn public_page(template: &impl askama::Template) -> Result<Response<Body>> {
     let mut response = page(template, StatusCode::OK)?;
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=0, must-revalidate"));
-    headers.insert("x-accel-expires", HeaderValue::from_static("1"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=1"));
     Ok(response)
 }
 
@@ -105,6 +104,17 @@ pub fn page(template: &impl askama::Template, status: StatusCode) -> Result<Resp
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    Ok(response)
+}
+
+/// A file of an order's, for its owner to keep. The name is one of ours.
+pub fn file(body: impl Into<Body>, kind: &'static str, name: &str) -> Result<Response<Body>> {
+    let mut response = Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let disposition = format!("attachment; filename=\"{name}\"");
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_str(&disposition).map_err(Error::bug)?);
     Ok(response)
 }
 

@@ -2,10 +2,10 @@
 
 use axum::body::Body;
 use axum::extract::State as AppState;
-use axum::http::{HeaderMap, HeaderValue, Response, header};
+use axum::http::{HeaderMap, Response};
 use tokio::sync::Semaphore;
 
-use super::frame::{PageLanguage, go};
+use super::frame::{self, PageLanguage, go};
 use super::{Proof, visible, words};
 use crate::app::App;
 use crate::catalogue::Exhibition;
@@ -37,13 +37,7 @@ pub async fn file(
     let turn = ONE_AT_A_TIME.acquire().await.map_err(Error::bug)?;
     let body = tokio::task::spawn_blocking(move || drawn(&e, &order, &views, language)).await.map_err(Error::bug)??;
     drop(turn);
-    let mut response = Response::new(Body::from(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/pdf"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let name = format!("attachment; filename=\"{number}.pdf\"");
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).map_err(Error::bug)?);
-    Ok(response)
+    frame::file(body, "application/pdf", &format!("{number}.pdf"))
 }
 
 /// What a page says of one ticket.
