@@ -27,13 +27,10 @@ pub async fn run(common: Common, options: Products) -> Result<Report, Failure> {
     context.notes.push(format!("{} lists {listed} products", options.exhibition));
     context.require("the list has products", listed > 0, format!("{listed}"));
     let code = &options.exhibition;
-    let (path, judge): (String, fn(u16, &[u8]) -> Outcome) = match (options.page, options.uncached) {
-        (true, false) => (format!("/{code}"), judge_page),
-        // nginx answers nothing with a query from memory.
-        (true, true) => (format!("/{code}?fresh"), judge_page),
-        (false, false) => (format!("/api/exhibitions/{code}/products"), judge),
-        (false, true) => (format!("/api/exhibitions/{code}/products?fresh"), judge),
-    };
+    let judge = if options.page { judge_page } else { judge };
+    let path = if options.page { format!("/{code}") } else { format!("/api/exhibitions/{code}/products") };
+    // nginx answers nothing with a query from memory.
+    let path = if options.uncached { path + "?fresh" } else { path };
     context.notes.push(format!("reads {path}"));
     let request = Arc::new(shop.site.get(&path, &[]));
     let seen = Arc::clone(&shop);
