@@ -105,18 +105,30 @@ check_browser() {
     browser_system_start
     rm -rf "$pictures"
     mkdir -p "$pictures"
-    (
-        cd "$BROWSER_TESTS" &&
-            ADMIT_DEMO="$RUN_DIR/demo.json" ADMIT_PICTURES="$pictures" ADMIT_CHROMIUM="$(chromium_program)" \
-                ADMIT_SERVE_URLS="http://127.0.0.1:${SERVE_PORTS[0]} http://127.0.0.1:${SERVE_PORTS[1]}" \
-                ADMIT_PSQL="$(psql_program)" \
-                timeout --foreground --kill-after=10 "$BROWSER_SECONDS" \
-                node --test --test-reporter=spec --test-concurrency=4 ${1:+--test-name-pattern="$1"} ./*.test.mjs
-    ) || code=$?
+    drive_browser "$pictures" "$@" || code=$?
+    if ((code != 0 && code != 124)); then
+        # A browser on a busy machine misses a deadline now and then. What fails twice is broken; the pictures of the first
+        # time stay beside those of the second.
+        say "Some failed. Once more, all of them:"
+        mkdir -p "$pictures/first"
+        cp "$pictures"/failed* "$pictures/first/" 2>/dev/null || true
+        code=0
+        drive_browser "$pictures" "$@" || code=$?
+    fi
     ((code != 124)) || say "stopped after $BROWSER_SECONDS s"
     ((code == 0)) || keep_browser_logs
     return "$code"
 }
+
+# drive_browser PICTURES [PATTERN]
+drive_browser() (
+    cd "$BROWSER_TESTS" &&
+        ADMIT_DEMO="$RUN_DIR/demo.json" ADMIT_PICTURES="$1" ADMIT_CHROMIUM="$(chromium_program)" \
+            ADMIT_SERVE_URLS="http://127.0.0.1:${SERVE_PORTS[0]} http://127.0.0.1:${SERVE_PORTS[1]}" \
+            ADMIT_PSQL="$(psql_program)" \
+            timeout --foreground --kill-after=10 "$BROWSER_SECONDS" \
+            node --test --test-reporter=spec --test-concurrency=4 ${2:+--test-name-pattern="$2"} ./*.test.mjs
+)
 
 # What the programs said, for whoever looks for the reason.
 keep_browser_logs() {

@@ -10,9 +10,14 @@ for (const [locale, device] of [["ko", PHONE], ["en", DESKTOP]]) {
   visit(`bought and admitted, ${locale}`, { locale, device }, async (visitor) => {
     const { page } = visitor;
     const code = await exhibition();
-    await page.goto("/");
+    const listed = page.locator(`main a[href="/${code}"]`);
+    // The list is a second old at most.
+    await until("it is listed", async () => {
+      await page.goto("/");
+      return (await listed.count()) > 0;
+    });
     assert.equal(await page.locator("html").getAttribute("lang"), locale);
-    await page.locator(`main a[href="/${code}"]`).click();
+    await listed.click();
     await on.openForm(page, code);
     await on.fillIn(page, { open: 2, adult: 1, email: "hong@example.org" });
     await visitor.picture(`form filled in ${locale}`);
