@@ -140,7 +140,7 @@ cmd_test() {
 }
 
 cmd_torture() {
-    local seeds=52 people=1000000
+    local seeds=62 people=1000000
     while (($#)); do
         case $1 in
             --seeds)
