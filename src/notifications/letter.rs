@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
 use crate::orders::contact::{Contact, has_control};
+use crate::orders::mine;
 use crate::orders::model::{Order, OrderState};
 use crate::orders::pages::words;
 use crate::orders::read;
@@ -24,6 +25,9 @@ const LINK_S: i64 = 180 * 24 * 3600;
 pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
     if row.kind == super::QUEUE_TURN {
         return queue_turn(app, row).await;
+    }
+    if row.kind == super::ONE_TIME_CODE {
+        return one_time_code(app, row).await;
     }
     let client = app.pg.get().await?;
     let refund = if row.kind == "refund" { pg::refund(&client, row.order_id).await? } else { None };
@@ -88,6 +92,27 @@ async fn queue_turn(app: &App, row: &Claimed) -> Result<Option<Message>> {
         notes: ["mail.queue_turn.late", "mail.queue_turn.erased", "mail.automatic"]
             .map(|key| words::text(language, key))
             .to_vec(),
+    };
+    seal(app, row, letter, None, address).map(Some)
+}
+
+/// To somebody who wants to see all their orders. Late, the code would be of no use.
+async fn one_time_code(app: &App, row: &Claimed) -> Result<Option<Message>> {
+    let client = app.pg.get().await?;
+    let Some(wish) = mine::wish(app, &client, row.order_id).await? else { return Ok(None) };
+    drop(client);
+    let Ok(address) = wish.email.parse::<Address>() else { return Ok(None) };
+    let text = |key| words::text(wish.language, key);
+    let minutes = [("minutes", mine::CODE_MINUTES.to_string())];
+    let letter = Letter {
+        language: wish.language.tag(),
+        subject: text("mail.one_time_code.subject").to_owned(),
+        greeting: text("mail.one_time_code.greeting").to_owned(),
+        lead: filled(wish.language, "mail.one_time_code.lead", &minutes),
+        rows: vec![(text("mail.one_time_code.code"), mine::digits(app, row.order_id))],
+        tickets: Vec::new(),
+        button: (text("mail.one_time_code.button"), format!("{}/orders/code/{}", app.settings.base_url, row.order_id)),
+        notes: ["mail.one_time_code.not_me", "mail.automatic"].map(text).to_vec(),
     };
     seal(app, row, letter, None, address).map(Some)
 }

@@ -35,8 +35,10 @@ const TRIES_MAX: i32 = 12;
 const BACKOFF_FIRST_S: i64 = 15;
 const BACKOFF_MAX_S: i64 = 3600;
 
-/// The one kind that is about no order: somebody in a waiting room whose turn is near.
+/// A kind that is about no order: somebody in a waiting room whose turn is near.
 const QUEUE_TURN: &str = "queue_turn";
+/// Nor is this: somebody wants to see all their orders.
+const ONE_TIME_CODE: &str = "one_time_code";
 
 /// One round: tells what is due and returns how many rows it took on; 0 means that nothing is left to do now.
 pub async fn deliver(app: &App) -> Result<usize> {

@@ -60,7 +60,8 @@ pub const STATEMENTS: &[&Statement] = &[&REFUND, &SILENCE, &CLAIM, &FINISH, &RET
 pub struct Claimed {
     pub id: i64,
     pub kind: String,
-    /// What it is about: an order, for `refund` a refund, or for `queue_turn` a notice of the waiting room.
+    /// What it is about: an order, for `refund` a refund, for `queue_turn` a notice of the waiting room, for
+    /// `one_time_code` a request for one.
     pub order_id: Uuid,
     pub tries: i32,
 }

@@ -14,6 +14,7 @@ pub mod deposits;
 pub mod gauges;
 pub mod inbox;
 pub mod lookup;
+pub mod mine;
 pub mod model;
 pub mod outcome;
 pub mod pages;

@@ -1,4 +1,5 @@
-//! Clears away what has served its time, in small bites: processed webhooks, and the digests of callers' keys. A key is
+//! Clears away what has served its time, in small bites: processed webhooks, one-time codes, and the
+//! digests of callers' keys. A key is
 //! good for at least a day and as long as its order can change; after that its attempt's state still answers a repeat.
 
 use crate::app::App;
@@ -38,7 +39,15 @@ const REFUND_KEYS: Statement = Statement::new(
           order by done_at limit $1 for update skip locked)",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&WEBHOOKS, &CONFIRM_KEYS, &REFUND_KEYS];
+/// Ten minutes to enter one, half an hour to look at the list; an hour is what the limit counts.
+const ONE_TIME_CODES: Statement = Statement::new(
+    "orders.purge_one_time_codes",
+    "delete from one_time_codes where id in (
+         select id from one_time_codes where created_at < admit_now() - interval '2 hours'
+          order by created_at limit $1 for update skip locked)",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&ONE_TIME_CODES, &WEBHOOKS, &CONFIRM_KEYS, &REFUND_KEYS];
 
 pub async fn tick(app: &App) -> Result<usize> {
     let mut cleared = 0;

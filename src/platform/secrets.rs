@@ -33,9 +33,11 @@ pub enum Purpose {
     QueueInvite,
     /// Signs passes.
     QueuePass,
+    /// Codes that are mailed, and what they open.
+    OneTimeCode,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 12] = [
+const PURPOSES: [(Purpose, &[u8]); 13] = [
     (Purpose::HoldId, b"admit hold id v1"),
     (Purpose::OrderToken, b"admit order token v1"),
     (Purpose::Phone, b"admit phone digest v1"),
@@ -48,6 +50,7 @@ const PURPOSES: [(Purpose, &[u8]); 12] = [
     (Purpose::QueueDraw, b"admit queue draw v1"),
     (Purpose::QueueInvite, b"admit queue invite v1"),
     (Purpose::QueuePass, b"admit queue pass v1"),
+    (Purpose::OneTimeCode, b"admit one-time code v1"),
 ];
 
 struct DataKey {

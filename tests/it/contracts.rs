@@ -37,6 +37,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::orders::pg::STATEMENTS,
         admit::orders::refunds::pg::STATEMENTS,
         admit::orders::inbox::pg::STATEMENTS,
+        admit::orders::mine::pg::STATEMENTS,
         admit::orders::gauges::STATEMENTS,
         admit::orders::outcome::STATEMENTS,
         admit::orders::purge::STATEMENTS,

@@ -21,6 +21,7 @@ mod journeys;
 mod kill_schedules;
 mod killed;
 mod limits;
+mod mine;
 mod model;
 mod money_edges;
 mod money_faults;

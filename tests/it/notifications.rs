@@ -10,7 +10,7 @@ use crate::support::visitor::Held;
 use crate::support::{Answer, Given, Kind, TestApp, Visitor};
 
 /// Mails in the test's mailbox, as they were written.
-fn mails(app: &TestApp) -> Vec<String> {
+pub fn mails(app: &TestApp) -> Vec<String> {
     let read = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(entry.unwrap().path()).unwrap();
     std::fs::read_dir(&app.mail.0).unwrap().map(read).filter(|mail| mail.contains("Message-ID")).collect()
 }
@@ -38,7 +38,7 @@ fn parts(mail: &str) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn text(mail: &str, kind: &str) -> String {
+pub fn text(mail: &str, kind: &str) -> String {
     let (head, body) =
         parts(mail).into_iter().find(|(head, _)| head.contains(kind)).unwrap_or_else(|| panic!("no {kind} in {mail}"));
     String::from_utf8(if head.contains("quoted-printable") { unquoted(&body) } else { body }).unwrap()
@@ -62,7 +62,7 @@ fn unquoted(body: &[u8]) -> Vec<u8> {
     out
 }
 
-async fn held_by_mail(visitor: &Visitor<'_>, given: &Given, quantity: i64, name: &str, language: &str) -> Held {
+pub async fn held_by_mail(visitor: &Visitor<'_>, given: &Given, quantity: i64, name: &str, language: &str) -> Held {
     let mut ask = visitor.ask(given, quantity);
     ask["customer_email"] = json!("hong@example.org");
     ask["customer_name"] = json!(name);

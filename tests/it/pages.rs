@@ -2,96 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use serde_json::json;
 
+use crate::support::browser::{Browser, Page, encoded};
 use crate::support::given::places;
-use crate::support::visitor::Held;
 use crate::support::{Answer, Given, Kind, Options, TestApp};
-
-/// A page, read.
-struct Page {
-    status: u16,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Page {
-    async fn of(request: reqwest::RequestBuilder) -> Page {
-        let reply = request.header("accept", "text/html").send().await.unwrap();
-        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-        Page { status, headers, body: reply.text().await.unwrap() }
-    }
-
-    #[track_caller]
-    fn expect(self, status: u16, words: &str) -> Page {
-        assert_eq!(self.status, status, "{}", self.body);
-        assert!(self.body.contains(words), "no '{words}' in {}", self.body);
-        self
-    }
-
-    /// Where it leads.
-    #[track_caller]
-    fn next(&self) -> String {
-        assert_eq!(self.status, 303, "{}", self.body);
-        self.headers[LOCATION].to_str().unwrap().to_owned()
-    }
-
-    /// The cookie it sets, as it is sent back.
-    fn cookie(&self) -> Option<String> {
-        let cookie = self.headers.get(SET_COOKIE)?.to_str().unwrap();
-        Some(cookie.split(';').next().unwrap().to_owned())
-    }
-
-    /// The value of a hidden field.
-    fn hidden(&self, name: &str) -> String {
-        let after = self.body.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("no {name}"));
-        after.split('"').next().unwrap().to_owned()
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
-    }
-}
-
-/// A form as a browser sends it.
-fn encoded(fields: &[(&str, &str)]) -> String {
-    let mut url = reqwest::Url::parse("http://form").unwrap();
-    url.query_pairs_mut().extend_pairs(fields);
-    url.query().unwrap().to_owned()
-}
-
-struct Browser<'a> {
-    app: &'a TestApp,
-    cookie: Option<String>,
-}
-
-impl<'a> Browser<'a> {
-    fn new(app: &'a TestApp) -> Browser<'a> {
-        Browser { app, cookie: None }
-    }
-
-    fn of(app: &'a TestApp, order: &Held) -> Browser<'a> {
-        Browser { app, cookie: Some(format!("admit_{}={}", order.number.to_lowercase(), order.token)) }
-    }
-
-    fn with(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        match &self.cookie {
-            Some(cookie) => request.header("cookie", cookie),
-            None => request,
-        }
-    }
-
-    async fn get(&self, path: &str) -> Page {
-        Page::of(self.with(self.app.http.get(self.app.url(path)))).await
-    }
-
-    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let request = self.app.http.post(self.app.url(path)).header("sec-fetch-site", "same-origin");
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(encoded(fields));
-        Page::of(self.with(request)).await
-    }
-}
 
 fn fields<'a>(given: &Given, key: &'a str, phone: &'a str) -> Vec<(String, &'a str)> {
     vec![
@@ -115,10 +30,10 @@ fn pairs<'a>(fields: &'a [(String, &'a str)]) -> Vec<(&'a str, &'a str)> {
 async fn a_ticket_is_bought_through_the_pages_alone() {
     let app = TestApp::start().await;
     let adult = app.given(Kind { slot_places: Some(20), ..places(100) }).await;
-    let mut browser = Browser::new(&app);
-    browser.get("/").await.expect(200, "href=\"/xyz\"");
-    browser.get("/xyz").await.expect(200, "href=\"/xyz/order\"");
-    let form = browser.get("/xyz/order").await.expect(200, "시험 전시");
+    let browser = Browser::new(&app);
+    browser.get("/").await.expect(200, &["href=\"/xyz\""]);
+    browser.get("/xyz").await.expect(200, &["href=\"/xyz/order\""]);
+    let form = browser.get("/xyz/order").await.expect(200, &["시험 전시"]);
     assert_eq!(form.header("cache-control"), "no-store");
 
     let (key, slot) = (form.hidden("key"), adult.slot_id.unwrap().to_string());
@@ -127,12 +42,11 @@ async fn a_ticket_is_bought_through_the_pages_alone() {
     let placed = browser.send("/xyz/order", &pairs(&fields)).await;
     let pay = placed.next();
     assert!(pay.starts_with("/xyz/payment/ORD"), "{pay}");
-    browser.cookie = placed.cookie();
     // The button pressed twice is one order.
     assert_eq!(browser.send("/xyz/order", &pairs(&fields)).await.next(), pay);
     assert_eq!(app.stock(adult.stock_id).await, (2, 0));
 
-    let page = browser.get(&pay).await.expect(200, "20,000원 결제하기");
+    let page = browser.get(&pay).await.expect(200, &["20,000원 결제하기"]);
     let sdk = app.settings().toss_sdk_url;
     assert!(page.body.contains(&format!("<script src=\"{sdk}\" defer>")));
     let csp = page.header("content-security-policy");
@@ -143,8 +57,11 @@ async fn a_ticket_is_bought_through_the_pages_alone() {
     // What the page's script does.
     let number = pay.rsplit('/').next().unwrap();
     let ask = json!({ "order_number": number, "amount": 20_000 });
-    let opened =
-        Answer::of(browser.with(app.http.post(app.url("/api/payments/initialize"))).json(&ask)).await.expect(200);
+    let opened = Answer::of(
+        app.http.post(app.url("/api/payments/initialize")).header("cookie", browser.cookies("/")).json(&ask),
+    )
+    .await
+    .expect(200);
     let order_id = opened.text("order_id");
     let reply = app.simulate("authorise", json!({ "orderId": order_id, "amount": 20_000 })).await;
     let back = format!(
@@ -155,11 +72,11 @@ async fn a_ticket_is_bought_through_the_pages_alone() {
     assert_eq!(clean, format!("/xyz/complete/{number}"));
     // A reload of the way back charges nothing and leads to the same place.
     assert_eq!(browser.get(&back).await.next(), clean);
-    let tickets = browser.get(&clean).await.expect(200, "예매 완료");
+    let tickets = browser.get(&clean).await.expect(200, &["예매 완료"]);
     assert_eq!(tickets.body.matches("<svg").count(), 2);
     assert_eq!(app.stock(adult.stock_id).await, (0, 2));
     assert_eq!(browser.get(&pay).await.next(), clean, "a paid order is not paid again");
-    Browser::new(&app).get(&clean).await.expect(401, "주문 조회");
+    Browser::new(&app).get(&clean).await.expect(401, &["주문 조회"]);
     app.finish().await;
 }
 
@@ -173,7 +90,7 @@ async fn a_refused_form_comes_back_as_it_was_filled_in() {
     let key = fresh().await;
     let mut sent = fields(&adult, &key, "02-123-4567");
     sent[2].1 = "<script>alert(1)</script>";
-    let page = browser.send("/xyz/order", &pairs(&sent)).await.expect(422, "예매가 접수되지 않았습니다");
+    let page = browser.send("/xyz/order", &pairs(&sent)).await.expect(422, &["예매가 접수되지 않았습니다"]);
     for words in [
         "010-1234-5678과 같은",
         "날짜 지정 티켓의 방문일을 선택",
@@ -194,13 +111,13 @@ async fn a_refused_form_comes_back_as_it_was_filled_in() {
         sent.push(("slot_id".into(), &slot));
         browser.send("/xyz/order", &pairs(&sent)).await
     };
-    order("0", "010-1111-1111").await.expect(422, "티켓을 한 장 이상");
-    order("11", "010-1111-1111").await.expect(422, "한 번에 예매하실 수 있는 매수");
-    order("two", "010-1111-1111").await.expect(400, "양식을 읽을 수 없습니다");
+    order("0", "010-1111-1111").await.expect(422, &["티켓을 한 장 이상"]);
+    order("11", "010-1111-1111").await.expect(422, &["한 번에 예매하실 수 있는 매수"]);
+    order("two", "010-1111-1111").await.expect(400, &["양식을 읽을 수 없습니다"]);
     order("3", "010-1111-1111").await.next();
-    order("1", "010-1111-1111").await.expect(409, "아직 결제하지 않은 예매");
+    order("1", "010-1111-1111").await.expect(409, &["아직 결제하지 않은 예매"]);
     app.refresh().await;
-    order("2", "010-2222-2222").await.expect(409, "청구된 금액은 없습니다");
+    order("2", "010-2222-2222").await.expect(409, &["청구된 금액은 없습니다"]);
     assert_eq!(app.stock(adult.stock_id).await, (3, 0));
     app.finish().await;
 }
@@ -218,13 +135,13 @@ async fn forms_that_are_not_ours_are_turned_away() {
             .body(encoded(&pairs(&sent)))
     };
 
-    Page::of(post("/xyz/order").header("sec-fetch-site", "cross-site")).await.expect(403, "다른 사이트");
-    Page::of(post("/xyz/order").header("origin", "https://evil.example")).await.expect(403, "다른 사이트");
-    Page::of(post("/xyz/order")).await.expect(403, "다른 사이트");
-    Page::of(post("/orders")).await.expect(403, "다른 사이트");
+    Page::of(post("/xyz/order").header("sec-fetch-site", "cross-site")).await.expect(403, &["다른 사이트"]);
+    Page::of(post("/xyz/order").header("origin", "https://evil.example")).await.expect(403, &["다른 사이트"]);
+    Page::of(post("/xyz/order")).await.expect(403, &["다른 사이트"]);
+    Page::of(post("/orders")).await.expect(403, &["다른 사이트"]);
     Page::of(post("/nowhere/order").header("sec-fetch-site", "same-origin"))
         .await
-        .expect(404, "전시를 찾을 수 없습니다");
+        .expect(404, &["전시를 찾을 수 없습니다"]);
     let raw = |kind: &str, body: Vec<u8>| {
         app.http
             .post(app.url("/xyz/order"))
@@ -232,10 +149,10 @@ async fn forms_that_are_not_ours_are_turned_away() {
             .header("content-type", kind)
             .body(body)
     };
-    Page::of(raw("application/json", b"{}".to_vec())).await.expect(415, "");
-    Page::of(raw("application/x-www-form-urlencoded", b"key=%ff%fe".to_vec())).await.expect(400, "양식");
-    Page::of(raw("application/x-www-form-urlencoded", b"key=short".to_vec())).await.expect(400, "양식");
-    Page::of(raw("application/x-www-form-urlencoded", vec![b'a'; 70_000])).await.expect(413, "");
+    Page::of(raw("application/json", b"{}".to_vec())).await.expect(415, &[]);
+    Page::of(raw("application/x-www-form-urlencoded", b"key=%ff%fe".to_vec())).await.expect(400, &["양식"]);
+    Page::of(raw("application/x-www-form-urlencoded", b"key=short".to_vec())).await.expect(400, &["양식"]);
+    Page::of(raw("application/x-www-form-urlencoded", vec![b'a'; 70_000])).await.expect(413, &[]);
     // The same-origin form itself is fine.
     Page::of(post("/xyz/order").header("origin", "http://localhost:8080")).await.next();
     assert_eq!(app.stock(adult.stock_id).await, (2, 0));
@@ -251,34 +168,33 @@ async fn a_payment_link_opens_once_it_is_proved() {
     let url = placed.text("payment_url");
     let path = url.strip_prefix("http://localhost:8080").unwrap();
     let (clean, query) = path.split_once('?').unwrap();
-    let nobody = Browser::new(&app);
+    let browser = Browser::new(&app);
 
-    nobody.get(clean).await.expect(401, "확인이 필요합니다");
-    nobody.get(&format!("{path}x")).await.expect(401, "");
-    nobody.get(&format!("{clean}?e=99999999999&{}", query.split('&').nth(1).unwrap())).await.expect(401, "");
-    nobody.get(&format!("{clean}?e=soon&s=1")).await.expect(400, "");
-    nobody.get("/xyz/payment/ORD20250101-0000000000").await.expect(404, "주문을 찾을 수 없습니다");
-    nobody.get("/xyz/payment/%2e%2e").await.expect(404, "");
+    browser.get(clean).await.expect(401, &["확인이 필요합니다"]);
+    browser.get(&format!("{path}x")).await.expect(401, &[]);
+    browser.get(&format!("{clean}?e=99999999999&{}", query.split('&').nth(1).unwrap())).await.expect(401, &[]);
+    browser.get(&format!("{clean}?e=soon&s=1")).await.expect(400, &[]);
+    browser.get("/xyz/payment/ORD20250101-0000000000").await.expect(404, &["주문을 찾을 수 없습니다"]);
+    browser.get("/xyz/payment/%2e%2e").await.expect(404, &[]);
     // A link for paying does not open the tickets.
-    nobody.get(&path.replace("/payment/", "/complete/")).await.expect(401, "");
+    browser.get(&path.replace("/payment/", "/complete/")).await.expect(401, &[]);
 
-    let opened = nobody.get(path).await;
+    let opened = browser.get(path).await;
     assert_eq!(opened.next(), clean);
     let cookie = opened.header("set-cookie");
     for part in ["HttpOnly", "SameSite=Lax", "Path=/"] {
         assert!(cookie.contains(part), "{cookie}");
     }
-    let browser = Browser { app: &app, cookie: opened.cookie() };
-    browser.get(clean).await.expect(200, "결제하기");
+    browser.get(clean).await.expect(200, &["결제하기"]);
 
     // Time passes: the page says so, and that nothing was charged.
     app.advance(Duration::from_secs(11 * 60)).await;
-    browser.get(clean).await.expect(200, "청구된 금액은 없습니다");
-    browser.get(&clean.replace("/payment/", "/complete/")).await.expect(200, "결제 시간이 지났습니다");
+    browser.get(clean).await.expect(200, &["청구된 금액은 없습니다"]);
+    browser.get(&clean.replace("/payment/", "/complete/")).await.expect(200, &["결제 시간이 지났습니다"]);
     app.tick("expire").await;
-    browser.get(&clean.replace("/payment/", "/complete/")).await.expect(200, "결제 시간이 지났습니다");
+    browser.get(&clean.replace("/payment/", "/complete/")).await.expect(200, &["결제 시간이 지났습니다"]);
     app.advance(Duration::from_secs(2 * 3600)).await;
-    nobody.get(path).await.expect(401, "");
+    Browser::new(&app).get(path).await.expect(401, &[]);
     app.finish().await;
 }
 
@@ -294,21 +210,22 @@ async fn a_declined_payment_says_so_and_can_be_tried_again() {
 
     let back =
         |amount: i64| format!("/xyz/complete/{}?orderId={order_id}&paymentKey={key}&amount={amount}", order.number);
-    browser.get(&back(1)).await.expect(422, "결제 금액이 주문 금액과 달라");
+    browser.get(&back(1)).await.expect(422, &["결제 금액이 주문 금액과 달라"]);
     browser
         .get(&back(order.total).replace(&order_id, "ORD20250101-0000000000-1"))
         .await
-        .expect(404, "청구된 금액은 없습니다");
+        .expect(404, &["청구된 금액은 없습니다"]);
     let failed = browser.get(&back(order.total)).await.next();
     assert_eq!(failed, format!("/xyz/fail/{}?code=REJECT_CARD_COMPANY", order.number));
-    browser.get(&failed).await.expect(200, "청구된 금액은 없습니다").expect(200, "다시 결제하기");
-    Browser::new(&app).get(&failed).await.expect(401, "");
-    let said = browser.get(&format!("{failed}&message=%3Cb%3Elimit%3C%2Fb%3E")).await.expect(200, "&#60;b&#62;limit");
+    browser.get(&failed).await.expect(200, &["청구된 금액은 없습니다"]).expect(200, &["다시 결제하기"]);
+    Browser::new(&app).get(&failed).await.expect(401, &[]);
+    let said =
+        browser.get(&format!("{failed}&message=%3Cb%3Elimit%3C%2Fb%3E")).await.expect(200, &["&#60;b&#62;limit"]);
     assert!(!said.body.contains("<b>limit"));
     browser
         .get(&format!("/xyz/fail/{}?code=PAY_PROCESS_CANCELED", order.number))
         .await
-        .expect(200, "결제를 취소하셨습니다");
+        .expect(200, &["결제를 취소하셨습니다"]);
 
     visitor.pay(&order).await.expect(200);
     assert_eq!(browser.get(&failed).await.next(), format!("/xyz/complete/{}", order.number));
@@ -328,7 +245,7 @@ async fn while_the_outcome_is_unknown_the_page_waits() {
 
     let back = format!("/xyz/complete/{}?orderId={order_id}&paymentKey={key}&amount={}", order.number, order.total);
     let clean = browser.get(&back).await.next();
-    let waiting = browser.get(&clean).await.expect(200, "다시 결제하지 마세요");
+    let waiting = browser.get(&clean).await.expect(200, &["다시 결제하지 마세요"]);
     assert!(waiting.body.contains("<noscript><meta http-equiv=\"refresh\" content=\"3\"></noscript>"));
     assert_eq!(browser.get(&back).await.next(), clean);
 
@@ -350,20 +267,19 @@ async fn an_order_is_found_again_by_number_and_phone() {
     let order = visitor.held(&adult, 1).await;
     visitor.pay(&order).await.expect(200);
     let browser = Browser::new(&app);
-    browser.get("/orders").await.expect(200, "주문 조회");
+    browser.get("/orders").await.expect(200, &["주문 조회"]);
     let find =
         async |number: &str, phone: &str| browser.send("/orders", &[("order_number", number), ("phone", phone)]).await;
 
-    find(&order.number, "02-123").await.expect(422, "휴대전화 번호를 입력");
-    find(&order.number, "010-9999-9999").await.expect(404, "주문을 찾을 수 없습니다");
-    find("ORD20250101-0000000000", &visitor.phone).await.expect(404, "주문을 찾을 수 없습니다");
+    find(&order.number, "02-123").await.expect(422, &["휴대전화 번호를 입력"]);
+    find(&order.number, "010-9999-9999").await.expect(404, &["주문을 찾을 수 없습니다"]);
+    find("ORD20250101-0000000000", &visitor.phone).await.expect(404, &["주문을 찾을 수 없습니다"]);
     let found = find(&order.number.to_lowercase(), &visitor.phone).await;
-    let mine = Browser { app: &app, cookie: found.cookie() };
-    mine.get(&found.next()).await.expect(200, "<svg");
+    browser.get(&found.next()).await.expect(200, &["<svg"]);
     for _ in 0..12 {
         find("x", &visitor.phone).await;
     }
-    find(&order.number, &visitor.phone).await.expect(429, "너무 여러 번");
+    find(&order.number, &visitor.phone).await.expect(429, &["너무 여러 번"]);
     app.finish().await;
 }
 
@@ -378,7 +294,7 @@ async fn pages_speak_both_languages_and_load_only_what_is_there() {
         for attribute in ["src=\"", "href=\""] {
             for asset in page.body.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
                 if asset.starts_with("/assets/") {
-                    let file = browser.get(asset).await.expect(200, "");
+                    let file = browser.get(asset).await.expect(200, &[]);
                     assert!(file.header("cache-control").contains("immutable"), "{asset}");
                 }
             }
@@ -389,14 +305,14 @@ async fn pages_speak_both_languages_and_load_only_what_is_there() {
         // The list of calls has grown with the API, and its page with it.
         assert!(page.body.len() < 224 * 1024, "{path} weighs {}", page.body.len());
     }
-    browser.get("/assets/app.00000000.css").await.expect(404, "");
+    browser.get("/assets/app.00000000.css").await.expect(404, &[]);
 
     let english =
-        Page::of(app.http.get(app.url("/xyz")).header("accept-language", "en")).await.expect(200, "Test exhibition");
+        Page::of(app.http.get(app.url("/xyz")).header("accept-language", "en")).await.expect(200, &["Test exhibition"]);
     assert!(english.body.contains("lang=\"en\""));
     let switched = browser.get("/xyz?lang=en").await;
     assert_eq!(switched.next(), "/xyz");
-    Browser { app: &app, cookie: switched.cookie() }.get("/xyz/order").await.expect(200, "Book tickets");
+    browser.get("/xyz/order").await.expect(200, &["Book tickets"]);
     assert_eq!(browser.get("//evil.example/?lang=en").await.next(), "/evil.example/", "never another host");
     app.finish().await;
 }

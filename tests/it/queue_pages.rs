@@ -2,112 +2,25 @@
 //! things go otherwise.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use admit::waiting_room::invite;
 use admit::waiting_room::model::{Config, Phase};
 use jiff::SignedDuration;
-use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 
+use crate::support::browser::{AGREED, Browser, Page};
 use crate::support::given::places;
 use crate::support::{Given, TestApp};
 use crate::waiting_room::{move_room, open_room, tick};
 
-struct Page {
-    status: u16,
-    headers: HeaderMap,
-    body: String,
+/// What a browser does here again and again.
+trait InLine {
+    async fn queue(&self) -> Page;
+    async fn join(&self);
+    async fn order(&self, given: &Given, phone: &str) -> Page;
 }
 
-impl Page {
-    #[track_caller]
-    fn expect(self, status: u16, all: &[&str]) -> Page {
-        assert_eq!(self.status, status, "{}", self.body);
-        for words in all {
-            assert!(self.body.contains(words), "no '{words}' in {}", self.body);
-        }
-        self
-    }
-
-    #[track_caller]
-    fn without(self, words: &str) -> Page {
-        assert!(!self.body.contains(words), "'{words}' in {}", self.body);
-        self
-    }
-
-    #[track_caller]
-    fn leads_to(&self, path: &str) {
-        let to = self.headers.get(LOCATION).map_or("", |to| to.to_str().unwrap());
-        assert_eq!((self.status, to), (303, path), "{}", self.body);
-    }
-
-    #[track_caller]
-    fn hidden(&self, name: &str) -> String {
-        let after = self.body.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("no {name}"));
-        after.split('"').next().unwrap().to_owned()
-    }
-}
-
-/// A browser: it keeps cookies, sends them where they belong, and follows nothing by itself.
-struct Browser<'a> {
-    app: &'a TestApp,
-    /// Name to path and value.
-    jar: Mutex<BTreeMap<String, (String, String)>>,
-}
-
-impl<'a> Browser<'a> {
-    fn new(app: &'a TestApp) -> Browser<'a> {
-        Browser { app, jar: Mutex::default() }
-    }
-
-    fn put(&self, name: &str, value: &str) {
-        self.jar.lock().unwrap().insert(name.to_owned(), ("/".to_owned(), value.to_owned()));
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.jar.lock().unwrap().contains_key(name)
-    }
-
-    async fn ask(&self, method: reqwest::Method, path: &str, form: Option<&[(&str, &str)]>) -> Page {
-        let plain = path.split('?').next().unwrap();
-        let sent: Vec<String> = {
-            let jar = self.jar.lock().unwrap();
-            let here = jar.iter().filter(|(_, (at, _))| plain.starts_with(at.as_str()));
-            here.map(|(name, (_, value))| format!("{name}={value}")).collect()
-        };
-        let mut request = self.app.http.request(method, self.app.url(path)).header("accept", "text/html");
-        request = request.header("sec-fetch-site", "same-origin").header("cookie", sent.join("; "));
-        if let Some(fields) = form {
-            let mut url = reqwest::Url::parse("http://form").unwrap();
-            url.query_pairs_mut().extend_pairs(fields);
-            let body = url.query().unwrap_or_default().to_owned();
-            request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
-        }
-        let reply = request.send().await.unwrap();
-        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-        for cookie in headers.get_all(SET_COOKIE) {
-            let cookie = cookie.to_str().unwrap();
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            let path = cookie.split("Path=").nth(1).unwrap().split(';').next().unwrap();
-            let mut jar = self.jar.lock().unwrap();
-            if cookie.contains("Max-Age=0") {
-                jar.remove(name);
-            } else {
-                jar.insert(name.to_owned(), (path.to_owned(), value.to_owned()));
-            }
-        }
-        Page { status, headers, body: reply.text().await.unwrap() }
-    }
-
-    async fn get(&self, path: &str) -> Page {
-        self.ask(reqwest::Method::GET, path, None).await
-    }
-
-    async fn press(&self, path: &str) -> Page {
-        self.ask(reqwest::Method::POST, path, Some(&[])).await
-    }
-
+impl InLine for Browser<'_> {
     async fn queue(&self) -> Page {
         self.get("/xyz/queue").await
     }
@@ -125,14 +38,6 @@ impl<'a> Browser<'a> {
         self.ask(reqwest::Method::POST, "/xyz/order", Some(&fields)).await
     }
 }
-
-/// What an order needs beside its own fields.
-const AGREED: [(&str, &str); 4] = [
-    ("agree_terms", "on"),
-    ("agree_privacy", "on"),
-    ("over_14", "on"),
-    ("legal_version", admit::orders::consent::VERSION),
-];
 
 fn config() -> Config {
     Config { capacity: 1, slack: 0, rate_per_min: 6_000, draw: false, ..Config::default() }
@@ -168,7 +73,7 @@ async fn people_wait_enter_and_order_without_a_script() {
     first.press("/xyz/queue/claim").await.leads_to("/xyz/order");
     first.queue().await.expect(200, &["입장하셨습니다", "href=\"/xyz/order\""]);
     let placed = first.order(&adult, "010-1111-2222").await;
-    assert!(placed.headers[LOCATION].to_str().unwrap().starts_with("/xyz/payment/ORD"), "{}", placed.body);
+    assert!(placed.next().starts_with("/xyz/payment/ORD"), "{}", placed.body);
     assert_eq!(app.stock(adult.stock_id).await, (1, 0));
     // The places are held: leaving now would lose them.
     first.press("/xyz/queue/leave").await.expect(409, &["role=\"alert\""]);

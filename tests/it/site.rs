@@ -5,76 +5,12 @@ use std::time::Duration;
 
 use admit::admin::Role;
 use admit::orders::consent::VERSION;
-use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::{Value, json};
 
 use crate::refunds::{carried, paid};
+use crate::support::browser::{Browser, Page};
 use crate::support::given::places;
-use crate::support::visitor::Held;
 use crate::support::{Kind, TestApp};
-
-struct Page {
-    status: u16,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Page {
-    async fn of(request: reqwest::RequestBuilder) -> Page {
-        let reply = request.header("accept", "text/html").send().await.unwrap();
-        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-        let body = String::from_utf8_lossy(&reply.bytes().await.unwrap()).into_owned();
-        Page { status, headers, body }
-    }
-
-    #[track_caller]
-    fn expect(self, status: u16, words: &[&str]) -> Page {
-        assert_eq!(self.status, status, "{}", self.body);
-        for word in words {
-            assert!(self.body.contains(word), "no '{word}' in {}", self.body);
-        }
-        self
-    }
-
-    #[track_caller]
-    fn leads_to(&self, path: &str) {
-        assert_eq!((self.status, self.headers[LOCATION].to_str().unwrap()), (303, path), "{}", self.body);
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
-    }
-
-    fn hidden(&self, name: &str) -> String {
-        let after = self.body.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("no {name}"));
-        after.split('"').next().unwrap().to_owned()
-    }
-}
-
-/// A browser with an order's cookie, or without.
-struct Browser<'a> {
-    app: &'a TestApp,
-    cookie: String,
-}
-
-impl<'a> Browser<'a> {
-    fn of(app: &'a TestApp, order: &Held) -> Browser<'a> {
-        Browser { app, cookie: format!("admit_{}={}", order.number.to_lowercase(), order.token) }
-    }
-
-    async fn get(&self, path: &str) -> Page {
-        Page::of(self.app.http.get(self.app.url(path)).header("cookie", &self.cookie)).await
-    }
-
-    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let mut url = reqwest::Url::parse("http://form").unwrap();
-        url.query_pairs_mut().extend_pairs(fields);
-        let request = self.app.http.post(self.app.url(path)).header("cookie", &self.cookie);
-        let request = request.header("sec-fetch-site", "same-origin");
-        let request = request.header("content-type", "application/x-www-form-urlencoded");
-        Page::of(request.body(url.query().unwrap().to_owned())).await
-    }
-}
 
 #[tokio::test]
 async fn the_exhibition_page_is_the_same_for_everybody_and_says_what_can_be_done() {
@@ -82,7 +18,7 @@ async fn the_exhibition_page_is_the_same_for_everybody_and_says_what_can_be_done
     app.given(Kind { person_limit: Some(4), ..places(5) }).await;
     app.db.execute("update exhibitions set name_en = 'Tate </script> & \"friends\"', venue_en = 'Hall'").await;
     app.refresh().await;
-    let nobody = Browser { app: &app, cookie: "a=b".into() };
+    let nobody = Browser::new(&app);
     let page = nobody.get("/xyz").await.expect(200, &["href=\"/xyz/order\"", "1인 최대 4매", "마감 임박 5", "환불"]);
     assert_eq!(page.header("cache-control"), "public, max-age=1");
     for personal in ["<form", "set-cookie", "nonce"] {
@@ -115,7 +51,7 @@ async fn places_in_others_hands_may_come_back() {
     let visitor = app.visitor(1);
     let order = visitor.held(&given, 2).await;
     app.refresh().await;
-    let nobody = Browser { app: &app, cookie: String::new() };
+    let nobody = Browser::new(&app);
     nobody.get("/xyz").await.expect(200, &["다른 분들이 결제하고 계십니다", "id=\"watch\""]);
     visitor.pay(&order).await.expect(200);
     app.refresh().await;
@@ -127,7 +63,7 @@ async fn places_in_others_hands_may_come_back() {
 async fn nothing_is_ordered_without_consent_and_what_was_agreed_to_is_kept() {
     let app = TestApp::start().await;
     let given = app.given(places(5)).await;
-    let browser = Browser { app: &app, cookie: String::new() };
+    let browser = Browser::new(&app);
     let quantity = format!("q{}", given.product_id);
     let order = async |agreed: &[(&'static str, &'static str)]| {
         let key = browser.get("/xyz/order").await.hidden("key");
@@ -162,7 +98,7 @@ async fn news_are_stopped_where_the_tickets_are() {
     let (browser, page) = (Browser::of(&app, &bought.order), format!("/xyz/complete/{}", bought.order.number));
     app.db.execute("update contacts set marketing = true").await;
     browser.get(&page).await.expect(200, &["소식 그만 받기"]);
-    Browser { app: &app, cookie: String::new() }.send(&format!("{page}/news"), &[]).await.expect(401, &[]);
+    Browser::new(&app).send(&format!("{page}/news"), &[]).await.expect(401, &[]);
     browser.send(&format!("{page}/news"), &[]).await.leads_to(&page);
     assert!(!browser.get(&page).await.body.contains("소식 그만 받기"));
     assert_eq!(app.db.one::<i64>("select count(*) from order_events where kind = 'news_withdrawn'").await, 1);
@@ -180,7 +116,7 @@ async fn tickets_are_given_back_once_the_fee_was_shown() {
     let visitor = app.visitor(1);
     let bought = paid(&visitor, &given, 2).await;
     let (browser, page) = (Browser::of(&app, &bought.order), format!("/xyz/refund/{}", bought.order.number));
-    Browser { app: &app, cookie: String::new() }.get(&page).await.expect(401, &[]);
+    Browser::new(&app).get(&page).await.expect(401, &[]);
     browser.get(&page).await.expect(200, &["관람일 1일 전까지", "10%", &bought.tickets[0], &bought.tickets[1]]);
     let offer = browser.get(&format!("{page}?t={}", bought.tickets[0])).await;
     let offer = offer.expect(200, &["1,000원", "9,000원 환불받고 취소하기"]);
@@ -257,7 +193,7 @@ async fn the_visit_goes_into_a_calendar_and_onto_paper() {
     let paper = browser.get(&format!("{page}/tickets.pdf")).await.expect(200, &["%PDF-", "/Count 2"]);
     assert_eq!(paper.header("content-type"), "application/pdf");
     for file in ["calendar.ics", "tickets.pdf"] {
-        let stranger = Browser { app: &app, cookie: String::new() };
+        let stranger = Browser::new(&app);
         stranger.get(&format!("{page}/{file}")).await.expect(401, &[]);
     }
     app.finish().await;
@@ -274,7 +210,7 @@ async fn a_companion_gets_one_ticket_and_a_leaked_code_is_replaced() {
     let body = browser.get(&page).await.expect(200, &["새 QR 받기"]).body;
     let link = body.split("href=\"http://localhost:8080/xyz/ticket/").nth(1).unwrap().split('"').next().unwrap();
     let link = format!("/xyz/ticket/{}", link.replace("&#38;", "&").replace("&amp;", "&"));
-    let stranger = Browser { app: &app, cookie: String::new() };
+    let stranger = Browser::new(&app);
     let one = stranger.get(&link).await.expect(200, &["<svg", "시험 전시"]);
     assert_eq!(one.body.matches("<svg").count(), 1);
     for private in [bought.order.number.as_str(), "홍길동", &bought.tickets[1]] {
@@ -302,7 +238,7 @@ async fn a_companion_gets_one_ticket_and_a_leaked_code_is_replaced() {
 async fn machines_are_told_what_to_read() {
     let app = TestApp::start().await;
     app.given(places(1)).await;
-    let nobody = Browser { app: &app, cookie: String::new() };
+    let nobody = Browser::new(&app);
     nobody
         .get("/robots.txt")
         .await

@@ -213,7 +213,7 @@ fn line(e: &Exhibition, product: &Product, now: jiff::Timestamp, language: Langu
     }
 }
 
-fn field_text(language: Language, code: &'static str) -> &'static str {
+pub fn field_text(language: Language, code: &'static str) -> &'static str {
     // Every code has words; see the test beside the list of codes.
     let key: &'static str =
         FIELD_KEYS.iter().find(|key| key.strip_prefix("field.") == Some(code)).unwrap_or(&"field.malformed");

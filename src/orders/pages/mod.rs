@@ -11,6 +11,7 @@ mod form;
 mod frame;
 pub mod legal;
 mod lookup;
+mod mine;
 mod paper;
 mod payment;
 mod queue;
@@ -37,6 +38,10 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/", get(browse::home))
         .route("/orders", get(lookup::form).post(lookup::look_up))
+        .route("/orders/code", post(mine::ask))
+        .route("/orders/code/{id}", get(mine::code).post(mine::enter))
+        .route("/orders/mine", get(mine::list))
+        .route("/orders/mine/close", post(mine::close))
         .route("/{code}", get(browse::exhibition))
         .route("/terms", get(legal::terms))
         .route("/privacy", get(legal::privacy))

@@ -51,7 +51,11 @@ impl Summary {
         let items = order.facts.items.iter().map(|item| {
             let name = e.product(item.product_id).map(|p| language.pick(&p.name_ko, &p.name_en)).unwrap_or_default();
             let amount = i64::from(item.unit_won) * i64::from(item.quantity);
-            (format!("{name} × {}", item.quantity), words::won(language, amount))
+            // Beside tickets for a date, those without one say so.
+            let any_day = slot.is_some() && !item.dated;
+            let note =
+                if any_day { format!(" ({})", words::text(language, "page.order.undated")) } else { String::new() };
+            (format!("{name} × {}{note}", item.quantity), words::won(language, amount))
         });
         Summary {
             number: order.facts.number.clone(),

@@ -1,6 +1,7 @@
 //! The harness: every test has a database of its own (cloned from a migrated template), a Redis namespace of its own,
 //! a simulator of its own, and a clock that it moves itself.
 
+pub mod browser;
 pub mod db;
 pub mod given;
 pub mod lines;
