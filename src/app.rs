@@ -116,6 +116,7 @@ impl App {
 pub fn api_routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(crate::platform::http::openapi::base())
         .merge(crate::catalogue::api::routes())
+        .merge(crate::admin::pictures::routes())
         .merge(crate::orders::api::routes())
         .merge(crate::payments::webhook::routes())
         .merge(crate::tickets::api::routes())

@@ -9,6 +9,7 @@ pub mod access;
 pub mod api;
 pub mod password;
 pub mod pg;
+pub mod pictures;
 pub mod refresh;
 pub mod sign_in;
 pub mod users;

@@ -11,13 +11,18 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::model::{Exhibition, Product, Slot};
+use super::model::{Exhibition, Product, Shot, Slot};
+use super::{pg, picture};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::platform::http::Path;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(detail)).routes(routes!(products))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(detail))
+        .routes(routes!(products))
+        .routes(routes!(show_picture))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -53,6 +58,8 @@ struct ExhibitionSummary {
     #[schema(value_type = String, format = DateTime)]
     sale_end: Timestamp,
     paused: bool,
+    /// None: there is no picture.
+    picture: Option<Shot>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -131,6 +138,7 @@ fn summary(e: &Exhibition) -> ExhibitionSummary {
         sale_start: e.sale_start,
         sale_end: e.sale_end,
         paused: e.paused,
+        picture: e.picture.clone(),
     }
 }
 
@@ -225,4 +233,19 @@ async fn detail(AppState(app): AppState<App>, Path(code): Path<String>) -> Resul
         (status = 503, description = "server.starting")))]
 async fn products(AppState(app): AppState<App>, Path(code): Path<String>) -> Result<Response<Body>> {
     Ok(public(app.catalogue.current().shown(&code)?.products.clone()))
+}
+
+/// A picture, by the address that the catalogue gives. It never changes.
+#[utoipa::path(get, path = "/pictures/{file}", tag = "catalogue", params(("file" = String, Path,)),
+    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"),
+        (status = 404, description = "request.not_found"), (status = 503, description = "server.database_away")))]
+async fn show_picture(AppState(app): AppState<App>, Path(file): Path<String>) -> Result<Response<Body>> {
+    let unknown = || Error::not_found("request.not_found");
+    let (digest, width) = picture::parse(&file).ok_or_else(unknown)?;
+    let body = pg::picture(&app.pg.get().await?, digest, width).await?.ok_or_else(unknown)?;
+    let mut response = Response::new(Body::from(Bytes::from(body)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    Ok(response)
 }

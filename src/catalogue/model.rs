@@ -5,6 +5,10 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::picture;
 use crate::platform::clock::seoul;
 use crate::stock::Level;
 
@@ -36,9 +40,30 @@ pub struct Exhibition {
     pub culture_expense: bool,
     /// Time to pay into a virtual account. [hours]
     pub deposit_h: i32,
+    pub picture: Option<Shot>,
     pub products: Vec<Product>,
     pub slots: Vec<Slot>,
     pub stock: HashMap<i32, Availability>,
+}
+
+/// Where a picture is, and what it shows.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Shot {
+    /// 1280 pixels wide.
+    pub url: String,
+    /// 640 pixels wide.
+    pub narrow_url: String,
+    pub width: u32,
+    pub height: u32,
+    pub alt: String,
+    pub alt_en: String,
+}
+
+impl Shot {
+    pub fn new(digest: &str, height: u32, alt: String, alt_en: String) -> Shot {
+        let (url, narrow_url) = (picture::path(digest, picture::WIDE), picture::path(digest, picture::NARROW));
+        Shot { url, narrow_url, width: picture::WIDE, height, alt, alt_en }
+    }
 }
 
 #[derive(Clone, Debug)]

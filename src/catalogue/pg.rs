@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use deadpool_postgres::GenericClient;
+use tokio_postgres::types::ToSql;
 
-use super::model::{Availability, Exhibition, Product, Slot};
+use super::model::{Availability, Exhibition, Product, Shot, Slot};
+use super::picture::{NARROW, Picture, WIDE};
 use crate::error::Result;
 use crate::platform::pg::Statement;
 use crate::stock::Level;
@@ -13,7 +15,8 @@ const EXHIBITIONS: Statement = Statement::new(
     "catalogue.exhibitions",
     "select id, code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
             sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max, payment_provider,
-            canary_provider, canary_pct, refund_rules, refund_free_h, culture_expense, deposit_h
+            canary_provider, canary_pct, refund_rules, refund_free_h, culture_expense, deposit_h,
+            picture_digest, picture_height, picture_alt_ko, picture_alt_en
        from exhibitions order by code",
 );
 
@@ -33,7 +36,75 @@ const SLOTS: Statement = Statement::new(
 const STOCK: Statement =
     Statement::new("catalogue.stock", "select exhibition_id, id, total, offered, held, sold, epoch from stock");
 
-pub const STATEMENTS: [&Statement; 4] = [&EXHIBITIONS, &PRODUCTS, &SLOTS, &STOCK];
+/// The digest of the one before. $2 null: none from now on.
+const SHOW_PICTURE: Statement = Statement::new(
+    "catalogue.show_picture",
+    "update exhibitions e set picture_digest = $2, picture_height = $3, picture_alt_ko = $4, picture_alt_en = $5
+       from exhibitions o where o.id = $1 and e.id = o.id returning o.picture_digest",
+);
+
+const STORE_PICTURE: Statement = Statement::new(
+    "catalogue.store_picture",
+    "insert into pictures (digest, width, exhibition_id, body, created_at)
+     select $1, s.width, $2, s.body, admit_now() from unnest($3::int[], $4::bytea[]) as s (width, body)
+     on conflict (digest, width) do update set created_at = admit_now(), exhibition_id = excluded.exhibition_id",
+);
+
+/// Pages of a moment ago and previews elsewhere may still show the one before.
+const FORGET_PICTURES: Statement = Statement::new(
+    "catalogue.forget_pictures",
+    "delete from pictures p where p.exhibition_id = $1 and p.created_at < admit_now() - interval '30 days'
+        and not exists (select from exhibitions e where e.picture_digest = p.digest)",
+);
+
+const HAS_PICTURES: Statement =
+    Statement::new("catalogue.has_pictures", "select exists (select from pictures where exhibition_id = $1)");
+
+const PICTURE: Statement =
+    Statement::new("catalogue.picture", "select body from pictures where digest = $1 and width = $2");
+
+pub const STATEMENTS: &[&Statement] = &[
+    &EXHIBITIONS,
+    &PRODUCTS,
+    &SLOTS,
+    &STOCK,
+    &SHOW_PICTURE,
+    &STORE_PICTURE,
+    &FORGET_PICTURES,
+    &HAS_PICTURES,
+    &PICTURE,
+];
+
+/// In a transaction. The digest of the one before.
+pub async fn set_picture(
+    client: &impl GenericClient,
+    exhibition_id: i32,
+    picture: &Picture,
+    shot: &Shot,
+) -> Result<Option<String>> {
+    let (widths, bodies) = ([WIDE as i32, NARROW as i32], [picture.wide.as_slice(), picture.narrow.as_slice()]);
+    STORE_PICTURE.execute(client, &[&picture.digest, &exhibition_id, &widths.as_slice(), &bodies.as_slice()]).await?;
+    let shown: [&(dyn ToSql + Sync); 5] =
+        [&exhibition_id, &picture.digest, &(picture.height as i32), &shot.alt, &shot.alt_en];
+    let before = SHOW_PICTURE.query_opt(client, &shown).await?.and_then(|row| row.get(0));
+    FORGET_PICTURES.execute(client, &[&exhibition_id]).await?;
+    Ok(before)
+}
+
+/// The digest of the one there was.
+pub async fn remove_picture(client: &impl GenericClient, exhibition_id: i32) -> Result<Option<String>> {
+    let none: [&(dyn ToSql + Sync); 5] = [&exhibition_id, &None::<String>, &None::<i32>, &"", &""];
+    Ok(SHOW_PICTURE.query_opt(client, &none).await?.and_then(|row| row.get(0)))
+}
+
+/// Whether there is one, or was lately.
+pub async fn has_pictures(client: &impl GenericClient, exhibition_id: i32) -> Result<bool> {
+    Ok(HAS_PICTURES.query_one(client, &[&exhibition_id]).await?.get(0))
+}
+
+pub async fn picture(client: &impl GenericClient, digest: &str, width: u32) -> Result<Option<Vec<u8>>> {
+    Ok(PICTURE.query_opt(client, &[&digest, &(width as i32)]).await?.map(|row| row.get(0)))
+}
 
 /// Everything, with the free counts that Postgres knows.
 pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
@@ -99,6 +170,10 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
                 refund_free_h: r.get(20),
                 culture_expense: r.get(21),
                 deposit_h: r.get(22),
+                picture: r
+                    .get::<_, Option<String>>(23)
+                    .zip(r.get::<_, Option<i32>>(24))
+                    .map(|(digest, height)| Shot::new(&digest, height.unsigned_abs(), r.get(25), r.get(26))),
                 products: products.remove(&id).unwrap_or_default(),
                 slots: slots.remove(&id).unwrap_or_default(),
                 stock: stock.remove(&id).unwrap_or_default(),

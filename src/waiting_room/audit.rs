@@ -53,7 +53,7 @@ impl From<&Admin> for Actor {
 pub struct Entry<'a> {
     pub by: &'a Actor,
     /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`, `order.refund`, `order.refund_retry`,
-    /// `webhook.replay`.
+    /// `webhook.replay`, `exhibition.picture`.
     pub action: &'static str,
     pub exhibition_id: i32,
     pub before: Value,

@@ -43,7 +43,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::orders::purge::STATEMENTS,
         admit::orders::books::pg::STATEMENTS,
         &admit::stock::pg::STATEMENTS,
-        &admit::catalogue::pg::STATEMENTS,
+        admit::catalogue::pg::STATEMENTS,
         admit::payments::pg::STATEMENTS,
         admit::tickets::pg::STATEMENTS,
         admit::entrance::pg::STATEMENTS,

@@ -28,6 +28,7 @@ mod money_faults;
 mod notifications;
 mod pages;
 mod payments;
+mod pictures;
 mod queue_draw;
 mod queue_faults;
 mod queue_model;

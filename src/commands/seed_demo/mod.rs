@@ -2,6 +2,7 @@
 //! Running it again adds what is missing (new days, above all) and keeps what was sold.
 
 pub mod pg;
+mod picture;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,9 @@ use serde_json::json;
 
 use super::Outcome;
 use crate::admin::{Role, password::Passwords, users, users::NewUser};
+use crate::catalogue::model::Shot;
+use crate::catalogue::pg as catalogue;
+use crate::catalogue::picture::prepare;
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 use crate::platform::clock::Clock;
@@ -149,6 +153,14 @@ pub async fn seed(client: &mut deadpool_postgres::Object, clock: &Clock) -> Resu
             _ => 3_000,
         };
         pg::slot(&transaction, aaa, *day, None, places).await?;
+    }
+
+    // Once: whoever has chosen another picture, or none, keeps it.
+    if !catalogue::has_pictures(&transaction, aaa).await? {
+        let picture = prepare(&picture::file()?)?;
+        let (alt, alt_en) = ("아침 햇빛이 비치는 언덕 그림", "Painting of hills in morning light");
+        let shot = Shot::new(&picture.digest, picture.height, alt.into(), alt_en.into());
+        catalogue::set_picture(&transaction, aaa, &picture, &shot).await?;
     }
 
     let bbb = pg::Exhibition {

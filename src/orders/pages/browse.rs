@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::frame::{Frame, PageLanguage, public_page};
 use super::{refund, share, words};
 use crate::app::App;
-use crate::catalogue::model::State;
+use crate::catalogue::model::{Shot, State};
 use crate::catalogue::{Exhibition, Product};
 use crate::error::Result;
 use crate::platform::http::Path;
@@ -36,6 +36,20 @@ struct Card {
     dates: String,
     state: &'static str,
     open: bool,
+    picture: Option<Pictured>,
+}
+
+/// A picture in the reader's language.
+pub struct Pictured {
+    shot: Shot,
+    alt: String,
+}
+
+impl Pictured {
+    fn of(e: &Exhibition, language: Language) -> Option<Pictured> {
+        let shot = e.picture.clone()?;
+        Some(Pictured { alt: language.pick(&shot.alt, &shot.alt_en).to_owned(), shot })
+    }
 }
 
 pub async fn home(AppState(app): AppState<App>, PageLanguage(language): PageLanguage) -> Result<Response<Body>> {
@@ -55,6 +69,7 @@ pub async fn home(AppState(app): AppState<App>, PageLanguage(language): PageLang
                 dates: dates(language, e),
                 state: state_text(language, state),
                 open: state == State::OnSale,
+                picture: Pictured::of(e, language),
             }
         })
         .collect();
@@ -116,6 +131,9 @@ struct ExhibitionPage {
     summary: String,
     /// schema.org, as JSON.
     event: String,
+    picture: Option<Pictured>,
+    /// For previews elsewhere.
+    preview: Option<String>,
     description: String,
     venue: String,
     dates: String,
@@ -190,7 +208,9 @@ fn exhibition_page(app: &App, e: &Exhibition, language: Language) -> ExhibitionP
     ExhibitionPage {
         code: e.code.clone(),
         summary: format!("{} · {} · {description}", frame.title, dates(language, e)),
-        event: share::event(e, language, &address, state, now),
+        picture: Pictured::of(e, language),
+        preview: e.picture.as_ref().map(|shot| format!("{}{}", app.settings.base_url, shot.url)),
+        event: share::event(app, e, language, state),
         venue: language.pick(&e.venue_ko, &e.venue_en).to_owned(),
         dates: dates(language, e),
         sale: format!("{} – {}", words::moment(language, e.sale_start), words::moment(language, e.sale_end)),

@@ -15,7 +15,9 @@ use crate::platform::http::assets;
 use crate::platform::texts::Language;
 
 /// schema.org's description of an exhibition, for the page's head. Safe inside `<script>`: it holds no `<`.
-pub fn event(e: &Exhibition, language: Language, address: &str, state: State, now: Timestamp) -> String {
+pub fn event(app: &App, e: &Exhibition, language: Language, state: State) -> String {
+    let (now, base) = (app.clock.now(), &app.settings.base_url);
+    let address = format!("{base}/{}", e.code);
     let availability = match state {
         State::OnSale => "https://schema.org/InStock",
         State::HeldByOthers => "https://schema.org/LimitedAvailability",
@@ -44,6 +46,9 @@ pub fn event(e: &Exhibition, language: Language, address: &str, state: State, no
     }
     if !venue.is_empty() {
         event["location"] = json!({ "@type": "Place", "name": venue, "address": venue });
+    }
+    if let Some(shot) = &e.picture {
+        event["image"] = json!([format!("{base}{}", shot.url)]);
     }
     event.to_string().replace('<', "\\u003c")
 }

@@ -48,6 +48,8 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("payment.unknown_order", 404),
     ("payment.unknown_provider", 404),
     ("payment.unsettled", 503),
+    ("picture.out_of_bounds", 422),
+    ("picture.unreadable", 422),
     ("queue.busy", 503),
     ("queue.checking", 503),
     ("queue.closed", 409),

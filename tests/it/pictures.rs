@@ -1,0 +1,103 @@
+//! The picture of an exhibition: sent by an admin, made small, shown to everybody.
+
+use admit::admin::Role;
+use admit::catalogue::picture;
+use serde_json::json;
+
+use crate::support::browser::Browser;
+use crate::support::given::places;
+use crate::support::{Answer, TestApp};
+
+/// A PNG of one colour.
+fn png(width: u32, height: u32, shade: u8) -> Vec<u8> {
+    let mut out = std::io::Cursor::new(Vec::new());
+    let image = image::RgbImage::from_pixel(width, height, image::Rgb([shade, 80, 120]));
+    image.write_to(&mut out, image::ImageFormat::Png).unwrap();
+    out.into_inner()
+}
+
+async fn sent(app: &TestApp, token: &str, query: &str, file: Vec<u8>) -> Answer {
+    let url = app.url(&format!("/api/admin/exhibitions/xyz/picture{query}"));
+    Answer::of(app.http.put(url).bearer_auth(token).body(file)).await
+}
+
+const ALT: &str = "?alt_ko=%EC%96%B8%EB%8D%95&alt_en=Hills%20%3C%26%3E";
+
+#[tokio::test]
+async fn an_admin_sets_the_picture_that_everybody_sees() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    app.account("kim", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("kim").await;
+    let nobody = Browser::new(&app);
+    nobody.get("/xyz").await.expect(200, &[]).without("class=\"picture\"").without("og:image");
+
+    let first = sent(&app, &token, ALT, png(1600, 800, 1)).await.expect(200);
+    let shot = &first.body["picture"];
+    assert_eq!((&shot["width"], &shot["height"], &shot["alt_en"]), (&json!(1280), &json!(640), &json!("Hills <&>")));
+    app.refresh().await;
+    let (wide, narrow) = (shot["url"].as_str().unwrap(), shot["narrow_url"].as_str().unwrap());
+    nobody.get("/xyz?lang=ko").await.leads_to("/xyz");
+    let og = format!("property=\"og:image\" content=\"http://localhost:8080{wide}\"");
+    let srcset = format!("srcset=\"{narrow} 640w, {wide} 1280w\"");
+    nobody
+        .get("/xyz")
+        .await
+        .expect(200, &[&og, &srcset, "alt=\"언덕\"", "\"image\":[\"http://localhost:8080/pictures/"]);
+    nobody.get("/").await.expect(200, &[narrow]);
+    nobody.get("/xyz?lang=en").await.leads_to("/xyz");
+    nobody.get("/xyz").await.expect(200, &["alt=\"Hills &#60;&#38;&#62;\""]);
+    let listed = Answer::of(app.http.get(app.url("/api/exhibitions"))).await.expect(200);
+    assert_eq!(listed.body["exhibitions"][0]["picture"], *shot);
+    for (url, width) in [(wide, picture::WIDE), (narrow, picture::NARROW)] {
+        let reply = app.http.get(app.url(url)).send().await.unwrap();
+        assert_eq!(reply.headers()["content-type"], "image/jpeg");
+        assert_eq!(reply.headers()["cache-control"], "public, max-age=31536000, immutable");
+        let read = image::load_from_memory(&reply.bytes().await.unwrap()).unwrap();
+        assert_eq!((read.width(), read.height()), (width, width / 2));
+    }
+
+    // Another one: the first stays for whoever still has a page with it, and goes in time.
+    sent(&app, &token, ALT, png(640, 640, 2)).await.expect(200);
+    app.refresh().await;
+    nobody.get("/xyz").await.expect(200, &["height=\"1280\""]).without(wide);
+    nobody.get(wide).await.expect(200, &[]);
+    app.db.execute("update pictures set created_at = created_at - interval '31 days'").await;
+    let third = sent(&app, &token, ALT, png(640, 640, 3)).await.expect(200);
+    nobody.get(wide).await.expect(404, &[]);
+
+    app.http.delete(app.url("/api/admin/exhibitions/xyz/picture")).bearer_auth(&token).send().await.unwrap();
+    let again = app.http.delete(app.url("/api/admin/exhibitions/xyz/picture")).bearer_auth(&token);
+    assert_eq!(again.send().await.unwrap().status(), 204);
+    app.refresh().await;
+    nobody.get("/xyz").await.expect(200, &[]).without("class=\"picture\"");
+    let last = app.db.one::<String>("select before ->> 'picture' from admin_audit order by id desc limit 1").await;
+    assert!(third.body["picture"]["url"].as_str().unwrap().contains(&last));
+    let recorded = "select count(*) from admin_audit where action = 'exhibition.picture' and user_name = 'kim'";
+    assert_eq!(app.db.one::<i64>(recorded).await, 4, "three set, one taken away");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_picture_of_no_use_or_from_a_stranger_changes_nothing() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    app.account("kim", Role::Admin, &["xyz"]).await;
+    app.account("gate", Role::Staff, &["xyz"]).await;
+    let (admin, staff) = (app.access_token("kim").await, app.access_token("gate").await);
+    sent(&app, &staff, ALT, png(640, 400, 1)).await.refused(403, "auth.forbidden");
+    sent(&app, "nobody", ALT, png(640, 400, 1)).await.refused(401, "auth.invalid_token");
+    sent(&app, &admin, ALT, b"<svg onload='x'/>".to_vec()).await.refused(422, "picture.unreadable");
+    sent(&app, &admin, ALT, png(300, 200, 1)).await.refused(422, "picture.out_of_bounds");
+    sent(&app, &admin, ALT, vec![0; picture::BYTES_MAX + 1]).await.refused(413, "request.too_large");
+    sent(&app, &admin, "?alt_ko=x", png(640, 400, 1)).await.refused(422, "request.invalid");
+    sent(&app, &admin, &format!("?alt_en=x&alt_ko={}", "a".repeat(201)), png(640, 400, 1))
+        .await
+        .refused(422, "request.invalid");
+    for path in ["/pictures/x.jpg", "/pictures/..%2f-640.jpg", &picture::path(&"a".repeat(32), 640)] {
+        Browser::new(&app).get(path).await.expect(404, &[]);
+    }
+    assert_eq!(app.db.one::<i64>("select count(*) from pictures").await, 0);
+    assert_eq!(app.db.one::<i64>("select count(*) from admin_audit").await, 0);
+    app.finish().await;
+}
