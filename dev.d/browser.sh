@@ -125,7 +125,7 @@ drive_browser() (
     cd "$BROWSER_TESTS" &&
         ADMIT_DEMO="$RUN_DIR/demo.json" ADMIT_PICTURES="$1" ADMIT_CHROMIUM="$(chromium_program)" \
             ADMIT_SERVE_URLS="http://127.0.0.1:${SERVE_PORTS[0]} http://127.0.0.1:${SERVE_PORTS[1]}" \
-            ADMIT_PSQL="$(psql_program)" \
+            ADMIT_PSQL="$(psql_program)" ADMIT_MAIL_FOLDER="$RUN_DIR/mail" \
             timeout --foreground --kill-after=10 "$BROWSER_SECONDS" \
             node --test --test-reporter=spec --test-concurrency=4 ${2:+--test-name-pattern="$2"} ./*.test.mjs
 )

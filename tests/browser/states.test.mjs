@@ -120,7 +120,7 @@ visit("an order is found again", { locale: "ko" }, async ({ page, context }) => 
   await on.payFor(page);
   await context.clearCookies();
   assert.equal((await page.goto(`/${code}/complete/${number}`)).status(), 401);
-  await page.locator('main a[href="/orders"]').click();
+  await page.locator('header a[href="/orders"]').click();
   await on.lookUp(page, number, "010-0000-0000");
   await page.getByRole("alert").waitFor();
   await on.lookUp(page, number, tel);

@@ -242,10 +242,11 @@ async fn machines_are_told_what_to_read() {
     nobody
         .get("/robots.txt")
         .await
-        .expect(200, &["Disallow: /*/complete/", "Sitemap: http://localhost:8080/sitemap.xml"]);
+        .expect(200, &["Disallow: /*/refund/", "Sitemap: http://localhost:8080/sitemap.xml"]);
     nobody.get("/sitemap.xml").await.expect(200, &["<loc>http://localhost:8080/xyz</loc>"]);
     let worker = nobody.get("/sw.js").await.expect(200, &["/assets/app."]);
     assert_eq!(worker.header("cache-control"), "no-cache");
     assert_eq!(worker.header("content-type"), "text/javascript; charset=utf-8");
+    assert!(worker.header("content-security-policy").contains("connect-src 'self'"), "or it may fetch nothing");
     app.finish().await;
 }

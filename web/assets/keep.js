@@ -22,3 +22,13 @@ document.querySelectorAll("[data-share]").forEach(function (link) {
     navigator.share({ url: link.href, title: document.title }).catch(function () { /* Thought better of it. */ });
   });
 });
+// A screen that goes dark in the queue at the door holds everybody up.
+(function () {
+  "use strict";
+  if (!("wakeLock" in navigator) || !document.querySelector(".qr")) return;
+  function stay() {
+    if (!document.hidden) navigator.wakeLock.request("screen").catch(function () { /* The battery comes first. */ });
+  }
+  document.addEventListener("visibilitychange", stay);
+  stay();
+})();

@@ -34,7 +34,7 @@ pub async fn switch_language(request: Request, next: Next) -> Response<Body> {
         _ => None,
     };
     match chosen {
-        Some(tag) if request.method() == Method::GET => {
+        Some(tag) if request.method() == Method::GET && !request.uri().path().starts_with("/api/") => {
             let cookie =
                 format!("{LANGUAGE_COOKIE}={tag}; Path=/; Max-Age={LANGUAGE_MAX_AGE_S}; SameSite=Lax; HttpOnly");
             go(request.uri().path(), Some(cookie))

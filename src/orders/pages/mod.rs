@@ -8,7 +8,7 @@ mod companion;
 mod complete;
 mod draw;
 mod form;
-mod frame;
+pub mod frame;
 pub mod legal;
 mod lookup;
 mod mine;
@@ -62,7 +62,6 @@ pub fn routes() -> Router<App> {
         .route("/{code}/refund/{order_number}", get(refund::show).post(refund::give_back))
         .route("/{code}/refund/{order_number}/account/{refund_id}", post(refund::name_account))
         .route("/{code}/fail/{order_number}", get(complete::fail))
-        .layer(axum::middleware::from_fn(frame::switch_language))
 }
 
 /// Proof in a link: instant of expiry and mac, as `token::link` writes them.

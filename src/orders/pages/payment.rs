@@ -32,6 +32,8 @@ struct PaymentPage {
     /// Instants in ms, for the countdown: the visitor's clock may be wrong, ours is in the page.
     now_ms: i64,
     until_ms: i64,
+    /// For whoever has no script: whole minutes.
+    left: String,
     until: String,
     lapsed: bool,
 }
@@ -97,6 +99,10 @@ pub async fn payment(
         deposit_note: frame.f("page.pay.deposit_note", "hours", e.deposit_h),
         sdk_urls: sdk_urls.clone(),
         now_ms: now.as_millisecond(),
+        left: match (order.expires_at - now).get_seconds() / 60 {
+            ..1 => frame.t("page.pay.left_one").to_owned(),
+            minutes => frame.f("page.pay.left", "minutes", minutes),
+        },
         until_ms: order.expires_at.as_millisecond(),
         lapsed: order.expires_at <= now,
         frame,

@@ -71,13 +71,17 @@ pub async fn service_worker() -> Response<Body> {
     let body = include_str!("../../../web/sw.js").replace("{style}", assets::url("app.css"));
     let mut response = plain(body, "text/javascript; charset=utf-8");
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // What it may fetch is its own policy's to say, not that of the page which asked for it.
+    let policy = HeaderValue::from_static("default-src 'none'; connect-src 'self'");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
 
-/// Orders and queues are nobody else's business.
+/// Orders and queues are nobody else's business. Pages of orders that need a cookie (`complete`) refuse robots by
+/// themselves, and the order form names the exhibition's page as the one to show.
 pub async fn robots(AppState(app): AppState<App>) -> Response<Body> {
-    let rules = "User-agent: *\nDisallow: /api/\nDisallow: /orders\nDisallow: /*/order\nDisallow: /*/queue\n\
-                 Disallow: /*/payment/\nDisallow: /*/complete/\nDisallow: /*/fail/\nDisallow: /*/refund/\n";
+    let rules = "User-agent: *\nDisallow: /api/\nDisallow: /orders\nDisallow: /*/queue\n\
+                 Disallow: /*/payment/\nDisallow: /*/ticket/\nDisallow: /*/fail/\nDisallow: /*/refund/\n";
     plain(format!("{rules}Sitemap: {}/sitemap.xml\n", app.settings.base_url), "text/plain; charset=utf-8")
 }
 

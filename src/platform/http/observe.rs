@@ -49,12 +49,15 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
     let traceparent = request.headers().get(TRACEPARENT).cloned();
-    let wants_page = !request.uri().path().starts_with("/api/")
+    let reads_pages = !request.uri().path().starts_with("/api/")
         && request
             .headers()
             .get(header::ACCEPT)
             .and_then(|v| v.to_str().ok())
             .is_some_and(|accept| accept.contains("text/html"));
+    // Where a page that refuses leads to in the other language: back to itself, if asking twice does nothing.
+    let here = if request.method() == Method::GET { request.uri().path().to_owned() } else { "/".to_owned() };
+    let page = reads_pages.then_some(here);
     request.extensions_mut().insert(RequestId(id.clone()));
     let origin = cors::listed_origin(&app, request.headers());
 
@@ -74,7 +77,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     }
     if let Some(error) = &error {
         let allow = response.headers().get(header::ALLOW).cloned();
-        response = problem::render(error, language, &id, wants_page);
+        response = problem::render(error, language, &id, page.as_deref());
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }

@@ -63,9 +63,10 @@ fn seconds(after: std::time::Duration) -> u64 {
     after.as_millis().div_ceil(1000).max(1) as u64
 }
 
-pub fn render(error: &Error, language: Language, request_id: &str, wants_page: bool) -> Response<Body> {
-    let (kind, body) = if wants_page {
-        ("text/html; charset=utf-8", page(error, language, request_id))
+/// `here`: the address of the page that is refused, if the caller reads pages.
+pub fn render(error: &Error, language: Language, request_id: &str, here: Option<&str>) -> Response<Body> {
+    let (kind, body) = if let Some(here) = here {
+        ("text/html; charset=utf-8", page(error, language, request_id, here))
     } else {
         // Strings and numbers always serialise.
         let document = serde_json::to_string(&document(error, language, request_id)).unwrap_or_default();
@@ -89,23 +90,20 @@ pub fn render(error: &Error, language: Language, request_id: &str, wants_page: b
 #[derive(askama::Template)]
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {
-    language: &'a str,
-    title: &'a str,
+    language: Language,
     detail: String,
-    home: &'a str,
     request_id: &'a str,
+    here: &'a str,
 }
 
-fn page(error: &Error, language: Language, request_id: &str) -> String {
+impl ProblemPage<'_> {
+    fn t(&self, key: &'static str) -> &'static str {
+        texts::text(self.language, key)
+    }
+}
+
+fn page(error: &Error, language: Language, request_id: &str, here: &str) -> String {
     use askama::Template;
     let detail = texts::filled(language, &format!("problem.{}", error.code), &error.values);
-    ProblemPage {
-        language: language.tag(),
-        title: texts::text(language, "page.problem.title"),
-        home: texts::text(language, "page.problem.home"),
-        detail,
-        request_id,
-    }
-    .render()
-    .unwrap_or_else(|_| error.code.to_owned())
+    ProblemPage { language, detail, request_id, here }.render().unwrap_or_else(|_| error.code.to_owned())
 }

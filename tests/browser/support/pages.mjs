@@ -103,8 +103,23 @@ export async function goOn(page) {
 }
 
 export async function lookUp(page, number, tel) {
-  await page.locator("[name=order_number]").fill(number);
-  await page.locator("[name=phone]").fill(tel);
+  const byNumber = page.locator('form[action="/orders"]');
+  await byNumber.locator("[name=order_number]").fill(number);
+  await byNumber.locator("[name=phone]").fill(tel);
+  await byNumber.locator("button[type=submit]").click();
+}
+
+/** On the look-up page: asks for a code for all orders. */
+export async function askForCode(page, tel, email) {
+  const byCode = page.locator('form[action="/orders/code"]');
+  await byCode.locator("[name=phone]").fill(tel);
+  await byCode.locator("[name=email]").fill(email);
+  await byCode.locator("button[type=submit]").click();
+  await page.waitForURL("**/orders/code/*");
+}
+
+export async function enterCode(page, code) {
+  await page.locator("[name=code]").fill(code);
   await page.locator("main form button[type=submit]").click();
 }
 

@@ -2,7 +2,7 @@
 // Nothing here sleeps for a time: what must become true is waited for, within bounds.
 
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -81,9 +81,10 @@ export async function exhibition({ places = 100, sale = ["now() - interval '1 da
   await sql(`
     with e as (
       insert into exhibitions (code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
-                               sale_start_at, sale_end_at, person_limit)
+                               sale_start_at, sale_end_at, person_limit, picture_digest, picture_height, picture_alt_ko, picture_alt_en)
       select '${code}', name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
-             ${sale[0]}, ${sale[1]}, 10 from exhibitions where code = 'aaa' returning id, starts_on
+             ${sale[0]}, ${sale[1]}, 10, picture_digest, picture_height, picture_alt_ko, picture_alt_en
+        from exhibitions where code = 'aaa' returning id, starts_on
     ), s as (
       insert into stock (exhibition_id, total, offered, epoch)
       select e.id, ${places}, ${places}, 1 from e, generate_series(1, 3) returning id
@@ -150,4 +151,17 @@ export async function readQr(picture) {
   const child = run("zbarimg", ["-q", "--raw", "--nodbus", "-"]);
   child.child.stdin.end(picture);
   return (await child).stdout.trim();
+}
+
+/** The one-time code of the mail about this page, once it has come. */
+export async function mailedCode(path) {
+  const folder = process.env.ADMIT_MAIL_FOLDER ?? new URL("../../../.run/mail", import.meta.url).pathname;
+  const decoded = (name) => {
+    const mail = readFileSync(`${folder}/${name}`, "utf8");
+    const parts = mail.split(/Content-Transfer-Encoding: base64\r\n\r\n/).slice(1);
+    return parts.map((part) => Buffer.from(part.split("\r\n--")[0], "base64").toString()).join("\n");
+  };
+  const text = await until("the code has been mailed", () =>
+    readdirSync(folder).filter((name) => name.endsWith(".eml")).map(decoded).find((mail) => mail.includes(path)));
+  return text.match(/(?:인증번호|Code): (\d{6})/)[1];
 }
