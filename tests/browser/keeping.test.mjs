@@ -24,7 +24,7 @@ visit("tickets are shown where there is no network", { locale: "ko" }, async (vi
   assert.equal(await on.readCode(second), code1);
   await assert.rejects(second.goto(`/${code}`));
   await context.setOffline(false);
-  assert.equal((await scan(code1)).valid, true);
+  assert.equal((await scan(code1)).entrance_status, "allowed");
   // What failed did so because there was no network.
   visitor.wrong = [];
   // With a network again, the page of now.

@@ -40,6 +40,7 @@ mod refunds;
 mod rehearsal;
 mod rooms_admin;
 mod site;
+mod snapshots;
 mod steps;
 mod stripe;
 mod tickets;
