@@ -39,6 +39,8 @@ fn keep(name: &str, page: &Page) {
 async fn pages(language: &str) {
     let app = TestApp::start().await;
     let adult = app.given(Kind { person_limit: Some(4), ..places(50) }).await;
+    app.db.execute("update exhibitions set open_holds_max = 1").await;
+    app.refresh().await;
     let browser = Browser::new(&app);
     browser.put("admit_language", language);
     let keep = |name: &str, page: &Page| keep(&format!("{name}.{language}"), page);
