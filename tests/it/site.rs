@@ -8,7 +8,7 @@ use admit::orders::consent::VERSION;
 use serde_json::{Value, json};
 
 use crate::refunds::{carried, paid};
-use crate::support::browser::{Browser, Page};
+use crate::support::browser::{AGREED, Browser, Page};
 use crate::support::given::places;
 use crate::support::{Kind, TestApp};
 
@@ -86,6 +86,71 @@ async fn nothing_is_ordered_without_consent_and_what_was_agreed_to_is_kept() {
     assert_eq!(app.db.one::<String>(kept).await, format!("{VERSION}true"));
     browser.get("/terms").await.expect(200, &[VERSION, "이용약관"]);
     browser.get("/privacy").await.expect(200, &[VERSION, "개인정보"]);
+    app.finish().await;
+}
+
+/// The radio of a slot, as it stands in the page.
+fn radio(page: &Page, slot: &str) -> String {
+    let after = page.body.split(&format!("name=\"slot_id\" value=\"{slot}\"")).nth(1);
+    after.unwrap_or_else(|| panic!("no {slot} in {}", page.body)).split('>').next().unwrap().to_owned()
+}
+
+/// A calendar where a day has one slot, days that unfold where it has several: radios both times.
+#[tokio::test]
+async fn a_day_is_chosen_among_radios() {
+    let app = TestApp::start().await;
+    let given = app.given(Kind { slot_places: Some(20), open_holds_max: 9, ..places(100) }).await;
+    let (browser, slot) = (Browser::new(&app), given.slot_id.unwrap().to_string());
+    let day = given.date.clone().unwrap().rsplit('-').next().unwrap().parse::<u8>().unwrap();
+    let order = async |slot: &str, phone: &str| {
+        let (key, quantity) = (browser.get("/xyz/order").await.hidden("key"), format!("q{}", given.product_id));
+        let mut fields = vec![("key", key.as_str()), (quantity.as_str(), "1"), ("customer_name", "홍길동")];
+        fields.extend([("customer_phone", phone), ("slot_id", slot)]);
+        fields.extend(AGREED);
+        browser.send("/xyz/order", &fields).await
+    };
+
+    let page = browser.get("/xyz/order").await.expect(200, &["class=\"days\"", "role=\"radiogroup\""]);
+    let shown = radio(&page, &slot);
+    assert!(shown.contains(&format!("월 {day}일 (")) && shown.contains("· 남은 자리 20\""), "{shown}");
+    assert!(!shown.contains("checked") && !shown.contains("disabled"), "{shown}");
+    page.without("<select name=\"slot_id\"").without("value=\"\" checked").without("class=\"times\"");
+    let refused = order(&slot, "02-123-4567").await.expect(422, &["010-1234-5678과 같은"]);
+    assert!(radio(&refused, &slot).contains("checked"), "the day stays chosen");
+    order("", "010-1111-1111").await.expect(422, &["날짜 지정 티켓의 방문일", "aria-invalid=\"true\""]);
+    order(&slot, "010-1111-1111").await.next();
+
+    // Times on the same day, one of them full, and a ticket without a date.
+    app.db
+        .execute(
+            "update slots set start_time = '10:00', end_time = '11:00';
+             with s as (
+                 insert into stock (exhibition_id, total, offered, epoch)
+                 select exhibition_id, n, n, epoch from stock cross join generate_series(0, 1) n
+                  where id = (select stock_id from slots) returning id, exhibition_id, total
+             )
+             insert into slots (exhibition_id, stock_id, visit_date, start_time, end_time)
+             select s.exhibition_id, s.id, visit_date, start_time + (s.total + 1) * interval '1 hour',
+                    end_time + (s.total + 1) * interval '1 hour' from s, slots;
+             insert into products (exhibition_id, stock_id, kind, name_ko, name_en, price_won, dated)
+             select exhibition_id, stock_id, 'open', '자유', 'Open', 1000, false from products",
+        )
+        .await;
+    admit::stock::rebuild::rebuild(app.app(), given.exhibition_id, "xyz", "test").await.unwrap();
+    app.refresh().await;
+    let page = browser.get("/xyz/order").await;
+    let page = page.expect(200, &["class=\"times\"", "<b>12:00–13:00</b>", "3회 중 2회 예매 가능"]);
+    let page = page.without("class=\"days\"");
+    let last = app.db.one::<i32>("select id from slots where start_time = '12:00'").await.to_string();
+    let full = app.db.one::<i32>("select id from slots where start_time = '11:00'").await.to_string();
+    assert!(radio(&page, "").contains("checked"), "no date, until one is chosen");
+    assert!(radio(&page, &full).contains("disabled"));
+    let refused = order(&last, "02-123-4567").await.expect(422, &["<details class=\"day\" data-day open>"]);
+    assert!(radio(&refused, &last).contains("checked") && !radio(&refused, "").contains("checked"));
+    let full_now = order(&full, "010-2222-2222").await.expect(409, &["매진"]);
+    assert!(radio(&full_now, &full).contains("checked"), "what was chosen is not taken away unasked");
+    order(&last, "010-2222-2222").await.next();
+    assert_eq!(app.db.one::<i64>(&format!("select count(*) from orders where slot_id = {last}")).await, 1);
     app.finish().await;
 }
 

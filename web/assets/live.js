@@ -12,6 +12,38 @@
     return live.dataset[free > 10 ? "some" : "few"].replace("{count}", free.toLocaleString("en-US"));
   }
 
+  function short(state, free) {
+    if (state !== "on_sale") return live.dataset["short_" + state] || "";
+    return free > 100 ? live.dataset.short_many : String(free);
+  }
+
+  function put(element, text) {
+    if (element && element.textContent !== text) element.textContent = text;
+  }
+
+  function showSlot(slot) {
+    var radio = document.querySelector('#picker input[value="' + slot.id + '"]');
+    if (!radio) return;
+    var label = radio.closest("label"), left = words(slot.state, slot.available_quantity);
+    label.dataset.state = slot.state;
+    put(label.querySelector(".short"), short(slot.state, slot.available_quantity));
+    put(label.querySelector(".much"), left);
+    radio.setAttribute("aria-label", radio.dataset.name + " · " + left);
+    // Never under the visitor's hands: what is chosen or has the focus is judged when it is sent.
+    radio.disabled = slot.state !== "on_sale" && !radio.checked && radio !== document.activeElement;
+  }
+
+  /** Of a month its days, of a day its times: how many have places. */
+  function showSum(fold) {
+    var picker = document.getElementById("picker"), month = "month" in fold.dataset;
+    var parts = Array.from(fold.querySelectorAll(month ? "[data-day]" : "label"));
+    var free = parts.filter(function (part) {
+      return part.dataset.state === "on_sale" || part.querySelector("[data-state=on_sale]");
+    });
+    var text = month ? picker.dataset.days : picker.dataset.times;
+    put(fold.querySelector(".left"), text.replace("{free}", free.length).replace("{total}", parts.length));
+  }
+
   function show(said) {
     var free = 0;
     (said.products || []).forEach(function (product) {
@@ -21,12 +53,8 @@
       line.dataset.state = product.state;
       if (product.state === "on_sale") free += product.available_quantity;
     });
-    (said.slots || []).forEach(function (slot) {
-      var option = live.querySelector('option[data-slot="' + slot.id + '"]');
-      if (!option) return;
-      option.textContent = option.dataset.day + " · " + words(slot.state, slot.available_quantity);
-      option.disabled = slot.state !== "on_sale" && !option.selected;
-    });
+    (said.slots || []).forEach(showSlot);
+    if (said.slots) document.querySelectorAll("#picker details, #picker [data-month]").forEach(showSum);
     if (watch && watch.checked && free > 0 && freed.hidden) {
       freed.hidden = false;
       document.title = "● " + title;

@@ -16,7 +16,7 @@ use crate::platform::texts::Language;
 use crate::waiting_room::status;
 
 /// From here down the number itself is shown; above it only says that there is enough.
-const COUNTED_FROM: i64 = 100;
+pub const COUNTED_FROM: i64 = 100;
 const FEW: i64 = 10;
 /// The picture is renewed every second; this old, it could not be.
 const STALE_AFTER: SignedDuration = SignedDuration::from_secs(5);

@@ -8,12 +8,14 @@ mod companion;
 mod complete;
 mod draw;
 mod form;
+mod form_view;
 pub mod frame;
 pub mod legal;
 mod lookup;
 mod mine;
 mod paper;
 mod payment;
+mod picker;
 mod queue;
 mod queue_line;
 #[cfg(test)]

@@ -18,13 +18,37 @@ pub fn won(language: Language, amount_won: i64) -> String {
     filled(language, "page.won", &[("amount", grouped(amount_won))])
 }
 
+/// `2026년 12월`, `December 2026`
+pub fn month(language: Language, date: Date) -> String {
+    let (year, month) = (date.year(), date.month());
+    match language {
+        Language::Ko => format!("{year}년 {month}월"),
+        Language::En => format!("{} {year}", MONTHS[usize::from(month.unsigned_abs()) - 1]),
+    }
+}
+
+/// Sunday first.
+pub fn weekdays(language: Language) -> [&'static str; 7] {
+    use Weekday::{Friday, Monday, Saturday, Sunday, Thursday, Tuesday, Wednesday};
+    [Sunday, Monday, Tuesday, Wednesday, Thursday, Friday, Saturday].map(|day| weekday(language, day))
+}
+
 /// `2026년 12월 3일 (목)`, `Thu 3 December 2026`
 pub fn date(language: Language, date: Date) -> String {
-    let (year, month, day) = (date.year(), date.month(), date.day());
+    let (year, day) = (date.year(), day(language, date));
+    match language {
+        Language::Ko => format!("{year}년 {day}"),
+        Language::En => format!("{day} {year}"),
+    }
+}
+
+/// Where the year is clear: `12월 3일 (목)`, `Thu 3 December`
+pub fn day(language: Language, date: Date) -> String {
+    let (month, day) = (date.month(), date.day());
     let weekday = weekday(language, date.weekday());
     match language {
-        Language::Ko => format!("{year}년 {month}월 {day}일 ({weekday})"),
-        Language::En => format!("{weekday} {day} {} {year}", MONTHS[usize::from(month.unsigned_abs()) - 1]),
+        Language::Ko => format!("{month}월 {day}일 ({weekday})"),
+        Language::En => format!("{weekday} {day} {}", MONTHS[usize::from(month.unsigned_abs()) - 1]),
     }
 }
 
@@ -58,10 +82,15 @@ pub fn time(time: Time) -> String {
 /// A slot's date, with its times if it has any.
 pub fn visit(language: Language, slot: &Slot) -> String {
     let day = date(language, slot.date);
-    match (slot.start_time, slot.end_time) {
-        (Some(from), Some(until)) => format!("{day} {}–{}", time(from), time(until)),
-        _ => day,
+    match times(slot) {
+        Some(times) => format!("{day} {times}"),
+        None => day,
     }
+}
+
+pub fn times(slot: &Slot) -> Option<String> {
+    let (from, until) = slot.start_time.zip(slot.end_time)?;
+    Some(format!("{}–{}", time(from), time(until)))
 }
 
 pub fn moment(language: Language, at: Timestamp) -> String {

@@ -18,18 +18,25 @@ export const form = (page) => page.locator("form[data-order]");
 
 export const CONSENTS = ["agree_terms", "agree_privacy", "over_14"];
 
-/** Fills in the form: `open` undated tickets, `adult` dated ones. */
-export async function fillIn(page, { open = 1, adult = 0, tel = phone(), name = "홍길동", email = "" } = {}) {
+/** Fills in the form: `open` undated tickets, `adult` dated ones for a slot or the first day. */
+export async function fillIn(page, { open = 1, adult = 0, slot = "", tel = phone(), name = "홍길동", email = "" } = {}) {
   const quantities = form(page).locator("[data-price]");
   await choose(quantities.nth(0), open);
   await choose(quantities.nth(1), adult);
-  if (adult) await page.locator("[name=slot_id]").selectOption({ index: 1 });
+  if (adult) await (slot ? page.locator(`[name=slot_id][value="${slot}"]`) : days(page).first()).check();
   await page.locator("[name=customer_name]").fill(name);
   await page.locator("[name=customer_phone]").fill(tel);
   await page.locator("[name=customer_email]").fill(email);
   for (const consent of CONSENTS) await page.locator(`[name=${consent}]`).check();
   return tel;
 }
+
+/** The radios of the calendar that can be chosen. */
+export const days = (page) => page.locator("#picker [name=slot_id][data-name]:enabled");
+
+/** The words of what is wrong with a field, or of a hint. */
+export const saidOf = async (page, field) =>
+  page.locator(`#${await page.locator(field).first().getAttribute("aria-describedby")}`).innerText();
 
 async function choose(field, quantity) {
   if ((await field.evaluate((e) => e.tagName)) === "SELECT") await field.selectOption(String(quantity));

@@ -74,10 +74,13 @@ const mark = `${process.pid.toString(36)}`;
 
 /**
  * An exhibition of this test's own, like the demo's, with an undated product for 20,000 won and a dated one for 18,000
- * in five days. `places` are those of each; `sale` is [from, until] as SQL.
+ * in five days. `places` are those of each; `sale` is [from, until] as SQL; `slots` are [days from the first,
+ * places] or [days, places, from, until].
  */
-export async function exhibition({ places = 100, sale = ["now() - interval '1 day'", "now() + interval '60 days'"] } = {}) {
+export async function exhibition({ places = 100, sale = ["now() - interval '1 day'", "now() + interval '60 days'"], slots = [[5, places]] } = {}) {
   const code = `t${mark}-${(made += 1)}`;
+  const time = (text) => (text ? `time '${text}'` : "null");
+  const rows = slots.map(([days, free, from, until]) => `(${days}, ${free}, ${time(from)}, ${time(until)})`);
   await sql(`
     with e as (
       insert into exhibitions (code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
@@ -87,14 +90,17 @@ export async function exhibition({ places = 100, sale = ["now() - interval '1 da
         from exhibitions where code = 'aaa' returning id, starts_on
     ), s as (
       insert into stock (exhibition_id, total, offered, epoch)
-      select e.id, ${places}, ${places}, 1 from e, generate_series(1, 3) returning id
+      select e.id, ${places}, ${places}, 1 from e, generate_series(1, 2) returning id
     ), n as (select id, row_number() over (order by id) as nth from s), p as (
       insert into products (exhibition_id, stock_id, kind, name_ko, name_en, price_won, dated, position)
       select e.id, n.id, case nth when 1 then 'open' else 'adult' end, case nth when 1 then '기간 중 자유 관람권' else '성인' end,
              case nth when 1 then 'Open-date ticket' else 'Adult' end, case nth when 1 then 20000 else 18000 end, nth = 2, nth
-        from e, n where nth < 3
-    )
-    insert into slots (exhibition_id, stock_id, visit_date) select e.id, n.id, e.starts_on + 5 from e, n where nth = 3`);
+        from e, n
+    ), w as (select row_number() over () as nth, * from (values ${rows.join(", ")}) as v (days, free, start_time, end_time)), c as (
+      insert into stock (exhibition_id, total, offered, epoch) select e.id, free, free, 1 from e, w order by nth returning id
+    ), k as (select id, row_number() over (order by id) as nth from c)
+    insert into slots (exhibition_id, stock_id, visit_date, start_time, end_time)
+    select e.id, k.id, e.starts_on + days, start_time::time, end_time::time from e, k join w using (nth)`);
   // Redis counts a new exhibition when somebody first asks for it.
   await shown(code, (all) => all.length === 2 && all.every((p) => p.available_quantity === places));
   return code;
@@ -106,15 +112,15 @@ export async function become(code, set, state) {
   await shown(code, (all) => all.every((p) => p.state === state));
 }
 
-/** Somebody else's order for all places of the undated product, by the API. */
-export async function buysUp(code, quantity) {
+/** Somebody else's order for places of the undated product, or of the dated one for a slot, by the API. */
+export async function buysUp(code, quantity, slot_id) {
   const { products: all } = await products(demo.base_url, code);
   await json(`${demo.base_url}/api/orders`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({
       exhibition_code: code, customer_name: "다른 사람", customer_phone: phone(),
-      items: [{ product_id: all.find((p) => !p.dated).id, quantity }],
+      slot_id, items: [{ product_id: all.find((p) => p.dated === Boolean(slot_id)).id, quantity }],
     }),
   });
 }
