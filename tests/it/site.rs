@@ -132,8 +132,12 @@ async fn a_day_is_chosen_among_radios() {
              insert into slots (exhibition_id, stock_id, visit_date, start_time, end_time)
              select s.exhibition_id, s.id, visit_date, start_time + (s.total + 1) * interval '1 hour',
                     end_time + (s.total + 1) * interval '1 hour' from s, slots;
+             with s as (
+                 insert into stock (exhibition_id, total, offered, epoch)
+                 select exhibition_id, 5, 5, epoch from stock limit 1 returning id, exhibition_id
+             )
              insert into products (exhibition_id, stock_id, kind, name_ko, name_en, price_won, dated)
-             select exhibition_id, stock_id, 'open', '자유', 'Open', 1000, false from products",
+             select exhibition_id, id, 'open', '자유', 'Open', 1000, false from s",
         )
         .await;
     admit::stock::rebuild::rebuild(app.app(), given.exhibition_id, "xyz", "test").await.unwrap();
