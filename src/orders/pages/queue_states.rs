@@ -44,6 +44,7 @@ fn exhibition() -> Exhibition {
         products: Vec::new(),
         slots: Vec::new(),
         stock: Default::default(),
+        picture: None,
     }
 }
 
