@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::model::Order;
 use crate::app::App;
-use crate::platform::http::extract::{bearer, cookie as read_cookie};
+use crate::platform::http::extract::{bearer, cookie as read_cookie, cookies};
+use crate::platform::ids::is_order_number;
 use crate::platform::secrets::{Purpose, same};
 
 const PREFIX: &str = "ot1.";
@@ -25,6 +26,12 @@ pub fn verify(app: &App, order_id: Uuid, version: i32, given: &str) -> bool {
 
 pub fn cookie_name(order_number: &str) -> String {
     format!("admit_{}", order_number.to_ascii_lowercase())
+}
+
+/// Numbers of the orders whose cookies came along, whether or not they are good.
+pub fn numbers(headers: &HeaderMap) -> Vec<String> {
+    let name = |(name, _): (&str, &str)| name.strip_prefix("admit_").map(str::to_ascii_uppercase);
+    cookies(headers).filter_map(name).filter(|number| is_order_number(number)).collect()
 }
 
 /// The `Set-Cookie` value that lets this browser see the order.

@@ -32,8 +32,6 @@ async fn mailed(app: &TestApp, page: &str) -> String {
 async fn whoever_reads_the_mail_sees_all_orders_made_with_it() {
     let app = TestApp::start().await;
     let adult = app.given(places(100)).await;
-    app.db.execute("update exhibitions set open_holds_max = 5").await;
-    app.refresh().await;
     let visitor = app.visitor(1);
     let paid = held_by_mail(&visitor, &adult, 1, "홍길동", "ko").await;
     visitor.pay(&paid).await.expect(200);

@@ -13,11 +13,12 @@ use super::form_view::order_page;
 use super::frame::{PageLanguage, go, page};
 use super::queue;
 use crate::app::App;
+use crate::catalogue::Exhibition;
 use crate::error::{Error, FieldError, Kind, Result};
 use crate::orders::ask::{ItemAsk, OrderAsk, check};
 use crate::orders::consent::{self, ConsentAsk};
 use crate::orders::model::OrderState;
-use crate::orders::{place, token};
+use crate::orders::{pg, place, token};
 use crate::platform::http::extract::BODY_BYTES_MAX;
 use crate::platform::http::extract::{cookie, same_site};
 use crate::platform::http::observe::RequestId;
@@ -28,6 +29,8 @@ use crate::platform::texts::filled;
 use crate::waiting_room::{claim, proofs, status};
 
 const KEY_CHARS: usize = 32;
+/// Orders of this browser that are looked through for an open one.
+const OWN_ORDERS_MAX: usize = 10;
 
 /// What the visitor has put into the form.
 #[derive(Default)]
@@ -55,6 +58,8 @@ pub struct Agreed {
 
 pub struct Refused {
     pub(super) detail: String,
+    /// Where it can be put right: words and path.
+    pub(super) way: Option<(&'static str, String)>,
     pub(super) fields: Vec<FieldError>,
     /// Field names of items are by position in the request.
     pub(super) items: Vec<i32>,
@@ -107,6 +112,7 @@ pub async fn order(
     let e = app.catalogue.current().by_code(&code)?;
     same_site(request.headers(), &app.settings.base_url)?;
     let pass = proofs::pass(&app, &code, request.headers())?;
+    let headers = request.headers().clone();
     let mut given = read(request).await?;
     let (ask, items) = ask(&code, &given);
     let caller = place::Caller { client, language, request_id, key: Some(given.key.clone()), pass };
@@ -134,7 +140,11 @@ pub async fn order(
                 given.key = fresh_key();
             }
             let detail = filled(language, &format!("problem.{}", error.code), &error.values);
-            given.refused = Some(Refused { detail, fields: error.fields.clone(), items });
+            let way = match error.code {
+                "order.open_holds" => Some(open_booking(&app, &headers, &e).await),
+                _ => None,
+            };
+            given.refused = Some(Refused { detail, way, fields: error.fields.clone(), items });
             let mut response = page(&order_page(&app, &e, language, &given), error.kind.status())?;
             if let Some(after) = error.retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
@@ -142,6 +152,20 @@ pub async fn order(
             Ok(response)
         }
     }
+}
+
+/// The booking that is in the way, where this browser made it; else the page that finds it. Text and path.
+async fn open_booking(app: &App, headers: &HeaderMap, e: &Exhibition) -> (&'static str, String) {
+    let find = ("page.order.find_open", "/orders".to_owned());
+    let Ok(client) = app.pg.get().await else { return find };
+    for number in token::numbers(headers).into_iter().take(OWN_ORDERS_MAX) {
+        let Ok(Some(order)) = pg::by_number(app, &client, &number).await else { continue };
+        let open = order.state == OrderState::Held && order.expires_at > app.clock.now();
+        if open && order.facts.exhibition_id == e.id && token::authorised(app, headers, &order) {
+            return ("page.order.open_booking", format!("/{}/payment/{number}", e.code));
+        }
+    }
+    find
 }
 
 /// Consents that an order needs and that were not given, or to texts that have changed since.

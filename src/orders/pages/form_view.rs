@@ -17,6 +17,8 @@ const SELECT_MAX: i32 = 20;
 pub struct OrderForm {
     pub key: String,
     pub refused: Option<String>,
+    /// Where that can be put right: words and path.
+    pub way: Option<(&'static str, String)>,
     /// None: no ticket here needs a date.
     pub picker: Option<Picker>,
     pub slot_error: Option<&'static str>,
@@ -75,6 +77,11 @@ impl OrderForm {
         OrderForm {
             key: given.key.clone(),
             refused: given.refused.as_ref().map(|r| r.detail.clone()),
+            way: given
+                .refused
+                .as_ref()
+                .and_then(|r| r.way.clone())
+                .map(|(key, path)| (words::text(language, key), path)),
             picker: Picker::new(e, now, today, language, given.slot_id),
             slot_error: error("visit_date")
                 .or_else(|| error("slot_id"))
@@ -176,6 +183,9 @@ const FIELD_KEYS: &[&str] = &[
 pub struct OrderPage {
     frame: Frame,
     code: String,
+    /// The exhibition's own page, which is the one for search engines to show.
+    address: String,
+    summary: String,
     exhibition: String,
     limit: Option<String>,
     stale: bool,
@@ -192,6 +202,8 @@ pub fn order_page(app: &App, e: &Exhibition, language: Language, given: &Filled)
     let frame = Frame::new(language, words::text(language, "page.order.title"), format!("/{}/order", e.code));
     OrderPage {
         code: e.code.clone(),
+        address: format!("{}/{}", app.settings.base_url, e.code),
+        summary: format!("{} · {}", frame.title, language.pick(&e.name_ko, &e.name_en)),
         exhibition: language.pick(&e.name_ko, &e.name_en).to_owned(),
         limit: limit_text(&frame, e),
         stale: is_stale(app),

@@ -140,10 +140,13 @@ impl axum::extract::OptionalFromRequestParts<App> for BearerToken {
 }
 
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';')).find_map(|pair| {
-        let (n, v) = pair.trim().split_once('=')?;
-        (n == name).then_some(v)
-    })
+    cookies(headers).find_map(|(n, v)| (n == name).then_some(v))
+}
+
+/// Name and value of each.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let values = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(';')).filter_map(|pair| pair.trim().split_once('='))
 }
 
 /// A form counts only when our own page sent it. Browsers say so in Sec-Fetch-Site or Origin, and no page of another
