@@ -41,7 +41,7 @@ struct Plan {
     cancels: bool,
     by_deposit: bool,
     tabs: usize,
-    gives_back: bool,
+    refunds: bool,
 }
 
 fn plan(random: &mut SmallRng, provider: Provider, n: usize) -> Plan {
@@ -52,7 +52,7 @@ fn plan(random: &mut SmallRng, provider: Provider, n: usize) -> Plan {
         cancels: random.random_bool(0.15),
         by_deposit: provider == Provider::Toss && random.random_bool(0.3),
         tabs: if random.random_bool(0.3) { 2 } else { 1 },
-        gives_back: random.random_bool(0.5),
+        refunds: random.random_bool(0.5),
     }
 }
 
@@ -112,8 +112,8 @@ impl Sale<'_> {
             // There may be no account: nobody has confirmed.
             self.app.http.post(url).json(&json!({ "orderId": order_id })).send().await.unwrap();
         }
-        if plan.gives_back {
-            self.give_back(plan, &visitor, &order).await?;
+        if plan.refunds {
+            self.refund(plan, &visitor, &order).await?;
         }
         Some(())
     }
@@ -139,7 +139,7 @@ impl Sale<'_> {
     }
 
     /// All that can be given back, if the order is paid by now.
-    async fn give_back(&self, plan: Plan, visitor: &Visitor<'_>, order: &Held) -> Option<()> {
+    async fn refund(&self, plan: Plan, visitor: &Visitor<'_>, order: &Held) -> Option<()> {
         let path = format!("/api/orders/{}/refund", order.number);
         let shown = self.ask(plan, visitor.get(&path).bearer_auth(&order.token)).await?;
         if shown.status == 200 {

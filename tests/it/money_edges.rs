@@ -31,7 +31,7 @@ async fn fails_for_good(app: &TestApp) {
 }
 
 /// A third of a paid order is owed.
-async fn one_of_three_given_back(visitor: &Visitor<'_>, given: &Given) -> Paid {
+async fn one_of_three_refunded(visitor: &Visitor<'_>, given: &Given) -> Paid {
     let bought = paid(visitor, given, 3).await;
     let one = json!({ "ticket_ids": [bought.tickets[0]], "amount": 10_000 });
     refund(visitor, &bought.order, "r", one).await.expect(200);
@@ -43,7 +43,7 @@ async fn what_staff_have_returned_by_hand_is_not_paid_once_more() {
     let app = TestApp::start().await;
     let given = app.given(places(10)).await;
     let visitor = app.visitor(1);
-    let bought = one_of_three_given_back(&visitor, &given).await;
+    let bought = one_of_three_refunded(&visitor, &given).await;
     fails_for_good(&app).await;
     app.simulate("dashboard-cancel", json!({ "paymentKey": bought.payment_key, "amount": 10_000 })).await;
     app.account("boss", Role::Admin, &[given.code]).await;
@@ -61,7 +61,7 @@ async fn a_refund_that_nobody_knows_about_keeps_its_key() {
     let app = TestApp::start().await;
     let given = app.given(places(10)).await;
     let visitor = app.visitor(1);
-    one_of_three_given_back(&visitor, &given).await;
+    one_of_three_refunded(&visitor, &given).await;
     // Done, and neither the answer nor any look afterwards comes through for more than a day.
     app.simulate("faults", json!({ "op": "cancel", "kind": "drop_after", "count": 1 })).await;
     app.simulate("faults", json!({ "op": "query", "kind": "error_before", "count": 1_000 })).await;

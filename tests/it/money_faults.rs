@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
                     let answer = self.visitor(n).cancel(order).await;
                     assert!(matches!(answer.status, 200 | 409 | 410 | 503), "{}", answer.body);
                 }
-                _ => self.give_back(n, order).await,
+                _ => self.refund(n, order).await,
             }
         }
     }
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
     }
 
     /// All or one of the tickets, perhaps twice at once.
-    async fn give_back(&mut self, n: usize, order: &Held) {
+    async fn refund(&mut self, n: usize, order: &Held) {
         let visitor = self.visitor(n);
         let shown = crate::refunds::preview(&visitor, order).await;
         if shown.status != 200 {

@@ -197,7 +197,7 @@ impl Walk<'_> {
         format!("select state = '{state}' from orders where number = '{}'", order.number)
     }
 
-    async fn one_given_back(&self, order: &Held) {
+    async fn one_refunded(&self, order: &Held) {
         let path = format!("/api/orders/{}/refund", order.number);
         let shown = self.insist(|v| v.get(&path).bearer_auth(&order.token)).await.expect(200);
         let first = &shown.body["tickets"][0];
@@ -264,7 +264,7 @@ impl Walk<'_> {
         self.insist(|v| v.post(&path).bearer_auth(&dropped.token)).await.expect(200);
         let order = self.hold("bought", self.given).await;
         self.paid(&order).await;
-        self.one_given_back(&order).await;
+        self.one_refunded(&order).await;
 
         let read = |order: Held| async move { self.app.visitor(self.n).at(HELPER).read(&order).await.expect(200) };
         assert_eq!(read(dropped).await.body["status"], "cancelled", "{}", self.context);

@@ -61,7 +61,7 @@ pub fn routes() -> Router<App> {
         .route("/{code}/complete/{order_number}/reissue", post(companion::reissue))
         .route("/{code}/ticket/{ticket_id}", get(companion::show))
         .route("/{code}/complete/{order_number}/news", post(complete::no_news))
-        .route("/{code}/refund/{order_number}", get(refund::show).post(refund::give_back))
+        .route("/{code}/refund/{order_number}", get(refund::show).post(refund::refund))
         .route("/{code}/refund/{order_number}/account/{refund_id}", post(refund::name_account))
         .route("/{code}/fail/{order_number}", get(complete::fail))
 }

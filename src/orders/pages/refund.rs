@@ -268,7 +268,7 @@ fn filled_in(pairs: &[(String, String)], language: Language, error: &Error) -> A
     }
 }
 
-pub async fn give_back(
+pub async fn refund(
     AppState(app): AppState<App>,
     PageLanguage(language): PageLanguage,
     headers: HeaderMap,

@@ -24,7 +24,7 @@ use crate::platform::http::{IdempotencyKey, Json, Path};
 use crate::waiting_room::audit::{self, Actor};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(give_back)).routes(routes!(retry)).routes(routes!(paid_by_hand))
+    OpenApiRouter::new().routes(routes!(refund)).routes(routes!(retry)).routes(routes!(paid_by_hand))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -61,7 +61,7 @@ async fn order_of(app: &App, admin: &AdminOf, number: &str) -> Result<Order> {
               (status = 409, description = "refund.not_paid, refund.ticket_used, refund.ticket_gone, refund.wrong_amount"),
               (status = 410, description = "order.closed"), (status = 422, description = "request.invalid, idempotency.key_reused"),
               (status = 503, description = "stock.busy, server.database_away, order.unknown_outcome")))]
-async fn give_back(
+async fn refund(
     State(app): State<App>,
     admin: AdminOf,
     IdempotencyKey(key): IdempotencyKey,

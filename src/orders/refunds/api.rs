@@ -24,7 +24,7 @@ use crate::platform::http::{IdempotencyKey, Json, Path, Query};
 pub const TICKETS_MAX: usize = 1_000;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(preview)).routes(routes!(give_back)).routes(routes!(name_account))
+    OpenApiRouter::new().routes(routes!(preview)).routes(routes!(refund)).routes(routes!(name_account))
 }
 
 #[derive(Deserialize, Default)]
@@ -87,7 +87,7 @@ struct RefundBody {
               (status = 409, description = "refund.not_paid, refund.too_late, refund.ticket_used, refund.ticket_gone, refund.amount_changed, refund.nothing_back, refund.wrong_amount"),
               (status = 410, description = "order.closed"), (status = 422, description = "request.invalid, idempotency.key_reused"),
               (status = 503, description = "stock.busy, server.database_away, order.unknown_outcome")))]
-async fn give_back(
+async fn refund(
     State(app): State<App>,
     headers: HeaderMap,
     RequestId(request_id): RequestId,
