@@ -125,4 +125,6 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::waiting_room::api::routes())
         .merge(crate::waiting_room::admin::routes())
         .merge(crate::entrance::api::routes())
+        .merge(crate::entrance::devices::api::routes())
+        .merge(crate::entrance::devices::admin::routes())
 }

@@ -13,5 +13,6 @@ create table one_time_codes (
     -- When the right code was entered.
     opened_at     timestamptz
 );
-create index one_time_code_asked on one_time_codes (who, created_at);
+create index one_time_code_asked on one_time_codes (phone_digest, created_at);
 create index one_time_code_age on one_time_codes (created_at);
+create index outbox_codes on outbox (next_try_at) where state = 'pending' and kind = 'one_time_code';

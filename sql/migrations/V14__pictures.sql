@@ -4,7 +4,8 @@ create table pictures (
     width          int not null,
     exhibition_id  int not null references exhibitions (id),
     body           bytea not null,
-    created_at     timestamptz not null,
+    -- When it was last sent, or another took its place.
+    shown_at       timestamptz not null,
     primary key (digest, width),
     constraint picture_digest check (digest ~ '^[0-9a-f]{32}$')
 );
@@ -17,3 +18,11 @@ alter table exhibitions
     add column picture_alt_ko text not null default '',
     add column picture_alt_en text not null default '',
     add constraint exhibition_picture check ((picture_digest is null) = (picture_height is null));
+
+-- `/pictures/` is an address of its own.
+alter table exhibitions
+    drop constraint exhibition_code_reserved,
+    add constraint exhibition_code_reserved check (code not in (
+        'api', 'admin', 'orders', 'order', 'entrance', 'assets', 'docs', 'health', 'livez', 'readyz', 'metrics',
+        'pay', 'payment', 'complete', 'queue', 'static', 'login', 'logout', 'tickets', 'favicon', 'robots', 'sw',
+        'terms', 'privacy', 'sitemap', 'offline', 'ticket', 'pictures'));

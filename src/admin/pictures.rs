@@ -1,5 +1,7 @@
 //! The picture of an exhibition: set and taken away by its admins.
 
+use std::sync::{Arc, LazyLock};
+
 use axum::extract::{Request, State as AppState};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -24,7 +26,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 const ALT_CHARS_MAX: usize = 200;
 /// Reading one takes much memory for a moment: the second waits.
-static READING: Semaphore = Semaphore::const_new(1);
+static READING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(1)));
 
 #[derive(Deserialize, IntoParams)]
 struct PictureQuery {
@@ -55,7 +57,8 @@ fn alt(text: Option<String>, field: &str, errors: &mut Vec<FieldError>) -> Strin
 
 /// Sets the picture of an exhibition.
 ///
-/// The body is the file: JPEG, PNG or WebP, at most 8 MB, 640 to 10,000 pixels wide, its height 0.25 to 1.5 times its width.
+/// The body is the file: JPEG, PNG or WebP, at most 8 MB, 640 to 10,000 pixels wide and 40 million in all, its height
+/// 0.25 to 1.5 times its width.
 /// It is turned upright and written anew; what the camera noted beside it is not kept.
 #[utoipa::path(put, path = "/api/admin/exhibitions/{code}/picture", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition."), PictureQuery),
@@ -81,9 +84,13 @@ async fn set_picture(
     let file = axum::body::to_bytes(request.into_body(), BYTES_MAX)
         .await
         .map_err(|_| Error::too_large("request.too_large").with("limit", "8 MB"))?;
-    let reading = READING.acquire().await.map_err(Error::bug)?;
-    let picture = tokio::task::spawn_blocking(move || picture::prepare(&file)).await.map_err(Error::bug)??;
-    drop(reading);
+    let reading = READING.clone().acquire_owned().await.map_err(Error::bug)?;
+    let prepared = tokio::task::spawn_blocking(move || {
+        // Held by the work, not by a caller who may have gone.
+        let _reading = reading;
+        picture::prepare(&file)
+    });
+    let picture = prepared.await.map_err(Error::bug)??;
     let shot = Shot::new(&picture.digest, picture.height, alt_ko, alt_en);
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
@@ -94,6 +101,8 @@ async fn set_picture(
 }
 
 /// Takes the picture of an exhibition away.
+///
+/// It is deleted; copies that nginx keeps go within ten minutes, those in browsers when they are cleared.
 #[utoipa::path(delete, path = "/api/admin/exhibitions/{code}/picture", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition.")),
     responses((status = 204, description = "there is none now"),

@@ -52,8 +52,25 @@ async fn check_rate(app: &App, caller: ClientAddress, username: &str) -> Result<
     Ok(())
 }
 
+/// For calls that anybody may make and that try something secret.
+pub async fn limit_address(app: &App, caller: ClientAddress) -> Result<()> {
+    if caller.exempt {
+        return Ok(());
+    }
+    let who = app.secrets.mac(Purpose::IdempotencyKey, &[b"enrol", caller.address.to_string().as_bytes()]);
+    match app.redis.rate_limit("login", &hex(&who[..16]), app.settings.logins_per_minute, app.clock.now_ms()).await {
+        Some(wait) => Err(Error::too_many("auth.too_many", wait)),
+        None => Ok(()),
+    }
+}
+
+/// Who this is, without a session of their own: for a shift at a device.
+pub async fn check(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<StaffUser> {
+    verified(app, caller, username, password).await.map(|user| staff(&user))
+}
+
 /// One answer and one amount of work for an unknown name, a disabled user and a wrong password.
-pub async fn sign_in(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<Session> {
+async fn verified(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<UserRow> {
     let username = username.trim().to_lowercase();
     check_rate(app, caller, &username).await?;
     let refused = || Error::unauthenticated("auth.invalid_credentials");
@@ -69,13 +86,18 @@ pub async fn sign_in(app: &App, caller: ClientAddress, username: &str, password:
     if !app.passwords.verify(password, &user.password_hash).await? || user.disabled {
         return Err(refused());
     }
+    Ok(user)
+}
+
+pub async fn sign_in(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<Session> {
+    let user = verified(app, caller, username, password).await?;
     // Under the user's lock, and only if nothing has changed while the password was being checked: a new password or
     // a disabled account ends every family, also one that is just being made.
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let now = pg::lock(&transaction, user.id).await?;
     if now.is_none_or(|now| now.disabled || now.password_hash != user.password_hash) {
-        return Err(refused());
+        return Err(Error::unauthenticated("auth.invalid_credentials"));
     }
     let refresh_token = refresh::begin(&transaction, user.id, app.clock.now()).await?;
     transaction.commit().await?;

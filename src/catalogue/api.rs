@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, Response, header};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -235,13 +236,22 @@ async fn products(AppState(app): AppState<App>, Path(code): Path<String>) -> Res
     Ok(public(app.catalogue.current().shown(&code)?.products.clone()))
 }
 
+/// Pictures that no page shows any more, or that never were, looked for at once.
+static UNSHOWN: Semaphore = Semaphore::const_new(2);
+
 /// A picture, by the address that the catalogue gives. It never changes.
 #[utoipa::path(get, path = "/pictures/{file}", tag = "catalogue", params(("file" = String, Path,)),
     responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"),
-        (status = 404, description = "request.not_found"), (status = 503, description = "server.database_away")))]
+        (status = 404, description = "request.not_found"),
+        (status = 503, description = "server.busy, server.database_away")))]
 async fn show_picture(AppState(app): AppState<App>, Path(file): Path<String>) -> Result<Response<Body>> {
     let unknown = || Error::not_found("request.not_found");
     let (digest, width) = picture::parse(&file).ok_or_else(unknown)?;
+    let shown = |e: &Arc<Exhibition>| e.picture.as_ref().is_some_and(|shot| shot.url.contains(digest));
+    let known = app.catalogue.current().exhibitions().iter().any(shown);
+    // What is shown nowhere may still be asked for, but not by many at once: the pool is the sale's.
+    let busy = |_| Error::unavailable("server.busy", "too many pictures that are shown nowhere");
+    let _turn = if known { None } else { Some(UNSHOWN.try_acquire().map_err(busy)?) };
     let body = pg::picture(&app.pg.get().await?, digest, width).await?.ok_or_else(unknown)?;
     let mut response = Response::new(Body::from(Bytes::from(body)));
     let headers = response.headers_mut();

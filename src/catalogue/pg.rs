@@ -39,26 +39,41 @@ const STOCK: Statement =
 /// The digest of the one before. $2 null: none from now on.
 const SHOW_PICTURE: Statement = Statement::new(
     "catalogue.show_picture",
-    "update exhibitions e set picture_digest = $2, picture_height = $3, picture_alt_ko = $4, picture_alt_en = $5
-       from exhibitions o where o.id = $1 and e.id = o.id returning o.picture_digest",
+    "with before as materialized (
+         select id, picture_digest from exhibitions where id = $1 for update
+     ), replaced as (
+         update pictures p set shown_at = admit_now() from before b where p.digest = b.picture_digest
+     )
+     update exhibitions e set picture_digest = $2, picture_height = $3, picture_alt_ko = $4, picture_alt_en = $5
+       from before b where e.id = b.id returning b.picture_digest",
 );
 
 const STORE_PICTURE: Statement = Statement::new(
     "catalogue.store_picture",
-    "insert into pictures (digest, width, exhibition_id, body, created_at)
+    "insert into pictures (digest, width, exhibition_id, body, shown_at)
      select $1, s.width, $2, s.body, admit_now() from unnest($3::int[], $4::bytea[]) as s (width, body)
-     on conflict (digest, width) do update set created_at = admit_now(), exhibition_id = excluded.exhibition_id",
+     on conflict (digest, width) do update set shown_at = admit_now()",
 );
 
 /// Pages of a moment ago and previews elsewhere may still show the one before.
 const FORGET_PICTURES: Statement = Statement::new(
     "catalogue.forget_pictures",
-    "delete from pictures p where p.exhibition_id = $1 and p.created_at < admit_now() - interval '30 days'
+    "delete from pictures p where p.shown_at < admit_now() - interval '30 days'
         and not exists (select from exhibitions e where e.picture_digest = p.digest)",
 );
 
-const HAS_PICTURES: Statement =
-    Statement::new("catalogue.has_pictures", "select exists (select from pictures where exhibition_id = $1)");
+/// Unless another exhibition shows it.
+const DELETE_PICTURE: Statement = Statement::new(
+    "catalogue.delete_picture",
+    "delete from pictures p where p.digest = $1
+        and not exists (select from exhibitions e where e.picture_digest = p.digest)",
+);
+
+const HAS_PICTURES: Statement = Statement::new(
+    "catalogue.has_pictures",
+    "select exists (select from pictures where exhibition_id = $1)
+         or exists (select from exhibitions where id = $1 and picture_digest is not null)",
+);
 
 const PICTURE: Statement =
     Statement::new("catalogue.picture", "select body from pictures where digest = $1 and width = $2");
@@ -71,6 +86,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &SHOW_PICTURE,
     &STORE_PICTURE,
     &FORGET_PICTURES,
+    &DELETE_PICTURE,
     &HAS_PICTURES,
     &PICTURE,
 ];
@@ -87,14 +103,18 @@ pub async fn set_picture(
     let shown: [&(dyn ToSql + Sync); 5] =
         [&exhibition_id, &picture.digest, &(picture.height as i32), &shot.alt, &shot.alt_en];
     let before = SHOW_PICTURE.query_opt(client, &shown).await?.and_then(|row| row.get(0));
-    FORGET_PICTURES.execute(client, &[&exhibition_id]).await?;
+    FORGET_PICTURES.execute(client, &[]).await?;
     Ok(before)
 }
 
-/// The digest of the one there was.
+/// And deletes it. The digest of the one there was.
 pub async fn remove_picture(client: &impl GenericClient, exhibition_id: i32) -> Result<Option<String>> {
     let none: [&(dyn ToSql + Sync); 5] = [&exhibition_id, &None::<String>, &None::<i32>, &"", &""];
-    Ok(SHOW_PICTURE.query_opt(client, &none).await?.and_then(|row| row.get(0)))
+    let before: Option<String> = SHOW_PICTURE.query_opt(client, &none).await?.and_then(|row| row.get(0));
+    if let Some(digest) = &before {
+        DELETE_PICTURE.execute(client, &[digest]).await?;
+    }
+    Ok(before)
 }
 
 /// Whether there is one, or was lately.

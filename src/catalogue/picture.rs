@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage, Rgba};
 
 use crate::error::{Error, Result};
 use crate::platform::secrets::{hex, sha256};
@@ -17,8 +17,10 @@ pub const NARROW: u32 = 640;
 pub const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A side of what is sent, at most. [px]
 const SIDE_MAX: u32 = 10_000;
-/// Memory for reading one. [bytes]
-const MEMORY_MAX: u64 = 256 * 1024 * 1024;
+/// What good cameras make, and no more. [px]
+const PIXELS_MAX: u64 = 40_000_000;
+/// What is read of one, in memory; turning it upright and making it small takes as much again. [bytes]
+const MEMORY_MAX: u64 = 200 * 1024 * 1024;
 /// A banner at the flattest, a poster at the tallest: height by width.
 const FLATTEST: f64 = 0.25;
 const TALLEST: f64 = 1.5;
@@ -49,7 +51,24 @@ fn unreadable(error: impl std::fmt::Display) -> Error {
     Error::invalid("picture.unreadable").because(error)
 }
 
-/// Takes a second of a core and some 200 MB for the largest: on a thread of its own, one at a time.
+fn out_of_bounds(width: u32, height: u32) -> Error {
+    Error::invalid("picture.out_of_bounds").with("width", width).with("height", height)
+}
+
+/// JPEG knows nothing of what is transparent: it lies on paper.
+fn on_white(image: &DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.to_rgb8();
+    }
+    let image = image.to_rgba8();
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let Rgba([r, g, b, a]) = *image.get_pixel(x, y);
+        let over = |part: u8| ((u32::from(part) * u32::from(a) + 255 * (255 - u32::from(a)) + 127) / 255) as u8;
+        Rgb([over(r), over(g), over(b)])
+    })
+}
+
+/// Takes seconds of a core and some 400 MB for the largest: on a thread of its own, one at a time.
 pub fn prepare(file: &[u8]) -> Result<Picture> {
     let format = image::guess_format(file).map_err(unreadable)?;
     if !matches!(format, ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP) {
@@ -61,19 +80,30 @@ pub fn prepare(file: &[u8]) -> Result<Picture> {
     limits.max_alloc = Some(MEMORY_MAX);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(unreadable)?;
+    // The limits are for what a decoder needs beside the picture; the picture itself is ours to bound.
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > PIXELS_MAX || decoder.total_bytes() > MEMORY_MAX {
+        return Err(out_of_bounds(width, height));
+    }
+    // A profile of another kind of colours than those that are written would be a lie.
+    let profile = decoder.icc_profile().map_err(unreadable)?.filter(|profile| profile.get(16..20) == Some(b"RGB "));
     let orientation = decoder.orientation().map_err(unreadable)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
     image.apply_orientation(orientation);
     let (width, height) = (image.width(), image.height());
     let shape = f64::from(height) / f64::from(width.max(1));
     if width < NARROW || !(FLATTEST..=TALLEST).contains(&shape) {
-        return Err(Error::invalid("picture.out_of_bounds").with("width", width).with("height", height));
+        return Err(out_of_bounds(width, height));
     }
     let at = |width: u32| -> Result<(Vec<u8>, u32)> {
         let height = (f64::from(width) * shape).round() as u32;
-        let scaled = image.resize_exact(width, height, FilterType::Lanczos3).to_rgb8();
+        let scaled = on_white(&image.resize_exact(width, height, FilterType::Lanczos3));
         let mut out = Vec::new();
-        JpegEncoder::new_with_quality(&mut out, QUALITY).encode_image(&scaled).map_err(Error::bug)?;
+        let mut encoder = JpegEncoder::new_with_quality(&mut out, QUALITY);
+        if let Some(profile) = profile.clone() {
+            encoder.set_icc_profile(profile).map_err(Error::bug)?;
+        }
+        encoder.encode_image(&scaled).map_err(Error::bug)?;
         Ok((out, height))
     };
     let (wide, height) = at(WIDE)?;
@@ -131,12 +161,31 @@ mod tests {
         for (width, height) in [(639, 400), (2_000, 100), (700, 1_400)] {
             assert_eq!(prepare(&encoded(width, height, ImageFormat::Png)).err().unwrap().code, "picture.out_of_bounds");
         }
-        // A few kilobytes that would be a gigabyte of pixels.
-        let mut bomb = Vec::new();
-        let mut writer = png::Encoder::new(&mut bomb, 60_000, 60_000);
-        writer.set_color(png::ColorType::Grayscale);
-        drop(writer.write_header().unwrap());
-        assert_eq!(prepare(&bomb).err().unwrap().code, "picture.unreadable");
+        // Some bytes that would be a gigabyte of pixels, or four hundred megabytes; refused before anything is read.
+        for (side, depth, code) in [
+            (60_000, png::BitDepth::Eight, "picture.unreadable"),
+            (9_000, png::BitDepth::Eight, "picture.out_of_bounds"),
+            (6_000, png::BitDepth::Sixteen, "picture.out_of_bounds"),
+        ] {
+            let mut bomb = Vec::new();
+            let mut writer = png::Encoder::new(&mut bomb, side, side);
+            writer.set_color(png::ColorType::Rgba);
+            writer.set_depth(depth);
+            let mut writer = writer.write_header().unwrap();
+            writer.write_chunk(png::chunk::IDAT, &[]).unwrap();
+            drop(writer);
+            assert_eq!(prepare(&bomb).err().unwrap().code, code, "{side}");
+        }
+    }
+
+    #[test]
+    fn what_is_transparent_lies_on_white() {
+        let mut out = Cursor::new(Vec::new());
+        let clear = image::RgbaImage::from_fn(800, 800, |x, _| Rgba([0, 0, 0, if x < 400 { 0 } else { 255 }]));
+        clear.write_to(&mut out, ImageFormat::Png).unwrap();
+        let picture = prepare(&out.into_inner()).unwrap();
+        let read = image::load_from_memory(&picture.narrow).unwrap().to_rgb8();
+        assert!(read.get_pixel(10, 10).0[0] > 250 && read.get_pixel(630, 10).0[0] < 5);
     }
 
     #[test]

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::devices::shift::Scanner;
 use super::door::Door;
 use super::judge::Asked;
 use super::reply::{self, ScanReply};
 use super::rules::Reason;
-use crate::admin::StaffUser;
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::orders::contact::has_control;
@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(scan)).routes(routes!(keys)).layer(Extension(Door::default()))
 }
 
-const GATE_CHARS_MAX: usize = 40;
+pub const GATE_CHARS_MAX: usize = 40;
 const NONCE_CHARS_MAX: usize = 64;
 const GATE: &str = "main";
 
@@ -93,12 +93,13 @@ async fn genuine(app: &App, door: &Door, signed: &Signed, now: Timestamp) -> Res
     security(("staff" = [])),
     responses((status = 200, body = ScanReply),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "device.off_shift: its shift has ended or the device was revoked"),
         (status = 422, description = "entrance.nonce_reused"),
         (status = 503, description = "entrance.busy, server.busy, server.database_away: scan offline, or again with the same nonce")))]
 async fn scan(
     AppState(app): AppState<App>,
     Extension(door): Extension<Door>,
-    staff: StaffUser,
+    scanner: Scanner,
     RequestLanguage(language): RequestLanguage,
     Json(ask): Json<ScanAsk>,
 ) -> Result<Response> {
@@ -110,11 +111,16 @@ async fn scan(
     let asked = Asked {
         scan_id: ids::row_id(now),
         claims: claims(&app, &door, text, now).await?,
-        gate: ask.gate.as_deref().map_or(GATE, str::trim).to_owned(),
+        // A device stands where its admin put it.
+        gate: match &scanner.at {
+            Some(at) => at.gate.clone(),
+            None => ask.gate.as_deref().map_or(GATE, str::trim).to_owned(),
+        },
+        device: scanner.at,
         nonce: ask.nonce,
         code_digest,
         at: now,
-        staff,
+        staff: scanner.staff,
     };
     let verdict = door.scan(&app, asked).await?;
     app.metrics.scan(verdict.reason.as_str());

@@ -164,6 +164,7 @@ mod tests {
             scan_id: Uuid::nil(),
             staff,
             gate: "main".into(),
+            device: None,
             nonce: None,
             code_digest: [0; 16],
             claims: Err(Reason::Unknown),

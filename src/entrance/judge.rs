@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::devices;
+use super::devices::shift::At;
 use super::pg::{self, Answered, FirstScan, NewScan, Read, TicketRow, Wanted, Written};
 use super::rules::{self, Presented, Reason};
 use crate::admin::StaffUser;
@@ -25,6 +27,7 @@ pub struct Asked {
     pub scan_id: Uuid,
     pub staff: StaffUser,
     pub gate: String,
+    pub device: Option<At>,
     pub nonce: Option<String>,
     /// Tells whether a repeated nonce came with the same code.
     pub code_digest: [u8; 16],
@@ -111,6 +114,7 @@ impl Asked {
             gate: &self.gate,
             nonce: self.nonce.as_deref(),
             staff_id: self.staff.id,
+            device_id: self.device.as_ref().map(|at| at.device_id),
             reason: verdict.reason,
             scanned_at: self.at,
             reply: json!({ "code": hex(&self.code_digest), "first_scan": first_scan }),
@@ -138,6 +142,7 @@ impl<'a> Once<'a> {
 pub async fn batch(client: &impl GenericClient, asked: &[Asked]) -> Result<Vec<Result<Verdict>>> {
     let mut answers: Vec<Option<Result<Verdict>>> = asked.iter().map(|_| None).collect();
     let mut open: Vec<usize> = (0..asked.len()).collect();
+    off_shift(client, asked, &mut open, &mut answers).await?;
     for _ in 0..ROUNDS_MAX {
         open = round(client, asked, &open, &mut answers).await?;
         if open.is_empty() {
@@ -146,6 +151,28 @@ pub async fn batch(client: &impl GenericClient, asked: &[Asked]) -> Result<Vec<R
     }
     let busy = || Err(Error::unavailable("server.busy", "a scan was overtaken again and again"));
     Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(busy)).collect())
+}
+
+/// Scans of a device that was revoked, or whose shift has ended, are answered so and not judged.
+async fn off_shift(
+    client: &impl GenericClient,
+    asked: &[Asked],
+    open: &mut Vec<usize>,
+    answers: &mut [Option<Result<Verdict>>],
+) -> Result<()> {
+    let shifts: Vec<Uuid> = asked.iter().filter_map(|a| a.device.as_ref()).map(|at| at.shift_id).collect();
+    if shifts.is_empty() {
+        return Ok(());
+    }
+    let standing = devices::pg::standing(client, &shifts).await?;
+    open.retain(|&i| {
+        let off = asked[i].device.as_ref().is_some_and(|at| !standing.contains(&at.shift_id));
+        if off {
+            answers[i] = Some(Err(Error::forbidden("device.off_shift")));
+        }
+        !off
+    });
+    Ok(())
 }
 
 /// Settles what it can of the open scans; returns the others.

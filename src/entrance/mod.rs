@@ -1,11 +1,12 @@
 //! Entrance: a scan lets a ticket in once, or says why not.
 //!
-//! Owns the table `scans` and the columns of `tickets` that say when, where and by which scan it was let in. Promises
+//! Owns the tables `scans`, `devices`, `shifts` and the columns of `tickets` that say when, where and by which scan it was let in. Promises
 //! that a ticket is admitted at most once whatever the gates, that every scan is written down with its reason before
 //! it is answered, and that the same nonce gets the same answer without a second record. Touches neither Redis nor the
 //! sale's connections. Refuses to judge by what a code says of itself beyond its signature: the ticket's row decides.
 
 pub mod api;
+pub mod devices;
 pub mod door;
 pub mod judge;
 pub mod pg;

@@ -50,8 +50,8 @@ const WRITE: Statement = Statement::new(
     "entrance.write",
     "with asked as materialized (
         select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::int[], $5::text[], $6::text[], $7::int[],
-                             $8::text[], $9::timestamptz[], $10::jsonb[])
-            as a (scan_id, ticket_id, version, exhibition_id, gate, nonce, staff_id, reason, scanned_at, reply)
+                             $8::text[], $9::timestamptz[], $10::jsonb[], $12::uuid[])
+            as a (scan_id, ticket_id, version, exhibition_id, gate, nonce, staff_id, reason, scanned_at, reply, device_id)
      ), locked as materialized (
         select t.id from tickets t where t.id = any($11::uuid[]) order by t.id for update
      ), admitted as (
@@ -61,9 +61,9 @@ const WRITE: Statement = Statement::new(
            and t.used_at is null
         returning t.used_scan_id
      )
-     insert into scans (id, exhibition_id, ticket_id, gate, nonce, staff_id, allowed, reason, scanned_at, reply)
+     insert into scans (id, exhibition_id, ticket_id, gate, nonce, staff_id, allowed, reason, scanned_at, reply, device_id)
      select a.scan_id, a.exhibition_id, a.ticket_id, a.gate, a.nonce, a.staff_id, a.reason = 'ok', a.reason,
-            a.scanned_at, a.reply
+            a.scanned_at, a.reply, a.device_id
        from asked a
       where a.reason <> 'ok' or a.scan_id in (select used_scan_id from admitted)
      returning id",
@@ -177,6 +177,7 @@ pub struct NewScan<'a> {
     pub gate: &'a str,
     pub nonce: Option<&'a str>,
     pub staff_id: i32,
+    pub device_id: Option<Uuid>,
     pub reason: Reason,
     pub scanned_at: Timestamp,
     pub reply: Value,
@@ -201,12 +202,25 @@ pub async fn write(client: &impl GenericClient, scans: &[NewScan<'_>]) -> Result
     let admitting: Vec<Uuid> = scans.iter().filter(|s| s.reason == Reason::Ok).filter_map(|s| s.ticket_id).collect();
     let (ids, tickets, versions) = (column!(id), column!(ticket_id), column!(version));
     let (exhibitions, gates, nonces) = (column!(exhibition_id), column!(gate), column!(nonce));
-    let (staff, at) = (column!(staff_id), column!(scanned_at));
+    let (staff, at, devices) = (column!(staff_id), column!(scanned_at), column!(device_id));
     let statement = client.prepare_cached(WRITE.sql).await?;
     let answer = client
         .query(
             &statement,
-            &[&ids, &tickets, &versions, &exhibitions, &gates, &nonces, &staff, &reasons, &at, &replies, &admitting],
+            &[
+                &ids,
+                &tickets,
+                &versions,
+                &exhibitions,
+                &gates,
+                &nonces,
+                &staff,
+                &reasons,
+                &at,
+                &replies,
+                &admitting,
+                &devices,
+            ],
         )
         .await;
     match answer {

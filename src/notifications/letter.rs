@@ -103,12 +103,12 @@ async fn one_time_code(app: &App, row: &Claimed) -> Result<Option<Message>> {
     drop(client);
     let Ok(address) = wish.email.parse::<Address>() else { return Ok(None) };
     let text = |key| words::text(wish.language, key);
-    let minutes = [("minutes", mine::CODE_MINUTES.to_string())];
+    let until = [("time", words::clock_time(wish.until))];
     let letter = Letter {
         language: wish.language.tag(),
         subject: text("mail.one_time_code.subject").to_owned(),
         greeting: text("mail.one_time_code.greeting").to_owned(),
-        lead: filled(wish.language, "mail.one_time_code.lead", &minutes),
+        lead: filled(wish.language, "mail.one_time_code.lead", &until),
         rows: vec![(text("mail.one_time_code.code"), mine::digits(app, row.order_id))],
         tickets: Vec::new(),
         button: (text("mail.one_time_code.button"), format!("{}/orders/code/{}", app.settings.base_url, row.order_id)),

@@ -34,6 +34,8 @@ const LEASE_S: i32 = 120;
 const TRIES_MAX: i32 = 12;
 const BACKOFF_FIRST_S: i64 = 15;
 const BACKOFF_MAX_S: i64 = 3600;
+/// A code is waited for by somebody. [s]
+const CODE_AGAIN_S: i32 = 15;
 
 /// A kind that is about no order: somebody in a waiting room whose turn is near.
 const QUEUE_TURN: &str = "queue_turn";
@@ -66,6 +68,8 @@ pub async fn deliver(app: &App) -> Result<usize> {
 enum Told {
     Sent,
     NoChannel,
+    /// It would be of no use any more.
+    TooLate,
     /// To be tried again, until it was tried often enough.
     Not(&'static str),
 }
@@ -77,6 +81,7 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
             Ok(Err(Failure(class))) => Told::Not(class),
             Err(_) => Told::Not("timeout"),
         },
+        Ok(None) if row.kind == ONE_TIME_CODE => Told::TooLate,
         Ok(None) => Told::NoChannel,
         Err(error) => {
             tracing::warn!(%error, outbox_id = row.id, kind = row.kind, "a message could not be written");
@@ -92,12 +97,15 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
     match told {
         Told::Sent => pg::finish(&client, row, "done", "sent").await?,
         Told::NoChannel => pg::finish(&client, row, "done", "no_channel").await?,
+        Told::TooLate => pg::finish(&client, row, "done", "too_late").await?,
         Told::Not(class) if given_up => pg::finish(&client, row, "dead", class).await?,
+        Told::Not(class) if row.kind == ONE_TIME_CODE => pg::retry_later(&client, row, CODE_AGAIN_S, class).await?,
         Told::Not(class) => pg::retry_later(&client, row, backoff_s(row.tries), class).await?,
     }
     let outcome = match told {
         Told::Sent => "sent",
         Told::NoChannel => "no_channel",
+        Told::TooLate => "too_late",
         Told::Not(_) if given_up => "dead",
         Told::Not(_) => "retry",
     };

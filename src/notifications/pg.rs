@@ -24,6 +24,16 @@ const CLAIM: Statement = Statement::new(
      returning b.id, b.kind, b.order_id, b.tries",
 );
 
+/// Those that are of no use in ten minutes, before all others.
+const CLAIM_CODES: Statement = Statement::new(
+    "notifications.claim_codes",
+    "update outbox b set tries = b.tries + 1, next_try_at = admit_now() + make_interval(secs => $2)
+      where b.id in (select id from outbox
+                      where state = 'pending' and kind = 'one_time_code' and next_try_at <= admit_now()
+                      order by next_try_at limit $1 for update skip locked)
+     returning b.id, b.kind, b.order_id, b.tries",
+);
+
 const FINISH: Statement = Statement::new(
     "notifications.finish",
     "update outbox set state = $3, outcome = $4, done_at = admit_now()
@@ -54,7 +64,8 @@ const REFUND: Statement = Statement::new(
     "select order_id, amount_won, fee_won, state = 'needs_account' from refunds where id = $1",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&REFUND, &SILENCE, &CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
+pub const STATEMENTS: &[&Statement] =
+    &[&REFUND, &SILENCE, &CLAIM_CODES, &CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
 
 #[derive(Debug)]
 pub struct Claimed {
@@ -71,7 +82,10 @@ pub async fn silence(client: &impl GenericClient, limit: i64, everybody: bool) -
 }
 
 pub async fn claim(client: &impl GenericClient, limit: i64, lease_s: i32) -> Result<Vec<Claimed>> {
-    let rows = CLAIM.query(client, &[&limit, &f64::from(lease_s)]).await?;
+    let lease_s = f64::from(lease_s);
+    let mut rows = CLAIM_CODES.query(client, &[&limit, &lease_s]).await?;
+    let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
+    rows.extend(CLAIM.query(client, &[&left, &lease_s]).await?);
     Ok(rows.iter().map(|r| Claimed { id: r.get(0), kind: r.get(1), order_id: r.get(2), tries: r.get(3) }).collect())
 }
 

@@ -39,11 +39,11 @@ const REFUND_KEYS: Statement = Statement::new(
           order by done_at limit $1 for update skip locked)",
 );
 
-/// Ten minutes to enter one, half an hour to look at the list; an hour is what the limit counts.
+/// Ten minutes to enter one, half an hour to look at the list; a day is what the limits count.
 const ONE_TIME_CODES: Statement = Statement::new(
     "orders.purge_one_time_codes",
     "delete from one_time_codes where id in (
-         select id from one_time_codes where created_at < admit_now() - interval '2 hours'
+         select id from one_time_codes where created_at < admit_now() - interval '25 hours'
           order by created_at limit $1 for update skip locked)",
 );
 

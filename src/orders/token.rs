@@ -36,8 +36,13 @@ pub fn numbers(headers: &HeaderMap) -> Vec<String> {
 
 /// The `Set-Cookie` value that lets this browser see the order.
 pub fn cookie(app: &App, order: &Order) -> String {
+    cookie_for(app, order, COOKIE_MAX_AGE_S)
+}
+
+/// The same for so many seconds; 0 takes it away.
+pub fn cookie_for(app: &App, order: &Order, max_age_s: i64) -> String {
     format!(
-        "{}={}; Path=/; Max-Age={COOKIE_MAX_AGE_S}; HttpOnly; SameSite=Lax{}",
+        "{}={}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{}",
         cookie_name(&order.facts.number),
         token(app, order.facts.id, order.token_version),
         if app.settings.secure_cookies() { "; Secure" } else { "" },

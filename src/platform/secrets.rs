@@ -35,9 +35,11 @@ pub enum Purpose {
     QueuePass,
     /// Codes that are mailed, and what they open.
     OneTimeCode,
+    /// Signs the tokens of shifts.
+    Shift,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 13] = [
+const PURPOSES: [(Purpose, &[u8]); 14] = [
     (Purpose::HoldId, b"admit hold id v1"),
     (Purpose::OrderToken, b"admit order token v1"),
     (Purpose::Phone, b"admit phone digest v1"),
@@ -51,6 +53,7 @@ const PURPOSES: [(Purpose, &[u8]); 13] = [
     (Purpose::QueueInvite, b"admit queue invite v1"),
     (Purpose::QueuePass, b"admit queue pass v1"),
     (Purpose::OneTimeCode, b"admit one-time code v1"),
+    (Purpose::Shift, b"admit shift v1"),
 ];
 
 struct DataKey {

@@ -53,7 +53,8 @@ impl From<&Admin> for Actor {
 pub struct Entry<'a> {
     pub by: &'a Actor,
     /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`, `order.refund`, `order.refund_retry`,
-    /// `webhook.replay`, `exhibition.picture`.
+    /// `webhook.replay`, `exhibition.picture`, `device.add`,
+    /// `device.revoke`.
     pub action: &'static str,
     pub exhibition_id: i32,
     pub before: Value,

@@ -47,6 +47,12 @@ visit("sold out under the visitor's hands", { locale: "ko" }, async (visitor) =>
   await on.says(page, "청구된 금액은 없습니다");
   assert.equal(await page.locator("[name=customer_name]").inputValue(), "홍길동", "what was typed is kept");
   await visitor.picture("sold out under the hands ko");
+  // What is gone is not counted any more, and the way goes on with something else.
+  await page.locator("[data-price]").nth(1).selectOption("1");
+  await on.days(page).first().check();
+  assert.match(await page.locator("[data-total] output").innerText(), /^18,000/);
+  await on.send(page).click();
+  await page.waitForURL("**/payment/*");
 });
 
 for (const [name, set, becomes, words] of [

@@ -36,6 +36,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::orders::writer::STATEMENTS,
         admit::orders::pg::STATEMENTS,
         admit::orders::refunds::pg::STATEMENTS,
+        admit::entrance::devices::pg::STATEMENTS,
         admit::orders::inbox::pg::STATEMENTS,
         admit::orders::mine::pg::STATEMENTS,
         admit::orders::gauges::STATEMENTS,
@@ -195,6 +196,10 @@ async fn every_route_of_the_api_is_documented_and_every_documented_route_answers
         "/api/auth/logout",
         "/api/entrance/scan",
         "/api/entrance/keys",
+        "/api/entrance/enrol",
+        "/api/entrance/shift",
+        "/api/entrance/device",
+        "/api/admin/exhibitions/{code}/devices",
         "/api/admin/exhibitions/{code}/room",
         "/api/admin/exhibitions/{code}/room/phase",
         "/api/admin/exhibitions/{code}/room/beacon",
@@ -235,7 +240,7 @@ fn handlers() -> BTreeMap<(String, String), (bool, bool)> {
             // An Admin or AdminOf is a StaffUser of a higher rank.
             handlers.insert(
                 (method.to_owned(), path.to_owned()),
-                ([": StaffUser", ": Admin,", ": AdminOf"].into_iter().any(takes), takes(": HeaderMap")),
+                ([": StaffUser", ": Scanner", ": Admin,", ": AdminOf"].into_iter().any(takes), takes(": HeaderMap")),
             );
         }
     }
@@ -287,11 +292,12 @@ async fn every_call_says_how_it_refuses_and_what_proof_it_wants() {
                 .replace("{code}", adult.code)
                 .replace("{order_number}", &order.number)
                 .replace("{ticket_id}", &ticket.to_string())
-                .replace("{refund_id}", &ticket.to_string());
+                .replace("{refund_id}", &ticket.to_string())
+                .replace("{device_id}", &ticket.to_string());
             let request = app.http.request(method.to_uppercase().parse().unwrap(), app.url(&path));
             let request = request.header("idempotency-key", format!("contract {calls}"));
             let body = json!({ "order_number": order.number, "amount": order.total, "qr_code": "x", "email": "a@example.org",
-                "bank": "20", "account_number": "1", "holder": "h" });
+                "bank": "20", "account_number": "1", "holder": "h", "token": "x" });
             let answer = Answer::of(if method == "post" { request.json(&body) } else { request }).await;
             let closed = !accepted.is_empty() && !accepted.contains(&&json!({}));
             assert_eq!(answer.status == 401, closed, "{method} {path}: {}", answer.body);

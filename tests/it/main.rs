@@ -12,6 +12,7 @@ mod books;
 mod breaker;
 mod contracts;
 mod deposits;
+mod devices;
 mod draw;
 mod entrance;
 mod expiry;

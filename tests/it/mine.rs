@@ -58,10 +58,14 @@ async fn whoever_reads_the_mail_sees_all_orders_made_with_it() {
     assert!(list.body.find(&held.number) < list.body.find(&paid.number), "the newest first");
     let list = list.without(&elsewhere.number).without(&others.number);
     // Each opens in this browser, and the address keeps no proof.
-    let link = list.body.split(&format!("/xyz/complete/{}", paid.number)).nth(1).unwrap().split('"').next().unwrap();
-    let link = format!("/xyz/complete/{}{}", paid.number, link.replace("&#38;", "&"));
-    browser.get(&link).await.leads_to(&format!("/xyz/complete/{}", paid.number));
-    browser.get(&format!("/xyz/complete/{}", paid.number)).await.expect(200, &["<svg"]);
+    let (link, page_of_order) = (format!("/orders/mine/{}", paid.number), format!("/xyz/complete/{}", paid.number));
+    assert!(list.body.contains(&format!("href=\"{link}\"")));
+    let opened = browser.get(&link).await;
+    opened.leads_to(&page_of_order);
+    assert!(opened.header("set-cookie").contains("Max-Age=1800"), "no longer than the list");
+    browser.get(&page_of_order).await.expect(200, &["<svg"]);
+    browser.get(&format!("/orders/mine/{}", others.number)).await.expect(404, &[]);
+    Browser::new(&app).get(&link).await.expect(404, &[]);
 
     // The code is used up, and the list is this browser's alone.
     let second = Browser::new(&app);
@@ -74,6 +78,7 @@ async fn whoever_reads_the_mail_sees_all_orders_made_with_it() {
     second.get("/orders/mine").await.expect(200, &[&paid.number]);
     browser.send("/orders/mine/close", &[]).await.leads_to("/orders");
     assert!(!browser.has("admit_mine"));
+    browser.get(&page_of_order).await.expect(401, &[]);
     second.get("/orders/mine").await.leads_to("/orders");
     app.finish().await;
 }
@@ -122,12 +127,22 @@ async fn a_stranger_learns_nothing_and_runs_out_of_tries() {
     assert_eq!(mails(&app).len(), sent);
 
     // Five in an hour.
-    for _ in 0..2 {
+    let many = futures_util::future::join_all((0..10).map(|_| ask(&visitor.phone, EMAIL))).await;
+    assert_eq!(many.iter().filter(|page| page.status == 303).count(), 2, "three were asked for above");
+    let refused = ask(&visitor.phone, EMAIL).await.expect(429, &["분 뒤에"]);
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() <= 3_600);
+    // Ten in a day, and twenty of one phone number.
+    app.advance(Duration::from_secs(3_601)).await;
+    for _ in 0..5 {
         asked(&browser, &visitor.phone, EMAIL).await;
     }
-    let refused = ask(&visitor.phone, EMAIL).await.expect(429, &["한 시간"]);
-    assert!(refused.header("retry-after").parse::<u64>().unwrap() <= 3_600);
-    app.advance(Duration::from_secs(7_300)).await;
+    app.advance(Duration::from_secs(3_601)).await;
+    ask(&visitor.phone, EMAIL).await.expect(429, &["분 뒤에"]);
+    for n in 0..9 {
+        asked(&browser, &visitor.phone, &format!("{n}@example.org")).await;
+    }
+    ask(&visitor.phone, "late@example.org").await.expect(429, &["분 뒤에"]);
+    app.advance(Duration::from_secs(26 * 3_600)).await;
     app.tick("purge").await;
     assert_eq!(app.db.one::<i64>("select count(*) from one_time_codes").await, 0);
     app.finish().await;

@@ -58,19 +58,22 @@ async fn an_admin_sets_the_picture_that_everybody_sees() {
     }
 
     // Another one: the first stays for whoever still has a page with it, and goes in time.
-    sent(&app, &token, ALT, png(640, 640, 2)).await.expect(200);
+    let second = sent(&app, &token, ALT, png(640, 640, 2)).await.expect(200);
     app.refresh().await;
     nobody.get("/xyz").await.expect(200, &["height=\"1280\""]).without(wide);
     nobody.get(wide).await.expect(200, &[]);
-    app.db.execute("update pictures set created_at = created_at - interval '31 days'").await;
+    app.db.execute("update pictures set shown_at = shown_at - interval '31 days'").await;
     let third = sent(&app, &token, ALT, png(640, 640, 3)).await.expect(200);
     nobody.get(wide).await.expect(404, &[]);
+    // The second was shown until a moment ago, however old it is.
+    nobody.get(second.body["picture"]["url"].as_str().unwrap()).await.expect(200, &[]);
 
     app.http.delete(app.url("/api/admin/exhibitions/xyz/picture")).bearer_auth(&token).send().await.unwrap();
     let again = app.http.delete(app.url("/api/admin/exhibitions/xyz/picture")).bearer_auth(&token);
     assert_eq!(again.send().await.unwrap().status(), 204);
     app.refresh().await;
     nobody.get("/xyz").await.expect(200, &[]).without("class=\"picture\"");
+    nobody.get(third.body["picture"]["url"].as_str().unwrap()).await.expect(404, &[]);
     let last = app.db.one::<String>("select before ->> 'picture' from admin_audit order by id desc limit 1").await;
     assert!(third.body["picture"]["url"].as_str().unwrap().contains(&last));
     let recorded = "select count(*) from admin_audit where action = 'exhibition.picture' and user_name = 'kim'";

@@ -60,7 +60,7 @@
 
   function count(wanted) {
     return fields.reduce(function (sum, field) {
-      return sum + (wanted(field) && parseInt(field.value, 10) || 0);
+      return sum + (!field.disabled && wanted(field) && parseInt(field.value, 10) || 0);
     }, 0);
   }
 
@@ -103,7 +103,7 @@
 
   function show() {
     var sum = fields.reduce(function (all, field) {
-      return all + (parseInt(field.value, 10) || 0) * Number(field.dataset.price);
+      return all + (field.disabled ? 0 : parseInt(field.value, 10) || 0) * Number(field.dataset.price);
     }, 0);
     total.hidden = count(function () { return true; }) === 0;
     total.querySelector("output").textContent =

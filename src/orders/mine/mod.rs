@@ -8,14 +8,15 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::SignedDuration;
+use deadpool_postgres::GenericClient;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::contact;
 use super::lookup::too_many;
 use super::model::Order;
-use super::pg as orders_pg;
+use super::{pg as orders_pg, token};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::platform::http::ClientAddress;
@@ -30,8 +31,11 @@ pub const CODE_MINUTES: i32 = 10;
 pub const OPEN_MINUTES: i32 = 30;
 /// Guesses at one code, of a million.
 pub const TRIES_MAX: i32 = 5;
-/// Codes for the same phone number and address.
+/// Codes for the same phone number and address: within an hour, and within a day.
 const CODES_PER_HOUR: i64 = 5;
+const CODES_PER_DAY: i64 = 10;
+/// Codes for the same phone number within a day, whatever the address.
+const CODES_OF_PHONE_PER_DAY: i64 = 20;
 /// Orders of a phone number that are looked at, the newest first.
 const ORDERS_MAX: i64 = 200;
 const COOKIE: &str = "admit_mine";
@@ -47,6 +51,7 @@ struct Asked {
 pub struct Wish {
     pub email: String,
     pub language: Language,
+    pub until: Timestamp,
 }
 
 /// Six digits that belong to a request; whoever has our secret could say them, nobody else.
@@ -78,18 +83,28 @@ pub async fn ask(app: &App, client: ClientAddress, phone: &str, email: &str, lan
     {
         return Err(Error::too_many("order.too_many_lookups", wait));
     }
-    let postgres = app.pg.get().await?;
-    let (asked, since) = pg::asked(&postgres, &who).await?;
-    if asked >= CODES_PER_HOUR {
-        let again = since.map_or(app.clock.now(), |since| since + SignedDuration::from_hours(1));
+    let mut postgres = app.pg.get().await?;
+    let transaction = postgres.transaction().await?;
+    let asked = pg::asked(&transaction, &who, &digest).await?;
+    let day = SignedDuration::from_hours(24);
+    let again = if asked.in_hour >= CODES_PER_HOUR {
+        asked.first_in_hour.map(|first| first + SignedDuration::from_hours(1))
+    } else if asked.in_day >= CODES_PER_DAY || asked.of_phone_in_day >= CODES_OF_PHONE_PER_DAY {
+        asked.first_in_day.map(|first| first + day)
+    } else {
+        None
+    };
+    if let Some(again) = again {
         let wait = (again - app.clock.now()).get_seconds().max(1).unsigned_abs();
-        return Err(Error::too_many("order.too_many_codes", Duration::from_secs(wait)));
+        let minutes = wait.div_ceil(60);
+        return Err(Error::too_many("order.too_many_codes", Duration::from_secs(wait)).with("minutes", minutes));
     }
     let id = ids::row_id(app.clock.now());
-    let known = !orders_of(app, &postgres, &digest, &email).await?.is_empty();
+    let known = !orders_of(app, &transaction, &digest, &email).await?.is_empty();
     let asked = serde_json::to_vec(&Asked { email, language: language.tag().to_owned() }).map_err(Error::bug)?;
     let (key_id, sealed) = app.secrets.seal(id.as_bytes(), &asked)?;
-    pg::ask(&postgres, id, &who, &digest, (&key_id, &sealed), known).await?;
+    pg::ask(&transaction, id, &who, &digest, (&key_id, &sealed), known).await?;
+    transaction.commit().await?;
     Ok(id)
 }
 
@@ -101,11 +116,12 @@ fn unseal(app: &App, id: Uuid, request: &pg::Request) -> Result<Asked> {
 /// What the letter needs; None: the code would come too late.
 pub async fn wish(app: &App, client: &deadpool_postgres::Object, id: Uuid) -> Result<Option<Wish>> {
     let Some(request) = pg::code(client, id).await? else { return Ok(None) };
-    if request.created_at + SignedDuration::from_mins(CODE_MINUTES.into()) <= app.clock.now() {
+    let until = request.created_at + SignedDuration::from_mins(CODE_MINUTES.into());
+    if until <= app.clock.now() {
         return Ok(None);
     }
     let asked = unseal(app, id, &request)?;
-    Ok(Some(Wish { language: Language::from_tag(&asked.language), email: asked.email }))
+    Ok(Some(Wish { language: Language::from_tag(&asked.language), email: asked.email, until }))
 }
 
 /// The cookie of whoever knows the code. A wrong one leaves so many tries.
@@ -166,21 +182,29 @@ pub async fn list(app: &App, headers: &HeaderMap) -> Result<Option<Vec<Order>>> 
     Ok(Some(orders))
 }
 
-/// Ends the list in this browser: the cookie that does so.
-pub async fn close(app: &App, headers: &HeaderMap) -> Result<String> {
+/// Ends the list in this browser, and what it opened: the cookies that do so.
+pub async fn close(app: &App, headers: &HeaderMap) -> Result<Vec<String>> {
+    let orders = list(app, headers).await?.unwrap_or_default();
     if let Some(id) = of_browser(app, headers) {
         pg::close(&app.pg.get().await?, id).await?;
     }
-    Ok(set_cookie(app, "", 0))
+    let opened = orders.iter().map(|order| token::cookie_for(app, order, 0));
+    Ok(opened.chain([set_cookie(app, "", 0)]).collect())
+}
+
+/// An order of the list, with the cookie that opens it for as long as the list can be open.
+pub async fn open(app: &App, headers: &HeaderMap, number: &str) -> Result<(Order, Option<String>)> {
+    let orders = list(app, headers).await?.unwrap_or_default();
+    let order = orders.into_iter().find(|order| order.facts.number == number);
+    let order = order.ok_or_else(|| Error::not_found("order.unknown"))?;
+    // A browser that has its own for longer keeps it.
+    let own = token::authorised(app, headers, &order);
+    let cookie = (!own).then(|| token::cookie_for(app, &order, COOKIE_MAX_AGE_S.into()));
+    Ok((order, cookie))
 }
 
 /// Orders that were placed with this phone number and this address.
-async fn orders_of(
-    app: &App,
-    client: &deadpool_postgres::Object,
-    phone_digest: &[u8],
-    email: &str,
-) -> Result<Vec<Uuid>> {
+async fn orders_of(app: &App, client: &impl GenericClient, phone_digest: &[u8], email: &str) -> Result<Vec<Uuid>> {
     let mut ids = Vec::new();
     for (id, key_id, sealed) in pg::of_phone(client, phone_digest, ORDERS_MAX).await? {
         let contact = contact::open(app, id, &key_id, &sealed)?;

@@ -8,10 +8,16 @@ use super::{CODE_MINUTES, OPEN_MINUTES, TRIES_MAX};
 use crate::error::Result;
 use crate::platform::pg::Statement;
 
-/// How often within an hour, and since when.
+/// One after the other for a phone number, or many at once would all find that few were asked for before. Until the
+/// transaction ends.
+const ONE_AT_A_TIME: Statement = Statement::new("mine.one_at_a_time", "select pg_advisory_xact_lock($1)");
+
 const ASKED: Statement = Statement::new(
     "mine.asked",
-    "select count(*), min(created_at) from one_time_codes where who = $1 and created_at > admit_now() - interval '1 hour'",
+    "select count(*) filter (where who = $1 and created_at > admit_now() - interval '1 hour'),
+            min(created_at) filter (where who = $1 and created_at > admit_now() - interval '1 hour'),
+            count(*) filter (where who = $1), count(*), min(created_at)
+       from one_time_codes where phone_digest = $2 and created_at > admit_now() - interval '1 day'",
 );
 
 const ASK: Statement = Statement::new(
@@ -56,11 +62,30 @@ const OF_PHONE: Statement = Statement::new(
       order by order_id desc limit $2",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&ASKED, &ASK, &CODE, &TRY, &OPEN, &OPENED, &CLOSE, &OF_PHONE];
+pub const STATEMENTS: &[&Statement] = &[&ONE_AT_A_TIME, &ASKED, &ASK, &CODE, &TRY, &OPEN, &OPENED, &CLOSE, &OF_PHONE];
 
-pub async fn asked(client: &impl GenericClient, who: &[u8]) -> Result<(i64, Option<Timestamp>)> {
-    let row = ASKED.query_one(client, &[&who]).await?;
-    Ok((row.get(0), row.get(1)))
+/// How often a code was asked for: for a phone number and address, and for the number alone.
+pub struct Before {
+    pub in_hour: i64,
+    pub first_in_hour: Option<Timestamp>,
+    pub in_day: i64,
+    pub of_phone_in_day: i64,
+    pub first_in_day: Option<Timestamp>,
+}
+
+/// In a transaction: whoever asks at the same time for the same phone number waits for its end.
+pub async fn asked(client: &impl GenericClient, who: &[u8], phone_digest: &[u8; 32]) -> Result<Before> {
+    let mut lock = [0u8; 8];
+    lock.copy_from_slice(&phone_digest[..8]);
+    ONE_AT_A_TIME.query_one(client, &[&i64::from_be_bytes(lock)]).await?;
+    let row = ASKED.query_one(client, &[&who, &phone_digest.as_slice()]).await?;
+    Ok(Before {
+        in_hour: row.get(0),
+        first_in_hour: row.get(1),
+        in_day: row.get(2),
+        of_phone_in_day: row.get(3),
+        first_in_day: row.get(4),
+    })
 }
 
 /// A request as it is stored.

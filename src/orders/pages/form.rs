@@ -29,7 +29,7 @@ use crate::platform::texts::filled;
 use crate::waiting_room::{claim, proofs, status};
 
 const KEY_CHARS: usize = 32;
-/// Orders of this browser that are looked through for an open one.
+/// Orders of this browser that are looked through for an open one, from the newest: browsers send old cookies first.
 const OWN_ORDERS_MAX: usize = 10;
 
 /// What the visitor has put into the form.
@@ -158,7 +158,7 @@ pub async fn order(
 async fn open_booking(app: &App, headers: &HeaderMap, e: &Exhibition) -> (&'static str, String) {
     let find = ("page.order.find_open", "/orders".to_owned());
     let Ok(client) = app.pg.get().await else { return find };
-    for number in token::numbers(headers).into_iter().take(OWN_ORDERS_MAX) {
+    for number in token::numbers(headers).into_iter().rev().take(OWN_ORDERS_MAX) {
         let Ok(Some(order)) = pg::by_number(app, &client, &number).await else { continue };
         let open = order.state == OrderState::Held && order.expires_at > app.clock.now();
         if open && order.facts.exhibition_id == e.id && token::authorised(app, headers, &order) {

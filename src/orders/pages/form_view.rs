@@ -139,7 +139,8 @@ fn line(e: &Exhibition, product: &Product, now: jiff::Timestamp, language: Langu
         max,
         max_text: filled(language, "page.order.per_order", &[("count", max.to_string())]),
         choices: if max <= SELECT_MAX { (0..=max.into()).collect() } else { Vec::new() },
-        quantity: given.quantities.get(&product.id).copied().unwrap_or(0),
+        // What is shut is not sent, so it shows that nothing of it is ordered.
+        quantity: given.quantities.get(&product.id).copied().filter(|_| state == State::OnSale).unwrap_or(0),
         error,
     }
 }

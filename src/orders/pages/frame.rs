@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use super::words;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::platform::http::extract::{LANGUAGE_COOKIE, cookie, language_of};
+use crate::platform::http::extract::{LANGUAGE_COOKIE, cookie, language_of, own_path};
 use crate::platform::texts::{Language, filled};
 
 const LANGUAGE_MAX_AGE_S: u32 = 365 * 24 * 3600;
@@ -123,10 +123,7 @@ pub fn go(path: &str, cookie: Option<String>) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
-    // Browsers read two slashes, a backslash or a tab as the beginning of another host's name.
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.?=&%".contains(&b);
-    let path = if path.bytes().all(plain) { format!("/{}", path.trim_start_matches('/')) } else { "/".to_owned() };
-    headers.insert(header::LOCATION, HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/")));
+    headers.insert(header::LOCATION, HeaderValue::from_str(&own_path(path)).unwrap_or(HeaderValue::from_static("/")));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
         headers.insert(header::SET_COOKIE, cookie);

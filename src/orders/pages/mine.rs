@@ -12,13 +12,9 @@ use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::orders::mine;
 use crate::orders::model::{Order, OrderState};
-use crate::orders::token;
 use crate::platform::http::extract::same_site;
 use crate::platform::http::{ClientAddress, Path};
 use crate::platform::texts::{Language, filled};
-
-/// How long a link in the list opens its order. [s]
-const LINK_S: i64 = mine::OPEN_MINUTES as i64 * 60;
 
 #[derive(askama::Template)]
 #[template(path = "code.html")]
@@ -47,6 +43,8 @@ struct OrderShown {
     /// It may still change: an order that is over is shown in grey.
     open: bool,
     path: String,
+    /// Its page of tickets, which the browser may have kept.
+    kept: String,
 }
 
 pub async fn ask(
@@ -121,10 +119,23 @@ pub async fn list(
     page(&MinePage { frame, orders }, StatusCode::OK)
 }
 
-/// Whoever borrowed a phone leaves nothing behind.
+pub async fn open(
+    AppState(app): AppState<App>,
+    headers: HeaderMap,
+    Path(number): Path<String>,
+) -> Result<Response<Body>> {
+    let (order, cookie) = mine::open(&app, &headers, &number).await?;
+    Ok(go(&format!("/{}/complete/{number}", order.facts.code), cookie))
+}
+
+/// Whoever borrowed a phone leaves nothing behind; the page's script deletes tickets that were kept for no network.
 pub async fn close(AppState(app): AppState<App>, headers: HeaderMap) -> Result<Response<Body>> {
     same_site(&headers, &app.settings.base_url)?;
-    Ok(go("/orders", Some(mine::close(&app, &headers).await?)))
+    let mut response = go("/orders", None);
+    for cookie in mine::close(&app, &headers).await? {
+        response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_str(&cookie).map_err(Error::bug)?);
+    }
+    Ok(response)
 }
 
 fn shown(app: &App, language: Language, order: &Order) -> Result<OrderShown> {
@@ -142,10 +153,10 @@ fn shown(app: &App, language: Language, order: &Order) -> Result<OrderShown> {
         OrderState::Cancelled => "page.mine.cancelled",
         OrderState::Held | OrderState::Expired => "page.mine.expired",
     };
-    let proof = token::link(app, "order", order.facts.id, app.clock.now().as_second() + LINK_S);
     Ok(OrderShown {
         number: number.clone(),
-        path: format!("/{code}/complete/{number}?{proof}"),
+        path: format!("/orders/mine/{number}"),
+        kept: format!("/{code}/complete/{number}"),
         exhibition: summary.exhibition,
         visit: summary.visit,
         what: summary.items.into_iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", "),

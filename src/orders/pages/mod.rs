@@ -44,6 +44,7 @@ pub fn routes() -> Router<App> {
         .route("/orders/code/{id}", get(mine::code).post(mine::enter))
         .route("/orders/mine", get(mine::list))
         .route("/orders/mine/close", post(mine::close))
+        .route("/orders/mine/{number}", get(mine::open))
         .route("/{code}", get(browse::exhibition))
         .route("/terms", get(legal::terms))
         .route("/privacy", get(legal::privacy))

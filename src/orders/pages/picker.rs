@@ -248,7 +248,7 @@ mod tests {
         choices[0].state = State::SoldOut;
         let picker = arranged(Language::En, choices, TODAY, true).unwrap();
         assert!(picker.months[1].open, "the first with places");
-        assert_eq!(picker.months[0].left, "0 of 1 days open");
+        assert_eq!(picker.months[0].left, "Days open: 0 of 1");
     }
 
     #[test]

@@ -143,6 +143,13 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     cookies(headers).find_map(|(n, v)| (n == name).then_some(v))
 }
 
+/// A path of ours as it may stand in a redirect or a link; anything else becomes the start page. Browsers read two slashes, a
+/// backslash or a tab as the beginning of another host's name.
+pub fn own_path(path: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.?=&%".contains(&b);
+    if path.bytes().all(plain) { format!("/{}", path.trim_start_matches('/')) } else { "/".to_owned() }
+}
+
 /// Name and value of each.
 pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let values = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());

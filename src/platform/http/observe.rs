@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::extract::language_of;
+use super::extract::{language_of, own_path};
 use super::{cors, problem};
 use crate::app::App;
 use crate::error::{Error, Kind};
@@ -56,7 +56,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
             .and_then(|v| v.to_str().ok())
             .is_some_and(|accept| accept.contains("text/html"));
     // Where a page that refuses leads to in the other language: back to itself, if asking twice does nothing.
-    let here = if request.method() == Method::GET { request.uri().path().to_owned() } else { "/".to_owned() };
+    let here = if request.method() == Method::GET { own_path(request.uri().path()) } else { "/".to_owned() };
     let page = reads_pages.then_some(here);
     request.extensions_mut().insert(RequestId(id.clone()));
     let origin = cors::listed_origin(&app, request.headers());

@@ -29,7 +29,9 @@ const QUEUE_TOKEN: &str =
     "The place in line: queue_token of the reply to the join, or of the latest reply that had one.";
 const QUEUE_COOKIE: &str = "The same, as the join gives it to browsers. Small letters.";
 const TICKET_LINK: &str = "A signed link to the ticket: `e`, the unix time of its end, and `s`, its signature.";
-const STAFF: &str = "The `access_token` of `POST /api/auth/login`, a JWT for 15 minutes.";
+const DEVICE: &str = "The `credential` of `POST /api/entrance/enrol`.";
+const STAFF: &str = "The `access_token` of `POST /api/auth/login`, a JWT for 15 minutes; for scans also the \
+    `shift_token` of `POST /api/entrance/shift`.";
 
 /// Where the handlers' descriptions are collected into.
 pub fn base() -> OpenApi {
@@ -39,6 +41,7 @@ pub fn base() -> OpenApi {
     let cookie = ApiKey::Cookie(ApiKeyValue::with_description("admit_{order_number}", ORDER_COOKIE));
     let queue_token = ApiKey::Header(ApiKeyValue::with_description("X-Queue-Token", QUEUE_TOKEN));
     let queue_cookie = ApiKey::Cookie(ApiKeyValue::with_description("admit_q_{code}", QUEUE_COOKIE));
+    let device = ApiKey::Header(ApiKeyValue::with_description("X-Admit-Device", DEVICE));
     let link = ApiKey::Query(ApiKeyValue::with_description("s", TICKET_LINK));
     OpenApiBuilder::new()
         .info(InfoBuilder::new().title("Admit").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT)).build())
@@ -51,6 +54,7 @@ pub fn base() -> OpenApi {
                 .security_scheme("queue_token", SecurityScheme::ApiKey(queue_token))
                 .security_scheme("queue_cookie", SecurityScheme::ApiKey(queue_cookie))
                 .security_scheme("ticket_link", SecurityScheme::ApiKey(link))
+                .security_scheme("device", SecurityScheme::ApiKey(device))
                 .security_scheme("staff", bearer(STAFF))
                 .build(),
         ))
