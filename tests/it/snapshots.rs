@@ -7,14 +7,15 @@ use crate::support::visitor::Held;
 use crate::support::{Kind, Options, TestApp};
 
 /// What differs from run to run, and what no reader sees.
-const FILTERS: [(&str, &str); 13] = [
+const FILTERS: [(&str, &str); 14] = [
     (r"tgen_[0-9A-Za-z]+", "[payment]"),
     (r"ORD\d{8}-[0-9A-Z]{10}", "[number]"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[id]"),
     (r"\d{4}년 \d{1,2}월 \d{1,2}일 \(.\)", "[day]"),
     (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]* \d{1,2} [A-Z][a-z]+ \d{4}", "[day]"),
     (r"\d{4}-\d{2}-\d{2}", "[date]"),
-    (r"\b\d{2}:\d{2}\b", "[time]"),
+    (r"\b\d{2}:\d{2}", "[time]"),
+    (r">(9|10)( min|분)<", ">[minutes]<"),
     (r"\b1[78]\d{11}\b", "[ms]"),
     (r"\b[0-9a-f]{32}\b", "[key]"),
     (r"/assets/([a-z]+)\.[0-9a-f]{8}\.", "/assets/$1.[hash]."),
