@@ -9,6 +9,7 @@ pub mod api;
 pub mod devices;
 pub mod door;
 pub mod judge;
+pub mod page;
 pub mod pg;
 pub mod reply;
 pub mod rules;

@@ -42,6 +42,7 @@ visit("sold out under the visitor's hands", { locale: "ko" }, async (visitor) =>
   await on.openForm(page, code);
   await on.fillIn(page, { open: 1 });
   await buysUp(code, 2);
+  await shown(code, (all) => all[0].available_quantity === 0);
   await on.send(page).click();
   await page.getByRole("alert").first().waitFor();
   await on.says(page, "청구된 금액은 없습니다");

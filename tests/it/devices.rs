@@ -122,6 +122,11 @@ async fn a_phone_is_enrolled_scans_in_a_shift_and_is_taken_back_at_once() {
     phone.call(Method::DELETE, "/api/entrance/shift", json!({})).await.expect(204);
     phone.scan(&next, &qr[2]).await.refused(403, "device.off_shift");
 
+    // Somebody whose account is disabled is off shift as well.
+    let lee = phone.shift("lee").await;
+    app.db.execute("update admin_users set disabled_at = now() where username = 'lee'").await;
+    phone.scan(&lee, &qr[2]).await.refused(403, "device.off_shift");
+
     let last = phone.shift("kim").await;
     door.revoke(&phone.id).await;
     phone.scan(&last, &qr[2]).await.refused(403, "device.off_shift");

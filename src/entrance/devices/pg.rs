@@ -84,6 +84,7 @@ const STANDING: Statement = Statement::new(
     "with standing as (
          select s.id, d.id as device_id, d.seen_at
            from unnest($1::uuid[]) a (id) join shifts s on s.id = a.id join devices d on d.id = s.device_id
+           join admin_users u on u.id = s.staff_id and u.disabled_at is null
           where s.ended_at is null and d.revoked_at is null
      ), seen as (
          update devices d set seen_at = admit_now() from (

@@ -263,7 +263,7 @@ mod tests {
         let picker = arranged(Language::En, slots.iter().map(choice).collect(), TODAY, true).unwrap();
         assert!(picker.timed && picker.chosen && picker.months[0].cells.is_empty());
         let days = &picker.months[0].days;
-        assert_eq!((days[0].name.as_str(), days[0].left.as_str()), ("Thu 3 December", "1 of 2 times open"));
+        assert_eq!((days[0].name.as_str(), days[0].left.as_str()), ("Thu 3 December", "Times open: 1 of 2"));
         assert_eq!((days[0].open, days[1].open), (false, true));
         let (ten, eleven) = (&days[0].choices[0], &days[0].choices[1]);
         assert_eq!(ten.times.as_ref().unwrap().whole, "10:00–11:00");

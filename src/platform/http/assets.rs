@@ -49,6 +49,8 @@ fn kind_of(extension: &str) -> &'static str {
         "js" => "text/javascript; charset=utf-8",
         "svg" => "image/svg+xml",
         "png" => "image/png",
+        "wasm" => "application/wasm",
+        "txt" => "text/plain; charset=utf-8",
         "py" => "text/x-python; charset=utf-8",
         _ => "application/octet-stream",
     }

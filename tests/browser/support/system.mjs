@@ -152,6 +152,25 @@ export async function scan(qr, account = "super_admin") {
   });
 }
 
+/** A call of the demo's owner under /api/admin. */
+export async function admin(method, path, body) {
+  const login = await json(`${demo.base_url}/api/auth/login`, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(demo.accounts.super_admin),
+  });
+  const reply = await fetch(`${demo.base_url}/api/admin/${path}`, {
+    method, headers: { "Content-Type": "application/json", Authorization: `Bearer ${login.access_token}` }, body: JSON.stringify(body),
+  });
+  if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`);
+  return reply.status === 204 ? null : reply.json();
+}
+
+/** A device that waits to be enrolled: its id, and the address that its QR opens. */
+export async function enrolment(code, gate) {
+  const made = await admin("POST", `exhibitions/${code}/devices`, { gate, name: "phone" });
+  const { pathname, hash } = new URL(made.enrol_url);
+  return { id: made.id, path: pathname + hash };
+}
+
 /** The text of the QR code in a picture (PNG). */
 export async function readQr(picture) {
   const child = run("zbarimg", ["-q", "--raw", "--nodbus", "-"]);
