@@ -51,7 +51,7 @@ for (const [locale, device] of [["ko", PHONE], ["en", DESKTOP]]) {
     await unfoldMonths(page);
     const folds = page.locator("#picker details.day");
     assert.equal(await folds.count(), 5);
-    assert.match(await folds.first().locator("summary .left").innerText(), locale === "ko" ? /^3회 중 2회/ : /^2 of 3 times/);
+    assert.match(await folds.first().locator("summary .left").innerText(), locale === "ko" ? /^3회 중 2회/ : /^Times open: 2 of 3/);
     await folds.first().locator("summary").click();
     await visitor.inspect("times");
     await folds.first().locator("input:enabled").nth(1).check();

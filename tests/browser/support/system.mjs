@@ -75,9 +75,9 @@ const mark = `${process.pid.toString(36)}`;
 /**
  * An exhibition of this test's own, like the demo's, with an undated product for 20,000 won and a dated one for 18,000
  * in five days. `places` are those of each; `sale` is [from, until] as SQL; `slots` are [days from the first,
- * places] or [days, places, from, until].
+ * places] or [days, places, from, until]. With a `picture`, it is the demo's.
  */
-export async function exhibition({ places = 100, sale = ["now() - interval '1 day'", "now() + interval '60 days'"], slots = [[5, places]] } = {}) {
+export async function exhibition({ places = 100, sale = ["now() - interval '1 day'", "now() + interval '60 days'"], slots = [[5, places]], picture = false } = {}) {
   const code = `t${mark}-${(made += 1)}`;
   const time = (text) => (text ? `time '${text}'` : "null");
   const rows = slots.map(([days, free, from, until]) => `(${days}, ${free}, ${time(from)}, ${time(until)})`);
@@ -86,7 +86,8 @@ export async function exhibition({ places = 100, sale = ["now() - interval '1 da
       insert into exhibitions (code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
                                sale_start_at, sale_end_at, person_limit, picture_digest, picture_height, picture_alt_ko, picture_alt_en)
       select '${code}', name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
-             ${sale[0]}, ${sale[1]}, 10, picture_digest, picture_height, picture_alt_ko, picture_alt_en
+             ${sale[0]}, ${sale[1]}, 10, case when ${picture} then picture_digest end, case when ${picture} then picture_height end,
+             picture_alt_ko, picture_alt_en
         from exhibitions where code = 'aaa' returning id, starts_on
     ), s as (
       insert into stock (exhibition_id, total, offered, epoch)

@@ -12,7 +12,7 @@ export function tour(locale, device) {
     });
 
   leg("exhibitions and the form", async (page, inspect) => {
-    const code = await exhibition();
+    const code = await exhibition({ picture: true });
     await page.goto("/");
     await inspect("home");
     await page.goto(`/${code}`);
