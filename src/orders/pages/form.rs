@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State as AppState};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode};
 
 pub use super::form_view::field_text;
 use super::form_view::order_page;
-use super::frame::{PageLanguage, go, page};
+use super::frame::{PageLanguage, go, page, refusal};
 use super::queue;
 use crate::app::App;
 use crate::catalogue::Exhibition;
@@ -145,11 +145,7 @@ pub async fn order(
                 _ => None,
             };
             given.refused = Some(Refused { detail, way, fields: error.fields.clone(), items });
-            let mut response = page(&order_page(&app, &e, language, &given), error.kind.status())?;
-            if let Some(after) = error.retry_after {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
-            }
-            Ok(response)
+            refusal(&order_page(&app, &e, language, &given), &error)
         }
     }
 }

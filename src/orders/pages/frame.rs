@@ -107,6 +107,15 @@ pub fn page(template: &impl askama::Template, status: StatusCode) -> Result<Resp
     Ok(response)
 }
 
+/// A page that says why something was refused, with the status of the error and when to try again.
+pub fn refusal(template: &impl askama::Template, error: &Error) -> Result<Response<Body>> {
+    let mut response = page(template, error.kind.status())?;
+    if let Some(after) = error.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    Ok(response)
+}
+
 /// A file of an order's, for its owner to keep. The name is one of ours.
 pub fn file(body: impl Into<Body>, kind: &'static str, name: &str) -> Result<Response<Body>> {
     let mut response = Response::new(body.into());

@@ -3,10 +3,10 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State as AppState};
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{Response, StatusCode};
 
 use super::form::{field_text, pairs};
-use super::frame::{Frame, PageLanguage, go, page};
+use super::frame::{Frame, PageLanguage, go, page, refusal};
 use super::words;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
@@ -71,11 +71,7 @@ fn shown(app: &App, language: Language, given: Given, wrong: Option<(Way, &Error
 }
 
 pub fn refused(app: &App, language: Language, given: Given, way: Way, error: &Error) -> Result<Response<Body>> {
-    let mut response = page(&shown(app, language, given, Some((way, error))), error.kind.status())?;
-    if let Some(after) = error.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
-    }
-    Ok(response)
+    refusal(&shown(app, language, given, Some((way, error))), error)
 }
 
 pub async fn form(AppState(app): AppState<App>, PageLanguage(language): PageLanguage) -> Result<Response<Body>> {

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use uuid::Uuid;
 
 use super::form::pairs;
-use super::frame::{Frame, PageLanguage, go, page};
+use super::frame::{Frame, PageLanguage, go, page, refusal};
 use super::{lookup, words};
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
@@ -97,13 +97,7 @@ pub async fn enter(
     match mine::enter(&app, client, id, code.as_deref().unwrap_or_default()).await {
         Ok(cookie) => Ok(go("/orders/mine", Some(cookie))),
         Err(error) if error.kind == Kind::Bug => Err(error),
-        Err(error) => {
-            let mut response = page(&code_page(language, id, Some(&error)), error.kind.status())?;
-            if let Some(after) = error.retry_after {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
-            }
-            Ok(response)
-        }
+        Err(error) => refusal(&code_page(language, id, Some(&error)), &error),
     }
 }
 
