@@ -247,6 +247,8 @@ fn ask(code: &str, given: &Filled) -> (OrderAsk, Vec<i32>) {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderValue, header};
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
