@@ -33,7 +33,9 @@ async function tickets(page, code, open) {
   return Promise.all(links.map((link) => link.getAttribute("href")));
 }
 
-visit("a phone becomes a device, scans by hand, and is taken back", { locale: "ko" }, async (visitor) => {
+const COUNTS = { ko: "입장 1, 거절 2", en: "1 let in, 2 refused" };
+
+for (const locale of ["ko", "en"]) visit(`a phone becomes a device, scans by hand, and is taken back, ${locale}`, { locale }, async (visitor) => {
   const { page } = visitor;
   const code = await exhibition();
   await tickets(page, code, 2);
@@ -52,7 +54,7 @@ visit("a phone becomes a device, scans by hand, and is taken back", { locale: "k
   await visitor.inspect("gate");
   await typed(page, qr);
   assert.equal(await verdict(page), "allowed");
-  await visitor.picture("gate, allowed ko");
+  await visitor.picture(`gate, allowed ${locale}`);
   // By itself it goes on.
   await section(page, "result").waitFor({ state: "hidden" });
   await typed(page, qr);
@@ -65,12 +67,12 @@ visit("a phone becomes a device, scans by hand, and is taken back", { locale: "k
   // A reload, or a battery that was changed: still the same shift.
   await page.reload();
   await section(page, "scan").waitFor();
-  await page.getByText("입장 1, 거절 2").waitFor();
+  await page.getByText(COUNTS[locale]).waitFor();
 
   await page.context().setOffline(true);
   await typed(page, qr);
   assert.equal(await verdict(page), "unjudged");
-  await visitor.picture("gate, no connection ko");
+  await visitor.picture(`gate, no connection ${locale}`);
   await page.locator("#next").click();
   await page.context().setOffline(false);
 

@@ -49,10 +49,10 @@ visit("tickets lie side by side on a phone", { locale: "ko" }, async (visitor) =
   await visitor.picture("third of three tickets ko");
 });
 
-visit("all orders by a code", { locale: "ko" }, async (visitor) => {
+for (const locale of ["ko", "en"]) visit(`all orders by a code, ${locale}`, { locale }, async (visitor) => {
   const { page, context } = visitor;
   const [first, second] = [await exhibition(), await exhibition()];
-  const email = `hong-${process.pid}@example.org`;
+  const email = `hong-${locale}-${process.pid}@example.org`;
   const { number, tel } = await on.hold(page, first, { email });
   await on.payFor(page);
   const other = await on.hold(page, second, { email, tel });

@@ -182,10 +182,15 @@ export async function readQr(picture) {
 /** The one-time code of the mail about this page, once it has come. */
 export async function mailedCode(path) {
   const folder = process.env.ADMIT_MAIL_FOLDER ?? new URL("../../../.run/mail", import.meta.url).pathname;
+  const readable = {
+    base64: (body) => Buffer.from(body, "base64").toString(),
+    "quoted-printable": (body) => body.replaceAll("=\r\n", "").replaceAll("=3D", "="),
+    "7bit": (body) => body,
+  };
   const decoded = (name) => {
     const mail = readFileSync(`${folder}/${name}`, "utf8");
-    const parts = mail.split(/Content-Transfer-Encoding: base64\r\n\r\n/).slice(1);
-    return parts.map((part) => Buffer.from(part.split("\r\n--")[0], "base64").toString()).join("\n");
+    const parts = mail.matchAll(/Content-Transfer-Encoding: (\S+)\r\n\r\n([^]*?)\r\n--/g);
+    return [...parts].map(([, how, body]) => readable[how](body)).join("\n");
   };
   const text = await until("the code has been mailed", () =>
     readdirSync(folder).filter((name) => name.endsWith(".eml")).map(decoded).find((mail) => mail.includes(path)));
