@@ -123,11 +123,29 @@ select o.id, o.number, o.state
  where o.id is null or (o.state = 'confirming') <> (coalesce(f.attempts, 0) = 1)
     or (o.state = 'awaiting_deposit') <> (coalesce(w.attempts, 0) = 1);
 
--- invariant: a ticket is admitted at most once
-select ticket_id, count(*) from scans where allowed group by ticket_id having count(*) > 1
+-- invariant: a ticket that lets in once is let in at most once, but by a supervisor or by devices without a network
+select s.ticket_id, count(*)
+  from scans s join tickets t on t.id = s.ticket_id
+  left join lateral (
+       select r.entries from entry_rules r
+        where r.exhibition_id = t.exhibition_id and (r.product_id = t.product_id or r.product_id is null)
+        order by r.product_id nulls last limit 1) r on true
+ where s.allowed and s.counted and s.undone_at is null and not s.forced and s.uploaded_at is null
+   and coalesce(r.entries, 'once') = 'once'
+ group by s.ticket_id having count(*) > 1;
+
+-- invariant: a ticket knows its entries and the first of them
+select t.id, t.entries, count(s.id) as should_be
+  from tickets t left join scans s on s.ticket_id = t.id and s.allowed and s.counted and s.undone_at is null and not s.apart
+ group by t.id having t.entries <> count(s.id)
 union all
-select t.id, 1 from tickets t left join scans s on s.id = t.used_scan_id
- where t.used_scan_id is not null and (s.id is null or not s.allowed or s.ticket_id <> t.id);
+select t.id, t.entries, 0 from tickets t left join scans s on s.id = t.used_scan_id
+ where t.used_scan_id is not null
+   and (s.id is null or not s.allowed or s.ticket_id <> t.id or s.undone_at is not null or s.scanned_at <> t.used_at);
+
+-- invariant: a conflict is about an admission
+select c.id, c.kind from entry_conflicts c left join scans s on s.id = c.scan_id
+ where s.id is null or not s.allowed or (c.decided_at is null and s.undone_at is not null);
 
 -- invariant: nobody exceeds the per-person limit
 with used as (

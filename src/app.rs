@@ -128,4 +128,13 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::entrance::api::routes())
         .merge(crate::entrance::devices::api::routes())
         .merge(crate::entrance::devices::admin::routes())
+        .merge(crate::entrance::book::admin::routes())
+        .merge(crate::entrance::book::api::routes())
+        .merge(crate::entrance::sync::api::routes())
+        .merge(crate::entrance::uploads::api::routes())
+        .merge(crate::entrance::ledger::api::routes())
+        .merge(crate::entrance::board::api::routes())
+        .merge(crate::entrance::conflicts::admin::routes())
+        .merge(crate::entrance::ledger::admin::routes())
+        .merge(crate::entrance::search::api::routes())
 }

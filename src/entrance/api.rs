@@ -14,15 +14,18 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::devices::shift::Scanner;
 use super::door::Door;
 use super::judge::Asked;
+use super::pg;
 use super::reply::{self, ScanReply};
-use super::rules::Reason;
+use super::rules::{Direction, Reason};
+use crate::admin::Exhibitions;
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::orders::contact::has_control;
 use crate::platform::http::{Json, RequestLanguage};
 use crate::platform::ids;
 use crate::platform::secrets::sha256;
-use crate::tickets::code::{self, Claims, Signed};
+use crate::tickets::code::{self, Claims, Kind, Signed};
+use crate::tickets::number;
 
 /// Each set of routes has its own door: one queue per process.
 pub fn routes() -> OpenApiRouter<App> {
@@ -33,14 +36,20 @@ pub const GATE_CHARS_MAX: usize = 40;
 const NONCE_CHARS_MAX: usize = 64;
 const GATE: &str = "main";
 
+pub fn is_nonce(text: &str) -> bool {
+    (1..=NONCE_CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 #[derive(Deserialize, ToSchema)]
 struct ScanAsk {
-    /// What the QR says. Whatever it is, it is judged and recorded.
+    /// What the QR says, or the number of a ticket as somebody typed it. Whatever it is, it is judged and recorded.
     qr_code: String,
     /// Where the scanner stands: 1 to 40 characters; "main" when absent.
     gate: Option<String>,
     /// Names this scan, 1 to 64 visible ASCII characters: sent again after a lost answer, it gets the same one.
     nonce: Option<String>,
+    #[serde(default)]
+    direction: Direction,
 }
 
 impl ScanAsk {
@@ -57,7 +66,7 @@ impl ScanAsk {
             }
         }
         if let Some(nonce) = &self.nonce
-            && !((1..=NONCE_CHARS_MAX).contains(&nonce.len()) && nonce.bytes().all(|b| b.is_ascii_graphic()))
+            && !is_nonce(nonce)
         {
             refuse("nonce", "nonce");
         }
@@ -65,9 +74,14 @@ impl ScanAsk {
     }
 }
 
-/// What a code says, if it is ours.
-async fn claims(app: &App, door: &Door, text: &str, now: Timestamp) -> Result<Result<Claims, Reason>> {
-    let Some(signed) = code::read(text) else { return Ok(Err(Reason::Unknown)) };
+/// What a code says, if it is ours, or the ticket whose number was typed.
+async fn claims(app: &App, door: &Door, by: &Scanner, text: &str, now: Timestamp) -> Result<Result<Claims, Reason>> {
+    let Some(signed) = code::read(text) else {
+        return match number::read(text) {
+            Some(number) => numbered(app, by, number).await,
+            None => Ok(Err(Reason::Unknown)),
+        };
+    };
     let genuine = genuine(app, door, &signed, now).await?;
     Ok(if genuine { Ok(signed.claims) } else { Err(Reason::BadSignature) })
 }
@@ -83,6 +97,21 @@ async fn genuine(app: &App, door: &Door, signed: &Signed, now: Timestamp) -> Res
         app.keys.load_with(app, &client).await?;
     }
     Ok(app.keys.verify(signed, now).unwrap_or(false))
+}
+
+/// Only in the scanner's own exhibitions: a number is no proof, and says nothing elsewhere.
+async fn numbered(app: &App, by: &Scanner, number: [u8; number::NUMBER_BYTES]) -> Result<Result<Claims, Reason>> {
+    let exhibitions = match &by.staff.exhibitions {
+        Exhibitions::All => None,
+        Exhibitions::Of(ids) => Some(ids.as_slice()),
+    };
+    let client = app.entrance_pg.get().await?;
+    let found = pg::by_number(&client, number, exhibitions).await?;
+    let Some((ticket_id, version, exhibition_id)) = found else { return Ok(Err(Reason::Unknown)) };
+    let (version, exhibition_id) =
+        (u16::try_from(version).map_err(Error::bug)?, u32::try_from(exhibition_id).map_err(Error::bug)?);
+    let (valid_from, valid_until) = (code::DAY_ZERO, code::DAY_ZERO);
+    Ok(Ok(Claims { key_id: 0, kind: Kind::Single, ticket_id, version, exhibition_id, valid_from, valid_until }))
 }
 
 /// Judges a ticket at a gate, and lets it in at most once.
@@ -110,7 +139,8 @@ async fn scan(
     code_digest.copy_from_slice(&sha256(&[text.as_bytes()])[..16]);
     let asked = Asked {
         scan_id: ids::row_id(now),
-        claims: claims(&app, &door, text, now).await?,
+        claims: claims(&app, &door, &scanner, text, now).await?,
+        direction: ask.direction,
         // A device stands where its admin put it.
         gate: match &scanner.at {
             Some(at) => at.gate.clone(),

@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::admin::{Exhibitions, Role, StaffUser};
-    use crate::entrance::rules::Reason;
+    use crate::entrance::rules::{Direction, Reason};
 
     fn entry() -> Entry {
         let staff = StaffUser { id: 1, name: "gate".into(), role: Role::Staff, exhibitions: Exhibitions::All };
@@ -168,6 +168,7 @@ mod tests {
             nonce: None,
             code_digest: [0; 16],
             claims: Err(Reason::Unknown),
+            direction: Direction::In,
             at: Timestamp::UNIX_EPOCH,
         };
         Entry { asked, answer: oneshot::channel().0 }

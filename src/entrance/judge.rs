@@ -9,11 +9,10 @@ use uuid::Uuid;
 
 use super::devices;
 use super::devices::shift::At;
-use super::pg::{self, Answered, FirstScan, NewScan, Read, TicketRow, Wanted, Written};
-use super::rules::{self, Presented, Reason};
+use super::pg::{self, Answered, Movement, NewScan, Read, SeenBefore, TicketRow, Wanted, Written};
+use super::rules::{self, Direction, Presented, Reason};
 use crate::admin::StaffUser;
 use crate::error::{Error, Result};
-use crate::platform::clock::seoul;
 use crate::platform::secrets::hex;
 use crate::tickets::code::{Claims, Kind};
 
@@ -33,6 +32,7 @@ pub struct Asked {
     pub code_digest: [u8; 16],
     /// What the code says, its signature being ours; or why it says nothing.
     pub claims: Result<Claims, Reason>,
+    pub direction: Direction,
     pub at: Timestamp,
 }
 
@@ -40,8 +40,45 @@ pub struct Asked {
 #[derive(Clone, Debug)]
 pub struct Verdict {
     pub reason: Reason,
-    pub first_scan: Option<FirstScan>,
+    pub direction: Direction,
+    /// It uses one of the ticket's entries.
+    pub counts: bool,
+    pub seen: Seen,
     pub ticket: Option<TicketRow>,
+}
+
+/// What of the ticket's past explains a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub first: Option<SeenBefore>,
+    pub last: Option<SeenBefore>,
+}
+
+impl Seen {
+    pub fn of(reason: Reason, ticket: Option<&TicketRow>) -> Seen {
+        let Some(ticket) = ticket else { return Seen::default() };
+        match reason {
+            Reason::AlreadyUsed => Seen { first: ticket.used.clone(), last: None },
+            Reason::UsedUp | Reason::AlreadyInside | Reason::TooSoon => Seen { first: None, last: ticket.last.clone() },
+            _ => Seen::default(),
+        }
+    }
+
+    fn written(&self) -> Value {
+        let one = |seen: &Option<SeenBefore>| seen.as_ref().map(|s| json!({ "at": s.at.to_string(), "gate": s.gate }));
+        json!({ "first": one(&self.first), "last": one(&self.last) })
+    }
+
+    fn read(reply: &Value) -> Result<Seen> {
+        let one = |seen: &Value| -> Result<Option<SeenBefore>> {
+            let Some(at) = seen["at"].as_str() else { return Ok(None) };
+            let at = at.parse().map_err(|_| Error::bug("scan reply"))?;
+            Ok(Some(SeenBefore { at, gate: seen["gate"].as_str().unwrap_or_default().to_owned() }))
+        };
+        // Before there was a last one, the first stood by itself.
+        let first = one(&reply["seen"]["first"])?;
+        Ok(Seen { first: first.or(one(&reply["first_scan"])?), last: one(&reply["seen"]["last"])? })
+    }
 }
 
 impl Asked {
@@ -61,63 +98,64 @@ impl Asked {
         self.claims.as_ref().ok().map(|claims| claims.ticket_id)
     }
 
-    fn reason(&self, ticket: Option<&TicketRow>) -> Reason {
+    /// Why, and whether an entry is used.
+    fn reason(&self, ticket: Option<&TicketRow>) -> (Reason, bool) {
         let claims = match &self.claims {
             Ok(claims) => claims,
-            Err(reason) => return *reason,
+            Err(reason) => return (*reason, false),
         };
-        let Some(ticket) = ticket else { return Reason::Unknown };
+        let Some(ticket) = ticket else { return (Reason::Unknown, false) };
         if claims.kind != Kind::Single || u32::try_from(ticket.exhibition_id) != Ok(claims.exhibition_id) {
-            return Reason::Unknown;
+            return (Reason::Unknown, false);
         }
+        let at_home = self.staff.may_enter(ticket.exhibition_id);
         let presented = Presented {
-            at_home: self.staff.may_enter(ticket.exhibition_id),
-            code_version: claims.version,
-            version: ticket.version,
-            ticket_state: &ticket.state,
-            order_state: &ticket.order_state,
-            used: ticket.used.is_some(),
+            against: rules::against(at_home, claims.version, ticket.version, &ticket.state, &ticket.order_state),
             visit: ticket.visit,
+            past: ticket.past,
+            rules: &ticket.rules,
+            gate: &self.gate,
+            direction: self.direction,
         };
-        rules::judge(&presented, &self.at.to_zoned(seoul()))
+        rules::judge(&presented, self.at.as_second())
     }
 
     fn verdict(&self, ticket: Option<TicketRow>) -> Verdict {
-        let reason = self.reason(ticket.as_ref());
-        let first_scan = ticket.as_ref().filter(|_| reason == Reason::AlreadyUsed).and_then(|t| t.used.clone());
-        Verdict { reason, first_scan, ticket }
+        let (reason, counts) = self.reason(ticket.as_ref());
+        Verdict { reason, direction: self.direction, counts, seen: Seen::of(reason, ticket.as_ref()), ticket }
     }
 
     /// The words of an earlier answer to the same nonce, about the ticket as it is now.
     fn again(&self, answered: &Answered, ticket: Option<TicketRow>) -> Result<Verdict> {
-        if answered.reply["code"].as_str() != Some(&hex(&self.code_digest)) {
+        if answered.reply["code"].as_str() != Some(&hex(&self.code_digest)) || answered.direction != self.direction {
             return Err(Error::invalid("entrance.nonce_reused"));
         }
-        let first_scan = match &answered.reply["first_scan"] {
-            Value::Null => None,
-            first => {
-                let at = first["at"].as_str().and_then(|at| at.parse().ok()).ok_or_else(|| Error::bug("scan reply"))?;
-                Some(FirstScan { at, gate: first["gate"].as_str().unwrap_or_default().to_owned() })
-            }
-        };
-        Ok(Verdict { reason: answered.reason, first_scan, ticket })
+        let seen = Seen::read(&answered.reply)?;
+        Ok(Verdict { reason: answered.reason, direction: self.direction, counts: answered.counted, seen, ticket })
     }
 
     /// What of the answer is kept; whose ticket it is can be looked up, and may be erased.
     fn record<'a>(&'a self, verdict: &Verdict) -> NewScan<'a> {
-        let first_scan = verdict.first_scan.as_ref().map(|f| json!({ "at": f.at.to_string(), "gate": f.gate }));
+        let ticket = verdict.ticket.as_ref();
+        let movement = ticket.filter(|_| verdict.reason == Reason::Ok).map(|ticket| Movement {
+            seen: ticket.movements,
+            counted: verdict.counts,
+            after: ticket.past.moved(self.direction, verdict.counts, self.at.as_second()),
+        });
         NewScan {
             id: self.scan_id,
-            ticket_id: verdict.ticket.as_ref().map(|t| t.id),
-            version: verdict.ticket.as_ref().map_or(0, |t| t.version),
+            ticket_id: ticket.map(|t| t.id),
+            version: ticket.map_or(0, |t| t.version),
             exhibition_id: self.exhibition_id(),
             gate: &self.gate,
             nonce: self.nonce.as_deref(),
             staff_id: self.staff.id,
             device_id: self.device.as_ref().map(|at| at.device_id),
             reason: verdict.reason,
+            direction: self.direction,
             scanned_at: self.at,
-            reply: json!({ "code": hex(&self.code_digest), "first_scan": first_scan }),
+            reply: json!({ "code": hex(&self.code_digest), "seen": verdict.seen.written() }),
+            movement,
         }
     }
 }

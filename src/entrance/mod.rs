@@ -6,10 +6,18 @@
 //! sale's connections. Refuses to judge by what a code says of itself beyond its signature: the ticket's row decides.
 
 pub mod api;
+pub mod board;
+pub mod book;
+pub mod conflicts;
 pub mod devices;
 pub mod door;
 pub mod judge;
+pub mod ledger;
 pub mod page;
 pub mod pg;
+pub mod replay;
 pub mod reply;
 pub mod rules;
+pub mod search;
+pub mod sync;
+pub mod uploads;

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::rules::{Reason, Visit};
+use super::rules::{self, Direction, Entries, Past, Reason, Rules, Visit};
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
@@ -21,55 +21,83 @@ const READ: Statement = Statement::new(
     "select s.reason, s.reply,
             t.id, t.exhibition_id, t.ticket_no, t.of_total, t.version, t.state, t.used_at, t.used_gate,
             t.order_id, t.number, t.order_state, t.key_id, t.sealed, t.name_ko, t.name_en,
-            t.visit_date, t.start_time, t.end_time, t.starts_on, t.ends_on
+            t.visit_date, t.start_time, t.end_time, t.starts_on, t.ends_on,
+            t.movements, t.entries, t.entry_day, t.entries_day, t.inside, t.last_in_at, t.last_out_at, t.last_gate,
+            t.early_min, t.late_min, t.gates, t.entries_kind, t.per_day, t.reentry, t.gap_s, s.direction, s.counted
        from unnest($1::uuid[], $2::int[], $3::int[], $4::text[]) with ordinality
             as a (ticket_id, exhibition_id, staff_id, nonce, n)
        left join lateral (
-            select t.id, t.exhibition_id, t.ticket_no, t.of_total, t.version, t.state, t.used_at, t.used_gate,
+            select t.id, t.exhibition_id, t.ticket_no, t.of_total, t.version,
+                   case when t.blocked_at is null then t.state else 'blocked' end as state, t.used_at, t.used_gate,
                    t.order_id, o.number, o.state as order_state, c.key_id, c.sealed, p.name_ko, p.name_en,
-                   d.visit_date, d.start_time, d.end_time, e.starts_on, e.ends_on
+                   d.visit_date, d.start_time, d.end_time, e.starts_on, e.ends_on,
+                   t.movements, t.entries, t.entry_day, t.entries_day, t.inside, t.last_in_at, t.last_out_at,
+                   t.last_gate, r.early_min, r.late_min, r.gates, r.entries as entries_kind, r.per_day, r.reentry, r.gap_s
               from tickets t
               join orders o on o.id = t.order_id
               join products p on p.id = t.product_id
               join exhibitions e on e.id = t.exhibition_id
               left join slots d on d.id = t.slot_id
               left join contacts c on c.order_id = t.order_id and c.erased_at is null
+              left join lateral (
+                   select * from entry_rules r
+                    where r.exhibition_id = t.exhibition_id and (r.product_id = t.product_id or r.product_id is null)
+                    order by r.product_id nulls last limit 1) r on true
              where t.id = a.ticket_id
              limit 1) t on true
        left join lateral (
-            select s.reason, s.reply from scans s
+            select s.reason, s.reply, s.direction, s.counted from scans s
              where s.exhibition_id = a.exhibition_id and s.staff_id = a.staff_id and s.nonce = a.nonce
              limit 1) s on true
       order by a.n",
 );
 
-/// Admits and writes down in one statement, which is one transaction: a ticket is marked used exactly when its scan is
-/// recorded. Tickets are locked in the order of their ids, so that two batches cannot wait for each other. Returns
-/// the scans that were recorded; one that lost its ticket to another scan is not among them.
+/// Admits and writes down in one statement, which is one transaction: a ticket moves exactly when its scan is recorded,
+/// and only if nothing moved it since it was judged. Tickets are locked in the order of their ids, so that two batches
+/// cannot wait for each other. Returns the scans that were recorded; one that lost its ticket to another scan is not
+/// among them.
 const WRITE: Statement = Statement::new(
     "entrance.write",
     "with asked as materialized (
         select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::int[], $5::text[], $6::text[], $7::int[],
-                             $8::text[], $9::timestamptz[], $10::jsonb[], $12::uuid[])
-            as a (scan_id, ticket_id, version, exhibition_id, gate, nonce, staff_id, reason, scanned_at, reply, device_id)
+                             $8::text[], $9::timestamptz[], $10::jsonb[], $12::uuid[], $13::text[], $14::boolean[],
+                             $15::int[], $16::smallint[], $17::date[], $18::smallint[])
+            as a (scan_id, ticket_id, version, exhibition_id, gate, nonce, staff_id, reason, scanned_at, reply, device_id,
+                  direction, counted, movements, entries, entry_day, entries_day)
      ), locked as materialized (
         select t.id from tickets t where t.id = any($11::uuid[]) order by t.id for update
-     ), admitted as (
-        update tickets t set used_at = a.scanned_at, used_gate = a.gate, used_scan_id = a.scan_id
+     ), moved as (
+        update tickets t
+           set movements = t.movements + 1, entries = a.entries, entry_day = a.entry_day, entries_day = a.entries_day,
+               inside = a.direction = 'in',
+               last_in_at = case a.direction when 'in' then a.scanned_at else t.last_in_at end,
+               last_out_at = case a.direction when 'out' then a.scanned_at else t.last_out_at end,
+               last_gate = case a.direction when 'in' then a.gate else t.last_gate end,
+               used_at = coalesce(t.used_at, a.scanned_at), used_gate = coalesce(t.used_gate, a.gate),
+               used_scan_id = coalesce(t.used_scan_id, a.scan_id)
           from asked a join locked l on l.id = a.ticket_id
-         where a.reason = 'ok' and t.id = a.ticket_id and t.version = a.version and t.state = 'valid'
-           and t.used_at is null
-        returning t.used_scan_id
+         where a.reason = 'ok' and t.id = a.ticket_id and t.version = a.version and t.movements = a.movements
+           and (a.direction = 'out' or (t.state = 'valid' and t.blocked_at is null))
+        returning a.scan_id
      )
-     insert into scans (id, exhibition_id, ticket_id, gate, nonce, staff_id, allowed, reason, scanned_at, reply, device_id)
+     insert into scans (id, exhibition_id, ticket_id, gate, nonce, staff_id, allowed, reason, scanned_at, reply, device_id,
+                        direction, counted)
      select a.scan_id, a.exhibition_id, a.ticket_id, a.gate, a.nonce, a.staff_id, a.reason = 'ok', a.reason,
-            a.scanned_at, a.reply, a.device_id
+            a.scanned_at, a.reply, a.device_id, a.direction, a.counted
        from asked a
-      where a.reason <> 'ok' or a.scan_id in (select used_scan_id from admitted)
+      where a.reason <> 'ok' or a.scan_id in (select scan_id from moved)
      returning id",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&READ, &WRITE];
+/// Tickets of a number that somebody typed, of these exhibitions or of all. Two are none: nobody can tell which.
+const BY_NUMBER: Statement = Statement::new(
+    "entrance.by_number",
+    "select id, version, exhibition_id from tickets
+      where substring(sha256(uuid_send(id) || int2send(version)) for 5) = $1
+        and ($2::int[] is null or exhibition_id = any($2)) limit 2",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&READ, &WRITE, &BY_NUMBER];
 
 /// A ticket with everything a scan needs to judge it and to say whose it is.
 #[derive(Clone, Debug)]
@@ -80,7 +108,7 @@ pub struct TicketRow {
     pub of_total: i16,
     pub version: i16,
     pub state: String,
-    pub used: Option<FirstScan>,
+    pub used: Option<SeenBefore>,
     pub order_id: Uuid,
     pub order_number: String,
     pub order_state: String,
@@ -89,11 +117,15 @@ pub struct TicketRow {
     pub product_ko: String,
     pub product_en: String,
     pub visit: Visit,
+    pub movements: i32,
+    pub past: Past,
+    pub last: Option<SeenBefore>,
+    pub rules: Rules,
 }
 
-/// When and where a ticket was let in.
+/// When and where a ticket was let in before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FirstScan {
+pub struct SeenBefore {
     pub at: Timestamp,
     pub gate: String,
 }
@@ -102,6 +134,8 @@ pub struct FirstScan {
 #[derive(Clone, Debug)]
 pub struct Answered {
     pub reason: Reason,
+    pub direction: Direction,
+    pub counted: bool,
     pub reply: Value,
 }
 
@@ -134,20 +168,32 @@ fn row_read(row: &Row) -> Result<Read> {
     let answered = match row.get::<_, Option<&str>>(0) {
         Some(reason) => Some(Answered {
             reason: Reason::parse(reason).ok_or_else(|| Error::bug(format!("unknown reason {reason}")))?,
+            direction: if row.get::<_, &str>(37) == "out" { Direction::Out } else { Direction::In },
+            counted: row.get(38),
             reply: row.get(1),
         }),
         None => None,
     };
-    let ticket = row.get::<_, Option<Uuid>>(2).map(|id| TicketRow {
+    let ticket = match row.get::<_, Option<Uuid>>(2) {
+        Some(id) => Some(row_ticket(row, id)?),
+        None => None,
+    };
+    Ok(Read { answered, ticket })
+}
+
+fn row_ticket(row: &Row, id: Uuid) -> Result<TicketRow> {
+    let seen = |at: usize, gate: usize| {
+        let at = row.get::<_, Option<Timestamp>>(at);
+        at.map(|at| SeenBefore { at, gate: row.get::<_, Option<String>>(gate).unwrap_or_default() })
+    };
+    Ok(TicketRow {
         id,
         exhibition_id: row.get(3),
         ticket_no: row.get(4),
         of_total: row.get(5),
         version: row.get(6),
         state: row.get(7),
-        used: row
-            .get::<_, Option<Timestamp>>(8)
-            .map(|at| FirstScan { at, gate: row.get::<_, Option<String>>(9).unwrap_or_default() }),
+        used: seen(8, 9),
         order_id: row.get(10),
         order_number: row.get(11),
         order_state: row.get(12),
@@ -155,8 +201,39 @@ fn row_read(row: &Row) -> Result<Read> {
         product_ko: row.get(15),
         product_en: row.get(16),
         visit: visit(row),
-    });
-    Ok(Read { answered, ticket })
+        movements: row.get(22),
+        past: past(row, 23),
+        last: seen(27, 29),
+        rules: rules(row, 30)?,
+    })
+}
+
+/// From six columns in the order of `tickets`, beginning with `entries`.
+pub fn past(row: &Row, at: usize) -> Past {
+    let second = |column: usize| row.get::<_, Option<Timestamp>>(column).map_or(0, Timestamp::as_second);
+    Past {
+        entries: row.get::<_, i16>(at).into(),
+        day: row.get::<_, Option<Date>>(at + 1).map_or(0, rules::day_number),
+        entries_day: row.get::<_, i16>(at + 2).into(),
+        inside: row.get(at + 3),
+        last_in: second(at + 4),
+        last_out: second(at + 5),
+    }
+}
+
+/// From seven columns in the order of `entry_rules`; the rules where there is no row.
+pub fn rules(row: &Row, at: usize) -> Result<Rules> {
+    let Some(early_min) = row.get::<_, Option<i32>>(at) else { return Ok(Rules::default()) };
+    let entries: &str = row.get(at + 3);
+    Ok(Rules {
+        early_min,
+        late_min: row.get(at + 1),
+        gates: row.get(at + 2),
+        entries: Entries::parse(entries).ok_or_else(|| Error::bug(format!("unknown entries {entries}")))?,
+        per_day: row.get(at + 4),
+        reentry: row.get(at + 5),
+        gap_s: row.get(at + 6),
+    })
 }
 
 fn visit(row: &Row) -> Visit {
@@ -179,8 +256,29 @@ pub struct NewScan<'a> {
     pub staff_id: i32,
     pub device_id: Option<Uuid>,
     pub reason: Reason,
+    pub direction: Direction,
     pub scanned_at: Timestamp,
     pub reply: Value,
+    /// When it moves the ticket.
+    pub movement: Option<Movement>,
+}
+
+/// What a scan does to its ticket.
+#[derive(Clone, Copy, Debug)]
+pub struct Movement {
+    /// The ticket's `movements` when it was judged.
+    pub seen: i32,
+    pub counted: bool,
+    pub after: Past,
+}
+
+/// The day of the last entry, as a column.
+pub fn entry_day(past: &Past) -> Option<Date> {
+    if past.entries > 0 { rules::date_of(past.day) } else { None }
+}
+
+pub fn small(count: i32) -> i16 {
+    i16::try_from(count).unwrap_or(i16::MAX)
 }
 
 /// How the write of a batch ended.
@@ -203,6 +301,13 @@ pub async fn write(client: &impl GenericClient, scans: &[NewScan<'_>]) -> Result
     let (ids, tickets, versions) = (column!(id), column!(ticket_id), column!(version));
     let (exhibitions, gates, nonces) = (column!(exhibition_id), column!(gate), column!(nonce));
     let (staff, at, devices) = (column!(staff_id), column!(scanned_at), column!(device_id));
+    let directions: Vec<&str> = scans.iter().map(|s| s.direction.as_str()).collect();
+    let moves: Vec<Option<Movement>> = column!(movement);
+    let counted: Vec<bool> = moves.iter().map(|m| m.is_some_and(|m| m.counted)).collect();
+    let seen: Vec<Option<i32>> = moves.iter().map(|m| m.map(|m| m.seen)).collect();
+    let entries: Vec<Option<i16>> = moves.iter().map(|m| m.map(|m| small(m.after.entries))).collect();
+    let days: Vec<Option<Date>> = moves.iter().map(|m| m.and_then(|m| entry_day(&m.after))).collect();
+    let entries_day: Vec<Option<i16>> = moves.iter().map(|m| m.map(|m| small(m.after.entries_day))).collect();
     let statement = client.prepare_cached(WRITE.sql).await?;
     let answer = client
         .query(
@@ -220,6 +325,12 @@ pub async fn write(client: &impl GenericClient, scans: &[NewScan<'_>]) -> Result
                 &replies,
                 &admitting,
                 &devices,
+                &directions,
+                &counted,
+                &seen,
+                &entries,
+                &days,
+                &entries_day,
             ],
         )
         .await;
@@ -233,4 +344,17 @@ pub async fn write(client: &impl GenericClient, scans: &[NewScan<'_>]) -> Result
 fn overtaken(error: &tokio_postgres::Error) -> bool {
     let same_nonce = crate::platform::pg::constraint_of(error) == Some("scan_nonce_once");
     same_nonce || matches!(error.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE))
+}
+
+/// Id, version and exhibition of the one ticket with this number.
+pub async fn by_number(
+    client: &impl GenericClient,
+    number: [u8; 5],
+    exhibitions: Option<&[i32]>,
+) -> Result<Option<(Uuid, i16, i32)>> {
+    let rows = BY_NUMBER.query(client, &[&number.as_slice(), &exhibitions]).await?;
+    Ok(match rows.as_slice() {
+        [row] => Some((row.get(0), row.get(1), row.get(2))),
+        _ => None,
+    })
 }

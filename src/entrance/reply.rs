@@ -6,8 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::judge::Verdict;
-use super::pg::TicketRow;
-use super::rules::{Reason, Visit};
+use super::pg::{SeenBefore, TicketRow};
+use super::rules::{Direction, Reason, Visit};
 use crate::app::App;
 use crate::orders::contact;
 use crate::platform::clock::seoul;
@@ -18,8 +18,9 @@ pub struct ScanReply {
     /// allowed or refused.
     pub entrance_status: &'static str,
     /// ok, already_used, wrong_exhibition, wrong_date, too_early, too_late, not_paid, cancelled, refunded, reissued,
-    /// unknown, bad_signature or blocked.
+    /// unknown, bad_signature, blocked, wrong_gate, used_up, already_inside, too_soon or not_inside.
     pub reason: &'static str,
+    pub direction: Direction,
     /// Null where there is no ticket, or it is none of the caller's business.
     pub order_number: Option<String>,
     /// Masked: 홍*동.
@@ -35,18 +36,28 @@ pub struct ScanReply {
     pub start_time: Option<Time>,
     #[schema(value_type = Option<String>)]
     pub end_time: Option<Time>,
-    /// Present when the ticket was let in before.
+    /// With `already_used`: when and where it was let in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_scan: Option<FirstScanShown>,
+    pub first_scan: Option<SeenShown>,
+    /// With `used_up`, `already_inside` and `too_soon`: when and where it was let in last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_scan: Option<SeenShown>,
+    /// An admin signed for it, against `reason`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
     /// For the person at the gate, in the language of the call.
     pub message: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct FirstScanShown {
+pub struct SeenShown {
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     pub gate: String,
+}
+
+fn seen(seen: Option<SeenBefore>) -> Option<SeenShown> {
+    seen.map(|s| SeenShown { at: s.at, gate: s.gate })
 }
 
 pub fn shown(app: &App, verdict: Verdict, language: Language) -> ScanReply {
@@ -63,6 +74,7 @@ pub fn shown(app: &App, verdict: Verdict, language: Language) -> ScanReply {
     ScanReply {
         entrance_status: if reason == Reason::Ok { "allowed" } else { "refused" },
         reason: reason.as_str(),
+        direction: verdict.direction,
         order_number: ticket.map(|t| t.order_number.clone()),
         customer_name: ticket.and_then(|t| masked_name(app, t)),
         product: ticket.map(|t| language.pick(&t.product_ko, &t.product_en).to_owned()),
@@ -71,30 +83,45 @@ pub fn shown(app: &App, verdict: Verdict, language: Language) -> ScanReply {
         slot_date,
         start_time,
         end_time,
-        first_scan: verdict.first_scan.map(|f| FirstScanShown { at: f.at, gate: f.gate }),
+        first_scan: seen(verdict.seen.first),
+        last_scan: seen(verdict.seen.last),
+        forced: false,
         message,
     }
 }
 
+/// The answer to a scan that an admin signed for.
+pub fn forced(app: &App, verdict: Verdict, language: Language) -> ScanReply {
+    let message = texts::filled(language, "scan.forced", &[]);
+    ScanReply { entrance_status: "allowed", forced: true, message, ..shown(app, verdict, language) }
+}
+
 fn message(verdict: &Verdict, language: Language, today: Date) -> String {
     let mut values: Vec<(&'static str, String)> = Vec::new();
-    if let Some(first) = &verdict.first_scan {
-        let at = first.at.to_zoned(seoul());
+    if let Some(seen) = verdict.seen.first.as_ref().or(verdict.seen.last.as_ref()) {
+        let at = seen.at.to_zoned(seoul());
         let format = if at.date() == today { "%H:%M" } else { "%Y-%m-%d %H:%M" };
         values.push(("at", at.strftime(format).to_string()));
-        values.push(("gate", first.gate.clone()));
+        values.push(("gate", seen.gate.clone()));
     }
+    let rules = verdict.ticket.as_ref().map(|t| t.rules.clone()).unwrap_or_default();
     let (from, until) = match verdict.ticket.as_ref().map(|t| t.visit) {
         Some(Visit::Undated { from, until }) => (from.to_string(), until.to_string()),
         Some(Visit::Day(date)) => (date.to_string(), date.to_string()),
         Some(Visit::Slot { date, start, end }) => {
             let minutes = |t: jiff::civil::DateTime| t.strftime("%Y-%m-%d %H:%M").to_string();
-            (minutes(Visit::opens(date, start)), minutes(date.to_datetime(end)))
+            let (opens, closes) = Visit::open(date, start, end, &rules);
+            (minutes(opens), minutes(closes))
         }
         None => (String::new(), String::new()),
     };
-    values.extend([("from", from), ("until", until)]);
-    texts::filled(language, &format!("scan.{}", verdict.reason.as_str()), &values)
+    values.extend([("from", from), ("until", until), ("n", rules.per_day.to_string())]);
+    values.push(("gates", rules.gates.unwrap_or_default().join(", ")));
+    let key = match (verdict.reason, verdict.direction) {
+        (Reason::Ok, Direction::Out) => "scan.ok_out".to_owned(),
+        (reason, _) => format!("scan.{}", reason.as_str()),
+    };
+    texts::filled(language, &key, &values)
 }
 
 /// A name that cannot be read does not stop anybody at the door.

@@ -16,7 +16,17 @@ pub fn row_id(now: Timestamp) -> Uuid {
 }
 
 /// Crockford's base 32: no I, L, O, U, so that a number can be read over the phone.
-const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+pub const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// What a character of it stands for, as people write them.
+pub fn crockford_value(typed: u8) -> Option<u64> {
+    let meant = match typed.to_ascii_uppercase() {
+        b'O' => b'0',
+        b'I' | b'L' => b'1',
+        other => other,
+    };
+    CROCKFORD.iter().position(|c| *c == meant).map(|at| at as u64)
+}
 
 /// `ORD20250725-` and 10 random characters: 50 bits, which cannot be walked.
 pub fn order_number(now: Timestamp) -> String {

@@ -37,9 +37,11 @@ pub enum Purpose {
     OneTimeCode,
     /// Signs the tokens of shifts.
     Shift,
+    /// Locks what devices keep of tickets.
+    DeviceData,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 14] = [
+const PURPOSES: [(Purpose, &[u8]); 15] = [
     (Purpose::HoldId, b"admit hold id v1"),
     (Purpose::OrderToken, b"admit order token v1"),
     (Purpose::Phone, b"admit phone digest v1"),
@@ -54,6 +56,7 @@ const PURPOSES: [(Purpose, &[u8]); 14] = [
     (Purpose::QueuePass, b"admit queue pass v1"),
     (Purpose::OneTimeCode, b"admit one-time code v1"),
     (Purpose::Shift, b"admit shift v1"),
+    (Purpose::DeviceData, b"admit device data v1"),
 ];
 
 struct DataKey {

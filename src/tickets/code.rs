@@ -29,7 +29,8 @@ pub const SIGNATURE_BYTES: usize = 64;
 const CODE_BYTES: usize = SIGNED_BYTES + SIGNATURE_BYTES;
 /// 93 bytes are 124 characters without remainder, so a code has exactly one spelling.
 const CODE_CHARS: usize = PREFIX.len() + CODE_BYTES / 3 * 4;
-const DAY_ZERO: Date = date(2020, 1, 1);
+/// Days are counted from here, in codes and at the gates.
+pub const DAY_ZERO: Date = date(2020, 1, 1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

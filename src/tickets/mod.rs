@@ -8,6 +8,7 @@ pub mod api;
 pub mod code;
 pub mod keys;
 pub mod link;
+pub mod number;
 pub mod pdf;
 pub mod pg;
 pub mod picture;
@@ -28,6 +29,9 @@ use code::{Claims, Kind};
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TicketView {
     pub id: Uuid,
+    /// What people at the door type where the QR cannot be read: K7QM-2X9P. New after every re-issue; null unless the
+    /// ticket is valid.
+    pub number: Option<String>,
     /// Number of this ticket within its order, from 1.
     pub ticket_no: i16,
     /// Tickets of the order.
@@ -87,6 +91,7 @@ fn view(app: &App, row: pg::TicketRow, exhibition: &Exhibition) -> Result<Ticket
         qr_svg_url: link("svg"),
         qr_png_url: link("png"),
         qr_code: qr_code.transpose()?,
+        number: valid.then(|| number::of(row.id, row.version)),
         id: row.id,
         ticket_no: row.ticket_no,
         of: row.of_total,

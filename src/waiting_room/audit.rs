@@ -26,6 +26,11 @@ impl Actor {
         Actor { user_id: None, name: part.to_owned(), role: "system", request_id: String::new(), address: None }
     }
 
+    /// Somebody who signed for one thing at a device of the gates.
+    pub fn at_device(user: &StaffUser, address: IpAddr) -> Actor {
+        Actor::user(user, "", address)
+    }
+
     fn user(user: &StaffUser, request_id: &str, address: IpAddr) -> Actor {
         Actor {
             user_id: Some(user.id),
@@ -54,7 +59,7 @@ pub struct Entry<'a> {
     pub by: &'a Actor,
     /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`, `order.refund`, `order.refund_retry`,
     /// `webhook.replay`, `exhibition.picture`, `device.add`,
-    /// `device.revoke`.
+    /// `device.revoke`, `entry.rules`, `entry.force`, `entry.conflict`, `ticket.block`, `ticket.unblock`.
     pub action: &'static str,
     pub exhibition_id: i32,
     pub before: Value,

@@ -36,7 +36,14 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::orders::writer::STATEMENTS,
         admit::orders::pg::STATEMENTS,
         admit::orders::refunds::pg::STATEMENTS,
+        admit::entrance::board::pg::STATEMENTS,
+        admit::entrance::book::pg::STATEMENTS,
+        admit::entrance::conflicts::pg::STATEMENTS,
         admit::entrance::devices::pg::STATEMENTS,
+        admit::entrance::ledger::pg::STATEMENTS,
+        admit::entrance::search::pg::STATEMENTS,
+        admit::entrance::sync::pg::STATEMENTS,
+        admit::entrance::uploads::pg::STATEMENTS,
         admit::orders::inbox::pg::STATEMENTS,
         admit::orders::mine::pg::STATEMENTS,
         admit::orders::gauges::STATEMENTS,
@@ -240,7 +247,7 @@ fn handlers() -> BTreeMap<(String, String), (bool, bool)> {
             // An Admin or AdminOf is a StaffUser of a higher rank.
             handlers.insert(
                 (method.to_owned(), path.to_owned()),
-                ([": StaffUser", ": Scanner", ": Admin,", ": AdminOf"].into_iter().any(takes), takes(": HeaderMap")),
+                ([": StaffUser", ": Scanner", ": OnShift", ": Admin,", ": AdminOf"].into_iter().any(takes), takes(": HeaderMap")),
             );
         }
     }
@@ -293,6 +300,7 @@ async fn every_call_says_how_it_refuses_and_what_proof_it_wants() {
                 .replace("{order_number}", &order.number)
                 .replace("{ticket_id}", &ticket.to_string())
                 .replace("{refund_id}", &ticket.to_string())
+                .replace("{conflict_id}", &ticket.to_string())
                 .replace("{device_id}", &ticket.to_string());
             let request = app.http.request(method.to_uppercase().parse().unwrap(), app.url(&path));
             let request = request.header("idempotency-key", format!("contract {calls}"));

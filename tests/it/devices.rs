@@ -13,45 +13,45 @@ use crate::support::{Answer, Given, Kind, TestApp, race};
 const DEVICES: &str = "/api/admin/exhibitions/xyz/devices";
 
 /// An exhibition with an admin, two of the staff, and a stranger of the staff.
-struct Door<'a> {
-    app: &'a TestApp,
-    admin: String,
+pub struct Door<'a> {
+    pub app: &'a TestApp,
+    pub admin: String,
 }
 
 impl<'a> Door<'a> {
-    async fn of(app: &'a TestApp) -> Door<'a> {
+    pub async fn of(app: &'a TestApp) -> Door<'a> {
         app.account("boss", Role::Admin, &["xyz"]).await;
         app.account("kim", Role::Staff, &["xyz"]).await;
         app.account("lee", Role::Staff, &["xyz"]).await;
         Door { app, admin: app.access_token("boss").await }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
         let request = self.app.http.request(method, self.app.url(path)).bearer_auth(&self.admin);
         Answer::of(request.json(&body)).await
     }
 
-    async fn made(&self, gate: &str) -> (String, String) {
+    pub async fn made(&self, gate: &str) -> (String, String) {
         let made = self.call(Method::POST, DEVICES, json!({ "gate": gate, "name": "phone 7" })).await.expect(201);
         let token = made.text("enrol_url").split("#enrol=").nth(1).unwrap().to_owned();
         assert!(made.text("enrol_svg").contains("<svg"));
         (made.text("id"), token)
     }
 
-    async fn enrol(&self, token: &str) -> Answer {
+    pub async fn enrol(&self, token: &str) -> Answer {
         Answer::of(self.app.http.post(self.app.url("/api/entrance/enrol")).json(&json!({ "token": token }))).await
     }
 
-    async fn device(&self, gate: &str) -> Phone<'a> {
+    pub async fn device(&self, gate: &str) -> Phone<'a> {
         let (id, token) = self.made(gate).await;
         Phone { app: self.app, id, credential: self.enrol(&token).await.expect(200).text("credential") }
     }
 
-    async fn revoke(&self, id: &str) {
+    pub async fn revoke(&self, id: &str) {
         self.call(Method::POST, &format!("{DEVICES}/{id}/revoke"), json!({})).await.expect(204);
     }
 
-    async fn state(&self, id: &str) -> String {
+    pub async fn state(&self, id: &str) -> String {
         let list = self.call(Method::GET, DEVICES, json!({})).await.expect(200);
         let all = list.body["devices"].as_array().unwrap();
         let one = all.iter().find(|device| device["id"] == id).unwrap();
@@ -59,33 +59,33 @@ impl<'a> Door<'a> {
     }
 }
 
-struct Phone<'a> {
-    app: &'a TestApp,
-    id: String,
-    credential: String,
+pub struct Phone<'a> {
+    pub app: &'a TestApp,
+    pub id: String,
+    pub credential: String,
 }
 
 impl Phone<'_> {
-    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
         let request = self.app.http.request(method, self.app.url(path)).header("x-admit-device", &self.credential);
         Answer::of(request.json(&body)).await
     }
 
-    async fn begins(&self, username: &str, password: &str) -> Answer {
+    pub async fn begins(&self, username: &str, password: &str) -> Answer {
         self.call(Method::POST, "/api/entrance/shift", json!({ "username": username, "password": password })).await
     }
 
-    async fn shift(&self, username: &str) -> String {
+    pub async fn shift(&self, username: &str) -> String {
         self.begins(username, PASSWORD).await.expect(200).text("shift_token")
     }
 
-    async fn scan(&self, shift: &str, qr: &str) -> Answer {
+    pub async fn scan(&self, shift: &str, qr: &str) -> Answer {
         let ask = json!({ "qr_code": qr, "gate": "somewhere else" });
         Answer::of(self.app.http.post(self.app.url("/api/entrance/scan")).bearer_auth(shift).json(&ask)).await
     }
 }
 
-async fn codes(app: &TestApp, given: &Given, quantity: i64) -> Vec<String> {
+pub async fn codes(app: &TestApp, given: &Given, quantity: i64) -> Vec<String> {
     let visitor = app.visitor(1);
     let order = visitor.held(given, quantity).await;
     let paid = visitor.pay(&order).await.expect(200);

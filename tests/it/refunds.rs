@@ -139,9 +139,9 @@ async fn used_late_unpaid_and_foreign_tickets_are_refused_and_change_nothing() {
     refund(&visitor, &mine.order, "a", json!({ "ticket_ids": ["x"], "amount": 1 })).await.expect(422);
 
     app.db.execute(&format!(
-        "with scan as (insert into scans (id, exhibition_id, ticket_id, gate, staff_id, allowed, reason, scanned_at, reply)
-           values (gen_random_uuid(), {}, '{}', 'north', 1, true, 'ok', admit_now(), '{{}}') returning id)
-         update tickets set used_at = admit_now(), used_gate = 'north', used_scan_id = (select id from scan) where id = '{}'",
+        "with scan as (insert into scans (id, exhibition_id, ticket_id, gate, staff_id, allowed, reason, scanned_at, reply, counted)
+           values (gen_random_uuid(), {}, '{}', 'north', 1, true, 'ok', now(), '{{}}', true) returning id)
+         update tickets set used_at = now(), used_gate = 'north', used_scan_id = (select id from scan), entries = 1 where id = '{}'",
         given.exhibition_id, mine.tickets[0], mine.tickets[0]
     ))
     .await;

@@ -120,7 +120,9 @@ struct DeviceListed {
     created_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     enrolled_at: Option<Timestamp>,
-    /// Within ten seconds, while it scans.
+    /// Scans it decided without a network and has not handed in, as it last said.
+    waiting: i32,
+    /// Within ten seconds, while it is online.
     #[schema(value_type = Option<String>, format = DateTime)]
     seen_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -140,6 +142,7 @@ fn listed(device: Listed, now: Timestamp) -> DeviceListed {
         name: device.name,
         state,
         staff: device.staff,
+        waiting: device.waiting,
         created_at: device.created_at,
         enrolled_at: device.enrolled_at,
         seen_at: device.seen_at,

@@ -3,6 +3,8 @@
 use axum::extract::State as AppState;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::platform::clock::seoul;
 use crate::platform::http::{ClientAddress, Json};
 use crate::platform::ids;
+use crate::platform::secrets::Purpose;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(enrol)).routes(routes!(begin_shift, end_shift)).routes(routes!(look))
@@ -86,6 +89,10 @@ struct ShiftAsk {
 struct ShiftShown {
     /// Send as `Authorization: Bearer …` with each scan. It can do nothing else.
     shift_token: String,
+    shift_id: Uuid,
+    /// 32 bytes, base64url without padding: what the device keeps of tickets, it keeps encrypted with this, and forgets it
+    /// with the shift. The same for this device in every shift.
+    data_key: String,
     staff: String,
     gate: String,
     exhibition_code: String,
@@ -127,6 +134,8 @@ async fn begin_shift(
     };
     Ok(private(ShiftShown {
         shift_token: shift::token(&app, &claims)?,
+        shift_id: id,
+        data_key: URL_SAFE_NO_PAD.encode(app.secrets.mac(Purpose::DeviceData, &[device.id.as_bytes()])),
         staff: staff.name,
         gate: device.gate,
         exhibition_code: device.exhibition_code,

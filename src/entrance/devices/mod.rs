@@ -7,6 +7,7 @@ pub mod pg;
 pub mod shift;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -65,15 +66,35 @@ impl FromRequestParts<App> for Device {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Device> {
-        let unknown = || Error::unauthenticated("device.unknown");
-        let header = parts.headers.get(HEADER).ok_or_else(unknown)?;
-        let token = header.to_str().ok().filter(|token| token.starts_with(CREDENTIAL_PREFIX)).ok_or_else(unknown)?;
-        let client = app.entrance_pg.get().await?;
-        match pg::by_credential(&client, &digest(token)).await? {
-            None => Err(unknown()),
+        match by_header(app, &parts.headers).await? {
             // It wipes what it has.
-            Some((_, true)) => Err(Error::forbidden("device.revoked")),
-            Some((device, false)) => Ok(device),
+            (_, true) => Err(Error::forbidden("device.revoked")),
+            (device, false) => Ok(device),
         }
     }
+}
+
+/// A device that hands in what it has, also when it was revoked.
+#[derive(Clone, Debug)]
+pub struct HandsIn {
+    pub device: Device,
+    pub revoked: bool,
+}
+
+impl FromRequestParts<App> for HandsIn {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<HandsIn> {
+        let (device, revoked) = by_header(app, &parts.headers).await?;
+        Ok(HandsIn { device, revoked })
+    }
+}
+
+/// Whose credential a call carries, and whether it was revoked.
+async fn by_header(app: &App, headers: &HeaderMap) -> Result<(Device, bool)> {
+    let unknown = || Error::unauthenticated("device.unknown");
+    let header = headers.get(HEADER).ok_or_else(unknown)?;
+    let token = header.to_str().ok().filter(|token| token.starts_with(CREDENTIAL_PREFIX)).ok_or_else(unknown)?;
+    let client = app.entrance_pg.get().await?;
+    pg::by_credential(&client, &digest(token)).await?.ok_or_else(unknown)
 }

@@ -29,15 +29,23 @@ const ENROL: Statement = Statement::new(
      returning d.id, d.exhibition_id, e.code, d.gate, d.name, d.enrolled_at",
 );
 
+/// And when it was last seen, at most every ten seconds.
 const BY_CREDENTIAL: Statement = Statement::new(
     "devices.by_credential",
-    "select d.id, d.exhibition_id, e.code, d.gate, d.name, d.enrolled_at, d.revoked_at is not null
+    "with seen as (
+         update devices d set seen_at = admit_now() from (
+             select id from devices
+              where credential_digest = $1 and revoked_at is null and seen_at < admit_now() - interval '10 seconds'
+              for update skip locked) o
+          where d.id = o.id
+     )
+     select d.id, d.exhibition_id, e.code, d.gate, d.name, d.enrolled_at, d.revoked_at is not null
        from devices d join exhibitions e on e.id = d.exhibition_id where d.credential_digest = $1",
 );
 
 const LIST: Statement = Statement::new(
     "devices.list",
-    "select d.id, d.gate, d.name, d.created_at, d.enrol_until, d.enrolled_at, d.seen_at, d.revoked_at, s.staff
+    "select d.id, d.gate, d.name, d.created_at, d.enrol_until, d.enrolled_at, d.seen_at, d.revoked_at, s.staff, d.waiting
        from devices d
        left join lateral (
             select u.username as staff from shifts s join admin_users u on u.id = s.staff_id
@@ -96,14 +104,17 @@ const STANDING: Statement = Statement::new(
      select id from standing",
 );
 
+const WAITING: Statement =
+    Statement::new("devices.waiting", "update devices set waiting = $2 where id = $1 and waiting <> $2");
+
 const COUNTS: Statement = Statement::new(
     "devices.counts",
     "select count(*) filter (where allowed), count(*) filter (where not allowed)
-       from scans where device_id = $1 and scanned_at >= $2",
+       from scans where device_id = $1 and scanned_at >= $2 and undone_at is null",
 );
 
 pub const STATEMENTS: &[&Statement] =
-    &[&COUNT, &ADD, &ENROL, &BY_CREDENTIAL, &LIST, &REVOKE, &BEGIN_SHIFT, &END_SHIFT, &STANDING, &COUNTS];
+    &[&COUNT, &ADD, &ENROL, &BY_CREDENTIAL, &LIST, &REVOKE, &BEGIN_SHIFT, &END_SHIFT, &STANDING, &WAITING, &COUNTS];
 
 pub struct NewDevice<'a> {
     pub id: Uuid,
@@ -158,6 +169,7 @@ pub struct Listed {
     pub seen_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
     pub staff: Option<String>,
+    pub waiting: i32,
 }
 
 pub async fn list(client: &impl GenericClient, exhibition_id: i32, limit: i64) -> Result<Vec<Listed>> {
@@ -172,6 +184,7 @@ pub async fn list(client: &impl GenericClient, exhibition_id: i32, limit: i64) -
         seen_at: r.get(6),
         revoked_at: r.get(7),
         staff: r.get(8),
+        waiting: r.get(9),
     };
     Ok(rows.iter().map(listed).collect())
 }
@@ -206,6 +219,12 @@ pub async fn end_shift(client: &impl GenericClient, device_id: Uuid) -> Result<(
 
 pub async fn standing(client: &impl GenericClient, shifts: &[Uuid]) -> Result<HashSet<Uuid>> {
     Ok(STANDING.query(client, &[&shifts]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// How many scans it has not handed in.
+pub async fn waiting(client: &impl GenericClient, device_id: Uuid, scans: i32) -> Result<()> {
+    WAITING.execute(client, &[&device_id, &scans]).await?;
+    Ok(())
 }
 
 /// Allowed and refused at a device since an instant.

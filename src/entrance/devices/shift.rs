@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::pg;
 use crate::admin::access::Exhibitions;
 use crate::admin::{Role, StaffUser};
 use crate::app::App;
@@ -68,6 +69,27 @@ pub struct At {
 pub struct Scanner {
     pub staff: StaffUser,
     pub at: Option<At>,
+}
+
+/// Somebody at a device, whose shift and device were asked about and stand. A handler that takes one is for them only.
+#[derive(Clone, Debug)]
+pub struct OnShift {
+    pub staff: StaffUser,
+    pub at: At,
+}
+
+impl FromRequestParts<App> for OnShift {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<OnShift> {
+        let Scanner { staff, at } = Scanner::from_request_parts(parts, app).await?;
+        let at = at.ok_or_else(|| Error::forbidden("auth.forbidden").because("not at a device"))?;
+        let client = app.entrance_pg.get().await?;
+        if pg::standing(&client, &[at.shift_id]).await?.is_empty() {
+            return Err(Error::forbidden("device.off_shift"));
+        }
+        Ok(OnShift { staff, at })
+    }
 }
 
 impl FromRequestParts<App> for Scanner {

@@ -1,5 +1,6 @@
 //! Extractors. What is refused here is refused with a code, before any handler runs.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
@@ -78,6 +79,18 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
 }
 
 pub struct Query<T>(pub T);
+
+/// The tags of what the caller has already, as sent.
+pub struct IfNoneMatch(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> std::result::Result<IfNoneMatch, Infallible> {
+        let tags = parts.headers.get(header::IF_NONE_MATCH);
+        Ok(IfNoneMatch(tags.and_then(|tags| tags.to_str().ok()).map(str::to_owned)))
+    }
+}
 
 impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     type Rejection = Error;

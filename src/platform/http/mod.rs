@@ -11,4 +11,4 @@ pub mod openapi;
 pub mod problem;
 mod refusals;
 
-pub use extract::{BearerToken, ClientAddress, IdempotencyKey, Json, Path, Query, RequestLanguage};
+pub use extract::{BearerToken, ClientAddress, IdempotencyKey, IfNoneMatch, Json, Path, Query, RequestLanguage};

@@ -1,0 +1,94 @@
+//! An admin sets the rules of entry. They hold from the next scan on; devices know them within seconds.
+
+use std::collections::HashMap;
+
+use axum::extract::State as AppState;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Book, check, pg};
+use crate::admin::access::AdminOf;
+use crate::app::App;
+use crate::entrance::api::GATE_CHARS_MAX;
+use crate::entrance::rules::Rules;
+use crate::error::{Error, FieldError, Result};
+use crate::platform::http::Json;
+use crate::waiting_room::audit::{self, Actor, Entry};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(look, set))
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BookShown {
+    /// Null: 30 minutes early, none late, every gate, once.
+    exhibition: Option<Rules>,
+    /// By id: products whose rules differ, as a whole.
+    #[serde(default)]
+    products: HashMap<i32, Rules>,
+}
+
+fn shown(book: Book) -> Response {
+    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    let body = BookShown { exhibition: book.exhibition, products: book.products };
+    (no_store, axum::Json(body)).into_response()
+}
+
+/// The rules of entry.
+#[utoipa::path(get, path = "/api/admin/exhibitions/{code}/entry-rules", tag = "admin", security(("staff" = [])),
+    params(("code" = String, Path, description = "Code of the exhibition.")),
+    responses((status = 200, body = BookShown),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 503, description = "server.starting, server.database_away")))]
+async fn look(AppState(app): AppState<App>, admin: AdminOf) -> Result<Response> {
+    Ok(shown(pg::of(&app.pg.get().await?, admin.exhibition.id).await?))
+}
+
+/// Replaces the rules of entry, all of them.
+#[utoipa::path(put, path = "/api/admin/exhibitions/{code}/entry-rules", tag = "admin", security(("staff" = [])),
+    params(("code" = String, Path, description = "Code of the exhibition.")), request_body = BookShown,
+    responses((status = 200, body = BookShown),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 422, description = "request.invalid"),
+        (status = 503, description = "server.starting, server.database_away")))]
+async fn set(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<BookShown>) -> Result<Response> {
+    let book = checked(&admin, ask)?;
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let before = pg::set(&transaction, admin.exhibition.id, &book).await?;
+    if before != book {
+        let written = |book: &Book| json!({ "exhibition": book.exhibition, "products": book.products });
+        let by = &Actor::from(&admin);
+        let (before, after) = (written(&before), written(&book));
+        let entry = Entry { by, action: "entry.rules", exhibition_id: admin.exhibition.id, before, after };
+        audit::record(&transaction, &entry).await?;
+    }
+    transaction.commit().await?;
+    Ok(shown(book))
+}
+
+fn checked(admin: &AdminOf, ask: BookShown) -> Result<Book> {
+    let mut errors = Vec::new();
+    if let Some(rules) = &ask.exhibition {
+        check(rules, "exhibition", GATE_CHARS_MAX, &mut errors);
+    }
+    for (id, rules) in &ask.products {
+        let under = format!("products.{id}");
+        if admin.exhibition.product(*id).is_none() {
+            errors.push(FieldError { field: under.clone(), code: "unknown_product" });
+        }
+        check(rules, &under, GATE_CHARS_MAX, &mut errors);
+    }
+    if errors.is_empty() {
+        Ok(Book { exhibition: ask.exhibition, products: ask.products })
+    } else {
+        Err(Error::fields(errors))
+    }
+}

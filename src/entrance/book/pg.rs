@@ -1,0 +1,74 @@
+//! SQL of the rules of entry.
+
+use deadpool_postgres::GenericClient;
+
+use super::Book;
+use crate::entrance::pg::rules;
+use crate::entrance::rules::Rules;
+use crate::error::{Error, Result};
+use crate::platform::pg::Statement;
+
+const OF: Statement = Statement::new(
+    "book.of",
+    "select early_min, late_min, gates, entries, per_day, reentry, gap_s, product_id
+       from entry_rules where exhibition_id = $1",
+);
+
+/// Two admins who set rules at the same time: the later one's stand, whole.
+const LOCK: Statement = Statement::new("book.lock", "select id from exhibitions where id = $1 for no key update");
+
+const CLEAR: Statement = Statement::new("book.clear", "delete from entry_rules where exhibition_id = $1");
+
+const ADD: Statement = Statement::new(
+    "book.add",
+    "insert into entry_rules (exhibition_id, product_id, early_min, late_min, gates, entries, per_day, reentry, gap_s, changed_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, admit_now())",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&OF, &LOCK, &CLEAR, &ADD];
+
+pub async fn of(client: &impl GenericClient, exhibition_id: i32) -> Result<Book> {
+    let mut book = Book::default();
+    for row in OF.query(client, &[&exhibition_id]).await? {
+        let rules = rules(&row, 0)?;
+        match row.get::<_, Option<i32>>(7) {
+            Some(product_id) => {
+                book.products.insert(product_id, rules);
+            }
+            None => book.exhibition = Some(rules),
+        }
+    }
+    Ok(book)
+}
+
+/// Replaces all of them; returns those before. In a transaction.
+pub async fn set(client: &impl GenericClient, exhibition_id: i32, book: &Book) -> Result<Book> {
+    LOCK.query_opt(client, &[&exhibition_id]).await?.ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))?;
+    let before = of(client, exhibition_id).await?;
+    CLEAR.execute(client, &[&exhibition_id]).await?;
+    let own = book.exhibition.iter().map(|rules| (None, rules));
+    for (product_id, r) in own.chain(book.products.iter().map(|(id, rules)| (Some(*id), rules))) {
+        add(client, exhibition_id, product_id, r).await?;
+    }
+    Ok(before)
+}
+
+async fn add(client: &impl GenericClient, exhibition_id: i32, product_id: Option<i32>, r: &Rules) -> Result<()> {
+    let entries = r.entries.as_str();
+    ADD.execute(
+        client,
+        &[
+            &exhibition_id,
+            &product_id,
+            &r.early_min,
+            &r.late_min,
+            &r.gates,
+            &entries,
+            &r.per_day,
+            &r.reentry,
+            &r.gap_s,
+        ],
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! Changes of a ticket's past: what was heard late, undone, or admitted against the rules. The past is told anew from the
+//! scans that are written down.
+
+pub mod admin;
+pub mod api;
+pub mod pg;
+
+use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::pg::{TicketRow, Wanted, read};
+use super::replay::replay;
+use crate::error::Result;
+
+/// A ticket under its lock: nobody else moves it until the transaction ends.
+pub async fn locked(transaction: &impl GenericClient, ticket_id: Uuid) -> Result<Option<TicketRow>> {
+    if !pg::lock(transaction, ticket_id).await? {
+        return Ok(None);
+    }
+    let wanted = Wanted { ticket_id: Some(ticket_id), exhibition_id: 0, staff_id: 0, nonce: None };
+    Ok(read(transaction, &[wanted]).await?.pop().and_then(|read| read.ticket))
+}
+
+/// Writes what the scans of a locked ticket make of it, and the conflicts among them.
+pub async fn settle(transaction: &impl GenericClient, ticket: &TicketRow, now: Timestamp) -> Result<()> {
+    let moved = pg::moved(transaction, ticket.id).await?;
+    let told = replay(&ticket.rules, &moved);
+    let first = moved.iter().find(|one| told.counted.contains(&one.scan_id));
+    let last_in = moved.iter().rev().find(|one| one.direction == super::rules::Direction::In);
+    pg::write(transaction, ticket.id, &told, first, last_in).await?;
+    pg::conflicts(transaction, ticket, &told.doubles, now).await
+}

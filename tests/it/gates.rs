@@ -1,0 +1,581 @@
+//! Devices that decide without a network: what they know, what they hand in, and what becomes of it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use admit::tickets::{code, number};
+use jiff::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::devices::{Door, Phone, codes};
+use crate::support::given::places;
+use crate::support::{Answer, Given, Kind, TestApp, race};
+
+const RECORD: usize = 44;
+
+/// A page as it is framed, checked the way a device checks it.
+struct Page {
+    cursor: String,
+    more: bool,
+    records: Vec<[u8; RECORD]>,
+}
+
+impl Page {
+    fn read(bytes: &[u8]) -> Page {
+        let (body, check) = bytes.split_at(bytes.len() - 8);
+        assert_eq!(&admit::platform::secrets::sha256(&[body])[..8], check);
+        assert_eq!(&body[..4], b"ADS1");
+        let count = u32::from_be_bytes(body[4..8].try_into().unwrap()) as usize;
+        let end = 18 + body[17] as usize;
+        let records: Vec<[u8; RECORD]> = body[end..].chunks(RECORD).map(|r| r.try_into().unwrap()).collect();
+        assert_eq!(records.len(), count);
+        Page { cursor: String::from_utf8(body[18..end].to_vec()).unwrap(), more: body[16] == 1, records }
+    }
+}
+
+/// What a device has heard of tickets, by key.
+#[derive(Default)]
+struct Known {
+    after: Option<String>,
+    records: HashMap<[u8; 8], [u8; RECORD]>,
+}
+
+impl Known {
+    /// Until there is no more; how many records came.
+    async fn sync(&mut self, phone: &Phone<'_>) -> usize {
+        let mut came = 0;
+        loop {
+            let query = self.after.as_ref().map_or(String::new(), |after| format!("?after={after}"));
+            let url = phone.app.url(&format!("/api/entrance/tickets{query}"));
+            let reply = phone.app.http.get(url).header("x-admit-device", &phone.credential).send().await.unwrap();
+            assert_eq!(reply.status(), 200);
+            let page = Page::read(&reply.bytes().await.unwrap());
+            came += page.records.len();
+            for record in page.records {
+                self.records.insert(record[..8].try_into().unwrap(), record);
+            }
+            self.after = Some(page.cursor);
+            if !page.more {
+                return came;
+            }
+        }
+    }
+
+    fn standing(&self, qr: &str, version: u16) -> Option<u8> {
+        self.records.get(&number::key(ticket(qr), version)).map(|record| record[24])
+    }
+}
+
+fn ticket(qr: &str) -> Uuid {
+    code::read(qr).unwrap().claims.ticket_id
+}
+
+async fn opened() -> (TestApp, Given) {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { per_order_max: 20, open_holds_max: 20, ..places(200) }).await;
+    (app, adult)
+}
+
+impl Phone<'_> {
+    async fn hand_in(&self, scans: Vec<Value>) -> Answer {
+        self.call(Method::POST, "/api/entrance/uploads", json!({ "scans": scans })).await
+    }
+
+    /// Outcomes, in order.
+    async fn outcomes(&self, scans: Vec<Value>) -> Vec<String> {
+        let taken = self.hand_in(scans).await.expect(200);
+        let results = taken.body["results"].as_array().unwrap().clone();
+        results.iter().map(|r| r["outcome"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn shift_id(&self, username: &str) -> (String, Uuid) {
+        let begun = self.begins(username, crate::admin::PASSWORD).await.expect(200);
+        (begun.text("shift_token"), begun.text("shift_id").parse().unwrap())
+    }
+}
+
+/// An admission that a device decided `ago_s` seconds ago.
+fn decided(app: &TestApp, qr: &str, nonce: &str, shift: Uuid, ago_s: i64) -> Value {
+    let at = app.app().clock.now_ms() - ago_s * 1000;
+    json!({ "nonce": nonce, "asked": null, "shift": shift, "ticket": ticket(qr), "version": 1, "typed": null,
+        "direction": "in", "at": at, "device_at": at, "reason": "ok", "undone_at": null })
+}
+
+fn with(mut scan: Value, change: Value) -> Value {
+    for (name, value) in change.as_object().unwrap() {
+        scan[name] = value.clone();
+    }
+    scan
+}
+
+async fn used_at_gate(app: &TestApp, qr: &str) -> Option<String> {
+    app.db.one(&format!("select used_gate from tickets where id = '{}'", ticket(qr))).await
+}
+
+async fn conflicts(door: &Door<'_>) -> Vec<Value> {
+    let path = "/api/admin/exhibitions/xyz/entry-conflicts";
+    door.call(Method::GET, path, json!({})).await.expect(200).body["conflicts"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_device_knows_every_ticket_and_every_change() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 5).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let mut known = Known::default();
+    assert_eq!(known.sync(&phone).await, 5);
+    assert_eq!(known.standing(&qr[0], 1), Some(0));
+    // Nothing has changed; the youngest transaction may be told once more.
+    known.sync(&phone).await;
+    assert_eq!(known.sync(&phone).await, 0);
+
+    let shift = phone.shift("kim").await;
+    phone.scan(&shift, &qr[0]).await.expect(200);
+    let path = |qr: &str, what: &str| format!("/api/admin/exhibitions/xyz/tickets/{}/{what}", ticket(qr));
+    door.call(Method::POST, &path(&qr[1], "block"), json!({})).await.expect(204);
+    app.db.execute(&format!("update tickets set version = 2 where id = '{}'", ticket(&qr[2]))).await;
+    let changed = known.sync(&phone).await;
+    assert_eq!(changed, 4, "let in, blocked, re-issued and its old code");
+    let inside = known.records[&number::key(ticket(&qr[0]), 1)];
+    assert_eq!((inside[25], u16::from_be_bytes([inside[30], inside[31]])), (1, 1));
+    assert_eq!(known.standing(&qr[1], 1), Some(4));
+    assert_eq!((known.standing(&qr[2], 1), known.standing(&qr[2], 2)), (Some(5), Some(0)));
+    assert_eq!(phone.scan(&shift, &qr[1]).await.expect(200).text("reason"), "blocked");
+    door.call(Method::POST, &path(&qr[1], "unblock"), json!({})).await.expect(204);
+    assert_eq!(phone.scan(&shift, &qr[1]).await.expect(200).text("reason"), "ok");
+    door.call(Method::POST, &path(&qr[1], "unblock"), json!({})).await.expect(204);
+    let nobody = format!("/api/admin/exhibitions/xyz/tickets/{}/block", Uuid::nil());
+    door.call(Method::POST, &nobody, json!({})).await.refused(404, "ticket.unknown");
+
+    // A cursor that means nothing begins anew; a stranger gets nothing.
+    for odd in ["", "x", "1-1.99999999999.00000000000000000000000000000000."] {
+        let mut lost = Known { after: Some(odd.into()), ..Known::default() };
+        assert_eq!(lost.sync(&phone).await, 6, "{odd}");
+    }
+    let stranger = Phone { app: &app, id: String::new(), credential: "dc1.0".into() };
+    stranger.call(Method::GET, "/api/entrance/tickets", json!({})).await.refused(401, "device.unknown");
+    door.revoke(&phone.id).await;
+    phone.call(Method::GET, "/api/entrance/tickets", json!({})).await.refused(403, "device.revoked");
+    app.finish().await;
+}
+
+/// Without the oldest transaction as the floor of the next pass, the slow one's change would be skipped for ever: its number
+/// is lower than that of the change which was seen.
+#[tokio::test]
+async fn a_change_that_commits_late_is_not_missed() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 2).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let mut known = Known::default();
+    known.sync(&phone).await;
+
+    let mut slow = app.db.client().await;
+    let transaction = slow.transaction().await.unwrap();
+    let block = |qr: &str| format!("update tickets set blocked_at = now() where id = '{}'", ticket(qr));
+    transaction.batch_execute(&block(&qr[0])).await.unwrap();
+    app.db.execute(&block(&qr[1])).await;
+    known.sync(&phone).await;
+    assert_eq!((known.standing(&qr[0], 1), known.standing(&qr[1], 1)), (Some(0), Some(4)));
+    // The control: whoever goes on after the youngest change it has seen.
+    let naive = "select max(changed::text::bigint) from tickets";
+    let seen: i64 = app.db.one(naive).await;
+    transaction.commit().await.unwrap();
+    let missed = format!("select count(*) from tickets where changed::text::bigint > {seen}");
+    assert_eq!(app.db.one::<i64>(&missed).await, 0, "the control must miss it");
+    known.sync(&phone).await;
+    assert_eq!(known.standing(&qr[0], 1), Some(4));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn many_tickets_come_in_pages_that_can_be_broken_off() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 1).await;
+    app.db
+        .execute(&format!(
+            "set session_replication_role = replica;
+             insert into tickets (id, order_id, exhibition_id, product_id, ticket_no, of_total, key_id, issued_at)
+             select gen_random_uuid(), order_id, exhibition_id, product_id, n + 1, 25001, key_id, now()
+               from tickets, generate_series(1, 25000) n where id = '{}'",
+            ticket(&qr[0])
+        ))
+        .await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let first = app.http.get(app.url("/api/entrance/tickets")).header("x-admit-device", &phone.credential);
+    let page = Page::read(&first.send().await.unwrap().bytes().await.unwrap());
+    assert_eq!((page.records.len(), page.more), (10_000, true));
+    // In the middle of the pass something changes that was sent already: it comes again.
+    let mut known = Known { after: Some(page.cursor), ..Known::default() };
+    for record in page.records {
+        known.records.insert(record[..8].try_into().unwrap(), record);
+    }
+    app.db.execute(&format!("update tickets set blocked_at = now() where id = '{}'", ticket(&qr[0]))).await;
+    known.sync(&phone).await;
+    known.sync(&phone).await;
+    assert_eq!(known.records.len(), 25_001);
+    assert_eq!(known.standing(&qr[0], 1), Some(4));
+    app.db.execute(&format!("delete from tickets where id <> '{}'", ticket(&qr[0]))).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_device_decided_is_written_down_once_in_any_order_of_arrival() {
+    for first in ["north", "south"] {
+        let (app, adult) = opened().await;
+        let qr = codes(&app, &adult, 3).await;
+        let door = Door::of(&app).await;
+        let (north, south) = (door.device("north").await, door.device("south").await);
+        let ((_, n), (_, s)) = (north.shift_id("kim").await, south.shift_id("lee").await);
+        app.advance(Duration::from_secs(600)).await;
+        // Both let in the first ticket, the north a minute earlier; each another one.
+        let from_north = vec![decided(&app, &qr[0], "n1", n, 120), decided(&app, &qr[1], "n2", n, 110)];
+        let from_south = vec![decided(&app, &qr[0], "s1", s, 60), decided(&app, &qr[2], "s2", s, 50)];
+        let order = if first == "north" { [(&north, from_north), (&south, from_south)] } else { [(&south, from_south), (&north, from_north)] };
+        let (one, other) = (&order[0], &order[1]);
+        assert_eq!(one.0.outcomes(one.1.clone()).await, ["recorded", "recorded"]);
+        assert_eq!(other.0.outcomes(other.1.clone()).await, ["conflict", "recorded"]);
+        // Handed in again, and again at the same time.
+        assert_eq!(one.0.outcomes(one.1.clone()).await, ["known", "known"]);
+        let again = race(4, |_| other.0.outcomes(other.1.clone())).await;
+        assert!(again.iter().all(|outcomes| outcomes == &["known", "known"]), "{again:?}");
+
+        assert_eq!(used_at_gate(&app, &qr[0]).await.as_deref(), Some("north"), "the first by time, whoever is heard first");
+        let open = conflicts(&door).await;
+        assert_eq!(open.len(), 1, "{open:?}");
+        let conflict = &open[0];
+        assert_eq!(conflict["kind"], "double");
+        assert_eq!((&conflict["scan"]["gate"], &conflict["other"]["gate"]), (&json!("south"), &json!("north")));
+        assert_eq!((&conflict["scan"]["staff"], &conflict["scan"]["device"]), (&json!("lee"), &json!("phone 7")));
+        assert_eq!(app.db.one::<i64>("select count(*) from scans").await, 4);
+        let board = door.call(Method::GET, "/api/admin/exhibitions/xyz/gate-board", json!({})).await.expect(200);
+        assert_eq!((&board.body["open_conflicts"], &board.body["counts"]["inside"]), (&json!(1), &json!(4)));
+        assert_eq!(board.body["devices"].as_array().unwrap().len(), 2);
+
+        let decide = format!("/api/admin/exhibitions/xyz/entry-conflicts/{}/decide", conflict["id"].as_str().unwrap());
+        let word = json!({ "decision": "fraud", "note": "two people, one ticket" });
+        door.call(Method::POST, &decide, word.clone()).await.expect(204);
+        door.call(Method::POST, &decide, word).await.refused(409, "entrance.decided");
+        assert_eq!(conflicts(&door).await.len(), 0);
+        app.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn what_became_of_a_ticket_meanwhile_is_a_conflict_and_the_admission_stands() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 6).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let (_, shift) = phone.shift_id("kim").await;
+    app.advance(Duration::from_secs(600)).await;
+    let block = format!("/api/admin/exhibitions/xyz/tickets/{}/block", ticket(&qr[0]));
+    door.call(Method::POST, &block, json!({})).await.expect(204);
+    app.db.execute(&format!("update tickets set version = 2 where id = '{}'", ticket(&qr[1]))).await;
+    let scans = vec![
+        decided(&app, &qr[0], "a", shift, 60),
+        decided(&app, &qr[1], "b", shift, 59),
+        with(decided(&app, &qr[2], "c", shift, 58), json!({ "ticket": Uuid::new_v4() })),
+        with(decided(&app, &qr[3], "d", shift, 57), json!({ "reason": "already_used" })),
+        with(decided(&app, &qr[3], "e", shift, 56), json!({ "ticket": null, "reason": "unknown" })),
+        with(decided(&app, &qr[4], "f", shift, 55), json!({ "undone_at": app.app().clock.now_ms() })),
+        with(decided(&app, &qr[5], "g", shift, 54), json!({ "ticket": null, "typed": number::of(ticket(&qr[5]), 1).to_lowercase() })),
+    ];
+    let outcomes = phone.outcomes(scans).await;
+    assert_eq!(outcomes, ["conflict", "conflict", "conflict", "recorded", "recorded", "recorded", "recorded"]);
+    let kinds: Vec<Value> = conflicts(&door).await.iter().map(|c| c["kind"].clone()).collect();
+    assert_eq!(kinds, [json!("unknown"), json!("cancelled"), json!("cancelled")]);
+    let used = "select string_agg(ticket_no::text, ' ' order by ticket_no) from tickets where used_at is not null";
+    assert_eq!(app.db.one::<String>(used).await, "1 2 6", "refused and taken back are not let in");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_got_lost_is_not_a_second_admission() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 3).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let (token, shift) = phone.shift_id("kim").await;
+    let online = async |qr: &str, nonce: &str| {
+        let ask = json!({ "qr_code": qr, "nonce": nonce });
+        Answer::of(app.http.post(app.url("/api/entrance/scan")).bearer_auth(&token).json(&ask)).await.expect(200).text("reason")
+    };
+    // The server let it in, the answer was lost, and the device decided the same.
+    assert_eq!(online(&qr[0], "q0").await, "ok");
+    // The server let it in; the device, knowing less, refused: nobody went in.
+    assert_eq!(online(&qr[1], "q1").await, "ok");
+    // The server refused it, the device let it in: that happened.
+    assert_eq!(online(&qr[2], "q-").await, "ok");
+    assert_eq!(online(&qr[2], "q2").await, "already_used");
+    app.advance(Duration::from_secs(60)).await;
+    let scans = vec![
+        with(decided(&app, &qr[0], "d0", shift, 30), json!({ "asked": "q0" })),
+        with(decided(&app, &qr[1], "d1", shift, 29), json!({ "asked": "q1", "reason": "blocked" })),
+        with(decided(&app, &qr[2], "d2", shift, 28), json!({ "asked": "q2" })),
+    ];
+    assert_eq!(phone.outcomes(scans.clone()).await, ["known", "recorded", "conflict"]);
+    assert_eq!(phone.outcomes(scans).await, ["known", "known", "known"]);
+    assert_eq!(used_at_gate(&app, &qr[1]).await, None);
+    assert_eq!(app.db.one::<i16>("select entries from tickets where ticket_no = 3").await, 2);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_held_within_the_shift() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 2).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let (_, shift) = phone.shift_id("kim").await;
+    let began = app.app().clock.now();
+    app.advance(Duration::from_secs(3600)).await;
+    let scans = vec![decided(&app, &qr[0], "past", shift, 5 * 3600), decided(&app, &qr[1], "future", shift, -5 * 3600)];
+    assert_eq!(phone.outcomes(scans).await, ["recorded", "recorded"]);
+    let times = "select string_agg(scanned_at::text || ' ' || (reply->>'clock_off'), ';' order by scanned_at) from scans";
+    let times = app.db.one::<String>(times).await;
+    let read: Vec<Timestamp> =
+        app.db.client().await.query("select scanned_at from scans order by scanned_at", &[]).await.unwrap().iter().map(|r| r.get(0)).collect();
+    assert!(read[0].duration_since(began).abs() < jiff::SignedDuration::from_secs(5), "{times}");
+    assert!(read[1] <= app.app().clock.now(), "{times}");
+    assert_eq!(times.matches("true").count(), 2);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_revoked_device_hands_in_what_it_has_and_moves_no_ticket() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 3).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let (_, shift) = phone.shift_id("kim").await;
+    app.advance(Duration::from_secs(600)).await;
+    door.revoke(&phone.id).await;
+    let taken = phone.hand_in(vec![decided(&app, &qr[0], "a", shift, 60)]).await.expect(200);
+    assert_eq!((&taken.body["wipe"], &taken.body["results"][0]["outcome"]), (&json!(true), &json!("conflict")));
+    assert_eq!(used_at_gate(&app, &qr[0]).await, None, "nothing is admitted by a device that was taken back");
+    let open = conflicts(&door).await;
+    assert_eq!(open[0]["kind"], "revoked_device");
+    // Somebody knows that it was honest: from then on it counts.
+    let decide = format!("/api/admin/exhibitions/xyz/entry-conflicts/{}/decide", open[0]["id"].as_str().unwrap());
+    door.call(Method::POST, &decide, json!({ "decision": "honest" })).await.expect(204);
+    assert_eq!(used_at_gate(&app, &qr[0]).await.as_deref(), Some("north"));
+    // Not for ever, and not without bound.
+    app.db.execute("update devices set uploaded_revoked = 5000").await;
+    phone.hand_in(vec![decided(&app, &qr[1], "b", shift, 60)]).await.refused(403, "device.revoked");
+    app.db.execute("update devices set uploaded_revoked = 0").await;
+    app.advance(Duration::from_secs(24 * 3600)).await;
+    phone.hand_in(vec![decided(&app, &qr[1], "b", shift, 60)]).await.refused(403, "device.revoked");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn bad_uploads_are_named_and_hold_nothing_up() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 2).await;
+    let other = app.given(Kind { code: "abc", ..places(5) }).await;
+    let foreign = codes(&app, &other, 1).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let (_, shift) = phone.shift_id("kim").await;
+    let good = |nonce: &str| decided(&app, &qr[0], nonce, shift, 1);
+    let scans = vec![
+        with(good("a"), json!({ "nonce": "two words" })),
+        with(good("b"), json!({ "nonce": "x".repeat(65) })),
+        with(good("c"), json!({ "reason": "because" })),
+        with(good("d"), json!({ "at": i64::MAX })),
+        with(good("e"), json!({ "typed": "not a number" })),
+        with(good("f"), json!({ "asked": "" })),
+        with(good("g"), json!({ "ticket": ticket(&foreign[0]) })),
+        good("h"),
+    ];
+    let taken = phone.hand_in(scans).await.expect(200);
+    let codes: Vec<&str> = taken.body["results"].as_array().unwrap().iter().map(|r| r["code"].as_str().unwrap_or("-")).collect();
+    assert_eq!(codes, ["nonce", "nonce", "reason", "instant", "number", "nonce", "-", "-"]);
+    assert_eq!(taken.body["results"][6]["outcome"], "conflict", "a ticket of somewhere else is none of ours");
+    assert_eq!(used_at_gate(&app, &foreign[0]).await, None);
+    assert_eq!(used_at_gate(&app, &qr[0]).await.as_deref(), Some("north"));
+    // A shift of nobody: recorded as the admin's.
+    let stray = with(decided(&app, &qr[1], "z", shift, 1), json!({ "shift": Uuid::new_v4() }));
+    assert_eq!(phone.outcomes(vec![stray]).await, ["recorded"]);
+    phone.hand_in(vec![]).await.refused(422, "request.invalid");
+    phone.hand_in((0..101).map(|n| good(&format!("n{n}"))).collect()).await.refused(422, "request.invalid");
+    for odd in [json!({}), json!({ "scans": 7 }), json!({ "scans": [{}] }), json!([])] {
+        assert!(matches!(phone.call(Method::POST, "/api/entrance/uploads", odd).await.status, 400 | 422));
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn second_thoughts_within_a_quarter_of_an_hour() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 2).await;
+    let door = Door::of(&app).await;
+    let (north, south) = (door.device("north").await, door.device("south").await);
+    let ((n, _), (s, _)) = (north.shift_id("kim").await, south.shift_id("lee").await);
+    let post = async |token: &str, path: &str, body: Value| {
+        Answer::of(app.http.post(app.url(&format!("/api/entrance/{path}"))).bearer_auth(token).json(&body)).await
+    };
+    let scan = async |token: &str, nonce: &str, direction: &str| {
+        let ask = json!({ "qr_code": qr[0], "nonce": nonce, "direction": direction });
+        post(token, "scan", ask).await.expect(200).text("reason")
+    };
+    assert_eq!(scan(&n, "1", "in").await, "ok");
+    post(&s, "undo", json!({ "nonce": "1" })).await.refused(404, "entrance.nothing_to_undo");
+    post(&n, "undo", json!({ "nonce": "1" })).await.expect(200);
+    post(&n, "undo", json!({ "nonce": "1" })).await.expect(200);
+    assert_eq!(used_at_gate(&app, &qr[0]).await, None);
+    assert_eq!(scan(&s, "2", "in").await, "ok");
+    assert_eq!(scan(&n, "3", "in").await, "already_used");
+    post(&n, "undo", json!({ "nonce": "3" })).await.refused(404, "entrance.nothing_to_undo");
+    // Of a device on shift alone.
+    let boss = app.access_token("boss").await;
+    post(&boss, "undo", json!({ "nonce": "2" })).await.refused(403, "auth.forbidden");
+
+    let sign = |nonce: &str, who: &str| json!({ "nonce": nonce, "username": who, "password": crate::admin::PASSWORD, "why": "a friend of the house" });
+    post(&n, "force", sign("3", "lee")).await.refused(403, "auth.forbidden");
+    let mut wrong = sign("3", "boss");
+    wrong["password"] = json!("guess");
+    post(&n, "force", wrong).await.refused(401, "auth.invalid_credentials");
+    let mut silent = sign("3", "boss");
+    silent["why"] = json!(" ");
+    post(&n, "force", silent).await.refused(422, "request.invalid");
+    let forced = post(&n, "force", sign("3", "boss")).await.expect(200);
+    assert_eq!((forced.text("entrance_status"), forced.text("reason"), &forced.body["forced"]), ("allowed".into(), "already_used".into(), &json!(true)));
+    post(&n, "force", sign("3", "boss")).await.expect(200);
+    let recorded = "select count(*) || ' ' || string_agg(reason, '') from scans where forced";
+    assert_eq!(app.db.one::<String>(recorded).await, "1 already_used");
+    assert_eq!(app.db.one::<i64>("select count(*) from admin_audit where action = 'entry.force'").await, 1);
+    post(&n, "undo", json!({ "nonce": "3" })).await.expect(200);
+    assert_eq!(app.db.one::<i16>("select entries from tickets where ticket_no = 1").await, 1);
+    // What is no ticket is not let in by anybody.
+    post(&n, "scan", json!({ "qr_code": "https://example.org", "nonce": "4" })).await.expect(200);
+    post(&n, "force", sign("4", "boss")).await.refused(409, "entrance.cannot_be_forced");
+    post(&n, "force", sign("never", "boss")).await.refused(404, "entrance.nothing_to_force");
+    app.advance(Duration::from_secs(15 * 60 + 1)).await;
+    post(&s, "undo", json!({ "nonce": "2" })).await.refused(409, "entrance.too_late_to_undo");
+    assert_eq!(scan(&n, "5", "in").await, "already_used");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_ticket_without_its_qr_is_found_and_let_in_by_its_number() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 2).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let (token, _) = phone.shift_id("kim").await;
+    let find = async |q: &str| {
+        let query = crate::support::browser::encoded(&[("q", q)]);
+        let request = app.http.get(app.url(&format!("/api/entrance/search?{query}"))).bearer_auth(&token);
+        Answer::of(request).await
+    };
+    let found = async |q: &str| find(q).await.expect(200).body["found"].as_array().unwrap().clone();
+    let order: String = app.db.one("select number from orders").await;
+    let typed = number::of(ticket(&qr[0]), 1);
+    for q in [order.as_str(), &order.to_lowercase(), &order[12..], &order[12..16], "010-0000-0001"] {
+        let all = found(q).await;
+        assert_eq!(all.len(), 2, "{q}");
+        assert_eq!((&all[0]["number"], &all[0]["customer_name"], &all[0]["reason"]), (&json!(typed), &json!("홍*동"), &json!("ok")));
+    }
+    assert_eq!(found(&typed).await.len(), 1);
+    assert_eq!(found(&typed[..4].to_lowercase()).await.len(), 1);
+    for none in ["ZZZZZZZZ", "010-9999-9999", "홍길동이", "' or 1=1 --"] {
+        assert_eq!(found(none).await.len(), 0, "{none}");
+    }
+    for odd in ["", "abc", "   a   ", &"x".repeat(41)] {
+        find(odd).await.refused(422, "entrance.search_length");
+    }
+    assert_eq!(phone.scan(&token, &typed.to_lowercase().replace('-', " ")).await.expect(200).text("reason"), "ok");
+    assert_eq!(phone.scan(&token, &qr[0]).await.expect(200).text("reason"), "already_used");
+    assert_eq!(phone.scan(&token, "ZZZZ-ZZZZ").await.expect(200).text("reason"), "unknown");
+    // A re-issued ticket has another number, and another exhibition's is nobody's here.
+    app.db.execute(&format!("update tickets set version = 2 where id = '{}'", ticket(&qr[1]))).await;
+    assert_eq!(phone.scan(&token, &number::of(ticket(&qr[1]), 1)).await.expect(200).text("reason"), "unknown");
+    assert_eq!(phone.scan(&token, &number::of(ticket(&qr[1]), 2)).await.expect(200).text("reason"), "ok");
+    let staff = app.access_token("kim").await;
+    let outside = app.http.get(app.url("/api/entrance/search?q=abcd")).bearer_auth(&staff);
+    Answer::of(outside).await.refused(403, "auth.forbidden");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_rulebook_comes_once_and_then_only_when_it_changed() {
+    let (app, adult) = opened().await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let ask = async |tag: Option<&str>| {
+        let mut request = app.http.get(app.url("/api/entrance/rulebook")).header("x-admit-device", &phone.credential);
+        if let Some(tag) = tag {
+            request = request.header("if-none-match", tag);
+        }
+        let reply = request.send().await.unwrap();
+        (reply.status().as_u16(), reply.headers()["etag"].to_str().unwrap().to_owned(), reply.bytes().await.unwrap())
+    };
+    let (status, tag, body) = ask(None).await;
+    let book: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, &book["gate"], &book["exhibition"]["id"]), (200, &json!("north"), &json!(adult.exhibition_id)));
+    assert_eq!(book["rules"]["early_min"], 30);
+    assert_eq!(book["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(ask(Some(&tag)).await.0, 304);
+    assert_eq!(ask(Some(&format!("W/{tag}"))).await.0, 304);
+    let rules = json!({ "exhibition": { "early_min": 10, "late_min": 0, "gates": null, "entries": "once", "per_day": 1,
+        "reentry": false, "gap_s": 0 } });
+    door.call(Method::PUT, "/api/admin/exhibitions/xyz/entry-rules", rules).await.expect(200);
+    let (status, other, _) = ask(Some(&tag)).await;
+    assert_eq!((status, other != tag), (200, true));
+    app.finish().await;
+}
+
+/// Two hundred tickets, each at two gates at the same moment, on two instances.
+#[tokio::test]
+async fn two_hundred_tickets_at_two_gates_at_the_same_instant() {
+    let mut app = TestApp::start().await;
+    let adult = app.given(Kind { per_order_max: 20, open_holds_max: 20, ..places(200) }).await;
+    app.add_instance().await;
+    let door = Door::of(&app).await;
+    let (north, south) = (door.device("north").await, door.device("south").await);
+    let (n, s) = (north.shift("kim").await, south.shift("lee").await);
+    let mut all = Vec::new();
+    for visitor in 1..=10 {
+        let (_, tickets) = crate::tickets::bought(&app, visitor, &adult, 20).await;
+        all.extend(tickets.iter().map(|t| crate::tickets::text(t, "qr_code")));
+    }
+    let scans = race(400, |n_| {
+        let (token, instance) = if n_ % 2 == 0 { (&n, 0) } else { (&s, 1) };
+        let url = format!("http://{}/api/entrance/scan", app.instances[instance].address);
+        let ask = json!({ "qr_code": all[n_ / 2] });
+        Answer::of(app.http.post(url).bearer_auth(token).json(&ask))
+    })
+    .await;
+    for pair in scans.chunks(2) {
+        let mut reasons: Vec<String> = pair.iter().map(|a| a.text("reason")).collect();
+        reasons.sort();
+        assert_eq!(reasons, ["already_used", "ok"]);
+    }
+    assert_eq!(app.db.one::<i64>("select count(*) from scans where allowed").await, 200);
+    assert!(naive_doors(&app, 200).await > 200, "gates that look first and write then must lose this race");
+    app.finish().await;
+}
+
+/// How many two gates let in that look first and write then.
+async fn naive_doors(app: &TestApp, tickets: usize) -> usize {
+    app.db.execute(&format!("create table naive as select n, false as used from generate_series(1, {tickets}) n")).await;
+    let let_in = race(16, |gate| async move {
+        let client = app.db.client().await;
+        let mut let_in = 0;
+        for n in (1..=tickets as i32).filter(|n| *n as usize % 8 == gate / 2) {
+            if !client.query_one("select used from naive where n = $1", &[&n]).await.unwrap().get::<_, bool>(0) {
+                client.execute("update naive set used = true where n = $1", &[&n]).await.unwrap();
+                let_in += 1;
+            }
+        }
+        let_in
+    })
+    .await;
+    let_in.iter().sum()
+}
