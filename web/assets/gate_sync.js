@@ -3,10 +3,13 @@
 (function () {
   "use strict";
   var EVERY_MS = 3000, BACKOFF_MAX_MS = 30000, CALL_MS = 8000, PAGE_MS = 20000;
+  /** Two measurements of the same clock differ by so much. */
+  var SLACK_MS = 2000;
   /** A hundred scans are about 34 KB: well below what a request may weigh (64 KB). */
   var BATCH = 100;
   var timer = 0, running = null, failures = 0, on = null;
-  var sync = { online: true };
+  /** `flying`: nonces that are on their way, so nobody can say whether they have arrived. */
+  var sync = { online: true, flying: new Set() };
 
   /** A call of the gate; `on.credential()` says who asks. Rejects with { status, code, detail }; status 0: no answer. */
   sync.call = async function (method, path, options) {
@@ -34,7 +37,7 @@
   sync.now = function () { return Math.max(Date.now() + (GateStore.meta.offset_ms || 0), GateStore.meta.server_ms || 0); };
 
   /** The phone's clock was set back, or its battery was out. */
-  sync.jumped = function () { return Boolean(GateStore.meta.server_ms) && Date.now() + GateStore.meta.offset_ms < GateStore.meta.server_ms; };
+  sync.jumped = function () { return Boolean(GateStore.meta.server_ms) && Date.now() + GateStore.meta.offset_ms + SLACK_MS < GateStore.meta.server_ms; };
 
   function state(online) {
     var changed = sync.online !== online;
@@ -44,13 +47,13 @@
 
   sync.failed = function () { state(false); };
 
-  /** True: all is sent. The server takes a scan once, however often it is sent. */
+  /** Until nothing waits. The server takes a scan once, however often it is sent. */
   async function upload() {
-    var size = BATCH;
+    var size = BATCH, wipe = false;
     for (;;) {
-      var batch = GateStore.queue.filter(function (one) { return !one.stuck; }).slice(0, size);
-      if (!batch.length) return;
-      var said;
+      var batch = GateStore.queue.filter(function (one) { return !one.stuck; }).slice(0, size), said;
+      if (!batch.length) break;
+      sync.flying = new Set(batch.map(function (one) { return one.scan.nonce; }));
       try { said = await sync.call("POST", "uploads", { body: { scans: batch.map(function (one) { return one.scan; }) } }); }
       catch (error) {
         if (error.status !== 400 && error.status !== 422) throw error;
@@ -65,10 +68,12 @@
       var answered = new Set(said.results.map(function (one) { return one.nonce; }));
       var gone = batch.filter(function (one) { return answered.has(one.scan.nonce); });
       await GateStore.settle(gone, []);
+      sync.flying = new Set();
+      wipe = wipe || said.wipe;
       on.changed();
-      if (said.wipe) throw { status: 403, code: "device.revoked", detail: on.revoked };
       if (!gone.length) throw { status: 0, code: "away", detail: on.away };
     }
+    if (wipe && !on.leaving()) throw { status: 403, code: "device.revoked", detail: on.revoked };
   }
 
   async function rulebook() {
@@ -98,6 +103,7 @@
   async function cycle() {
     try {
       await upload();
+      if (on.leaving()) return on.emptied();
       if (GateStore.table) {
         await rulebook();
         await tickets();
@@ -107,6 +113,7 @@
       on.synced();
     } catch (error) {
       failures += 1;
+      sync.flying = new Set();
       if (!on.ended(error)) state(false);
     }
   }
