@@ -8,18 +8,20 @@ const PATIENCE_MS = 2000;
 const inLanguage = (language) => `${PAGE}?lang=${language}`;
 const named = (body) => [...body.matchAll(/(?:href|src|data-reader|data-wasm|data-ed25519)="(\/assets\/[^"]+)"/g)].map((found) => found[1]);
 
-self.addEventListener("install", (event) => {
-  event.waitUntil((async () => {
-    const kept = await caches.open(KEPT);
-    for (const url of ASSETS) if (!(await kept.match(url))) await kept.add(url);
-    for (const language of LANGUAGES) {
-      // Without the cookie that chooses a language the header does.
-      const reply = await fetch(PAGE, { credentials: "omit", headers: { "Accept-Language": language }, cache: "no-store" });
-      if (reply.ok && !reply.redirected) await kept.put(inLanguage(language), reply);
-    }
-    await self.skipWaiting();
-  })());
-});
+async function fill() {
+  const kept = await caches.open(KEPT);
+  for (const url of ASSETS) if (!(await kept.match(url))) await kept.add(url);
+  for (const language of LANGUAGES) {
+    // Without the cookie that chooses a language the header does.
+    const reply = await fetch(PAGE, { credentials: "omit", headers: { "Accept-Language": language }, cache: "no-store" });
+    if (reply.ok && !reply.redirected) await kept.put(inLanguage(language), reply);
+  }
+}
+
+self.addEventListener("install", (event) => event.waitUntil(fill().then(() => self.skipWaiting())));
+
+// A phone that was wiped is enrolled again.
+self.addEventListener("message", (event) => { if (event.data === "fill") event.waitUntil(fill().catch(() => {})); });
 
 self.addEventListener("activate", (event) => {
   event.waitUntil((async () => {

@@ -108,6 +108,7 @@
       device = fresh;
       save(DEVICE, device);
       show();
+      if ("serviceWorker" in navigator) navigator.serviceWorker.ready.then(function (its) { its.active.postMessage("fill"); });
     } catch (error) {
       device = device || was;
       show(error.detail || String(error));
@@ -149,7 +150,10 @@
     if (busy || !shift || !text) return;
     if (!onShift()) return show();
     busy = true;
-    var ask = { text: text, direction: direction(), nonce: crypto.randomUUID(), asked: null, library: main.dataset.ed25519 };
+    var ask = { text: text, direction: direction(), nonce: crypto.randomUUID(), asked: null };
+    // Before anybody moves: what the server then says is compared with it.
+    ask.guess = decide(ask, GateSync.now());
+    ask.guess.catch(function () { /* Only where it is needed. */ });
     try {
       var able = GateStore.table && GateStore.meta.complete, tries = !able ? TRIES : GateSync.online ? 1 : 0;
       for (var said = null; tries > 0; tries -= 1) {
@@ -186,16 +190,21 @@
     if (!allowed) return;
     admitted(ask.nonce, what.join(", "));
     try {
-      var now_ms = GateSync.now(), decided = await GateJudge.decide(GateStore, { text: ask.text, direction: ask.direction, now_ms: now_ms, library: ask.library });
-      if (!decided.key) return;
-      await GateStore.keep(decided, { direction: ask.direction, counts: decided.reason === "ok" ? decided.counts : ask.direction === "in", now: Math.floor(now_ms / 1000) });
-      admitted(ask.nonce, what.join(", "), decided.key);
+      var guess = await ask.guess;
+      if (!guess.key) return;
+      var movement = { direction: ask.direction, counts: guess.reason === "ok" ? guess.counts : ask.direction === "in", now: Math.floor(GateSync.now() / 1000) };
+      await GateStore.keep(guess, movement, null, guess.presented.past);
+      admitted(ask.nonce, what.join(", "), guess.key);
     } catch { /* The next page of changes says it too. */ }
+  }
+
+  function decide(ask, now_ms) {
+    return GateJudge.decide(GateStore, { text: ask.text, direction: ask.direction, now_ms: now_ms, library: main.dataset.ed25519 });
   }
 
   /** The phone's own verdict, kept until the server has heard of it. */
   async function alone(ask) {
-    var now_ms = GateSync.now(), decided = await GateJudge.decide(GateStore, { text: ask.text, direction: ask.direction, now_ms: now_ms, library: ask.library });
+    var now_ms = GateSync.now(), decided = await decide(ask, now_ms);
     if (decided.unjudged) return GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: words[decided.unjudged] });
     var allowed = decided.reason === "ok", nonce = crypto.randomUUID(), lost = "";
     var movement = allowed ? { direction: ask.direction, counts: decided.counts, now: Math.floor(now_ms / 1000) } : null;

@@ -203,12 +203,19 @@
   /** A ticket's past: as the server told it, or as it went on here. */
   store.past = function (name, record) { return store.own.get(name) || (record ? record.past : GateRules.never()); };
 
-  /** Keeps what was decided: the movement in the log, and with `scan` the scan in the queue. */
-  store.keep = function (decided, movement, scan) {
+  function same(one, other) { return Object.keys(one).every(function (field) { return one[field] === other[field]; }); }
+
+  /**
+   * Keeps what was decided: the movement in the log, and with `scan` the scan in the queue. With `before`, a ticket whose past
+   * is another by now is left alone: the server has told of the movement already.
+   */
+  store.keep = function (decided, movement, scan, before) {
     return next(async function () {
       var name = decided.key, past = null, piece = null;
       if (name && movement && key) {
-        past = GateRules.moved(store.past(name, decided.record), movement);
+        var now = store.past(name, store.table.find(bytesOf(name)));
+        if (before && !same(now, before)) return;
+        past = GateRules.moved(now, movement);
         piece = await seal(OWN, ownRecords(new Map([[name, past]])));
       }
       var entry = scan && { scan: scan, key: name || null, counts: Boolean(movement && movement.counts) };
@@ -258,7 +265,7 @@
     });
   };
 
-  /** Nothing stays, but what belongs to visitors' pages of the same site. */
+  /** Nothing stays, but what belongs to visitors' pages of the same site. The next one to enrol this phone fills it again. */
   store.wipe = function () {
     return next(async function () {
       if (db) db.close();

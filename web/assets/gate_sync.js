@@ -139,7 +139,7 @@
 
   sync.start = function (handlers) {
     on = handlers;
-    window.addEventListener("online", function () { failures = 0; sync.soon(); });
+    window.addEventListener("online", function () { sync.settled().then(function () { failures = 0; sync.soon(); }); });
     window.addEventListener("offline", sync.failed);
     document.addEventListener("visibilitychange", function () { if (!document.hidden) sync.soon(); });
   };
