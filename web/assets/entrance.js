@@ -126,7 +126,8 @@
       delete said.data_key;
       shift = said;
       save(SHIFT, shift);
-      if (key) await GateStore.unlock(key);
+      // A browser that keeps nothing still scans with a network.
+      if (key) await GateStore.unlock(key).catch(function () {});
       if (navigator.storage && navigator.storage.persist) navigator.storage.persist().catch(function () {});
       GateVerdict.touched();
       show();
@@ -291,7 +292,7 @@
       await GateStore.open();
       if (onShift()) await GateStore.unlock(null);
       else if (shift) await GateStore.lock();
-    } catch { /* A browser that keeps nothing still scans with a network. */ }
+    } catch { /* As above. */ }
     await arrive();
     window.addEventListener("hashchange", arrive);
     GateSync.soon();

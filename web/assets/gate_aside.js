@@ -39,7 +39,7 @@
     var when = [one.slot_date, one.start_time && one.start_time.slice(0, 5)].filter(Boolean).join(" ");
     button.type = "button";
     button.className = "quiet";
-    [one.number, [one.customer_name, one.product, fill(words.of, { n: one.ticket_no, of: one.of })].filter(Boolean).join(", "), [one.order_number, when].filter(Boolean).join(", ")].forEach(function (text, n) {
+    [one.number, [one.customer_name, one.product, fill(words.of, { n: one.ticket_no, of: one.of })].filter(Boolean).join(", "), one.order_number, when].filter(Boolean).forEach(function (text, n) {
       var line = document.createElement(n ? "span" : "strong");
       line.textContent = text;
       button.append(line);

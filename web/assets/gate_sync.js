@@ -114,7 +114,8 @@
     } catch (error) {
       failures += 1;
       sync.flying = new Set();
-      if (!on.ended(error)) state(false);
+      // Something else than the network, a full disk say: the server is still there to be asked.
+      if (!on.ended(error) && typeof error.status === "number") state(false);
     }
   }
 
