@@ -149,7 +149,7 @@
   async function scan(text) {
     text = text.trim();
     if (busy || !shift || !text) return;
-    if (!onShift()) return show();
+    if (!onShift()) return offShift();
     busy = true;
     var ask = { text: text, direction: direction(), nonce: crypto.randomUUID(), asked: null };
     // Before anybody moves: what the server then says is compared with it.
@@ -237,7 +237,7 @@
         await GateStore.recount(mine.key);
         look();
       }
-      if (last === mine) { last = null; save(LAST); }
+      if (last && last.nonce === mine.nonce) { last = null; save(LAST); }
       $("done").textContent = fill(words.undone, { what: mine.what });
     } catch (error) {
       if (!ended(error)) tell(error.status ? error.detail : words.needs_network);
@@ -284,8 +284,11 @@
     credential: function () { return device && device.credential; },
     leaving: function () { return Boolean(device && device.revoked); },
     emptied: function () { return wipe(device.revoked); },
-    synced: function () { if (device && !$("scan").hidden) { if (!onShift()) show(); else changed(); } },
+    synced: changed,
   });
+
+  // A shift ends by the clock too, whether or not anybody scans.
+  setInterval(function () { if (shift && !onShift()) offShift(); else changed(); }, 30000);
 
   async function begin() {
     try {
