@@ -3,6 +3,8 @@
 "use strict";
 const TICKETS = "tickets-1", LOOKS = "looks-1";
 const STYLE = "{style}";
+/** Of earlier releases of this worker. The gate's page has a worker and caches of its own. */
+const isOurs = (name) => /^(tickets|looks)-/.test(name);
 const KEPT_MAX = 30, PATIENCE_MS = 5000;
 
 const isTickets = (path) => /^\/[a-z0-9][a-z0-9-]{1,30}\/complete\/ORD[0-9]{8}-[0-9A-Z]{10}$/.test(path);
@@ -13,7 +15,7 @@ self.addEventListener("install", (event) => {
 
 self.addEventListener("activate", (event) => {
   event.waitUntil((async () => {
-    for (const name of await caches.keys()) if (name !== TICKETS && name !== LOOKS) await caches.delete(name);
+    for (const name of await caches.keys()) if (isOurs(name) && name !== TICKETS && name !== LOOKS) await caches.delete(name);
     await self.clients.claim();
   })());
 });

@@ -1,249 +1,315 @@
-// The gate's page: enrols the phone, signs somebody in, scans and shows the verdict. It decides nothing itself: without an
-// answer of the server it says so, and asks again under the same name.
+// The gate's page: enrols the phone, signs somebody in, scans, and shows the verdict: the server's, or after a moment without
+// an answer the phone's own.
 (function () {
   "use strict";
   var $ = function (id) { return document.getElementById(id); };
-  var main = $("main"), words = main.dataset, result = $("result"), view = $("view");
-  var DEVICE = "admit-device", SHIFT = "admit-shift";
-  /** How long an admission is shown, and how long the same code in view is the same scan. [ms] */
-  var SHOWN = 1600, SAME = 4000, TRIES = 4;
-  var device = load(DEVICE), shift = load(SHIFT), stream = null, detector = null, seen = {}, busy = false, hide = 0, sound = null;
+  var main = $("main"), words = Object.assign(JSON.parse(main.dataset.words), { language: main.dataset.language }), fill = GateAside.fill;
+  var DEVICE = "admit-device", SHIFT = "admit-shift", LAST = "admit-last", DIRECTION = "admit-direction";
+  /** How long a scan waits for the server; without knowledge of its own the phone can only be patient. [ms] */
+  var MOMENT = 1500, PATIENCE = 8000, TRIES = 3;
+  /** How long an admission can be taken back. [ms] */
+  var UNDO = 15 * 60000;
+  /** There is no point in offering what the server refuses to everybody. */
+  var FINAL = ["unknown", "bad_signature", "wrong_exhibition", "reissued"];
+  var device = load(DEVICE), shift = load(SHIFT), last = load(LAST), refused = null, busy = false;
 
   function load(key) { try { return JSON.parse(localStorage.getItem(key)); } catch { return null; } }
   function save(key, value) { if (value) localStorage.setItem(key, JSON.stringify(value)); else localStorage.removeItem(key); }
   function tell(text) { $("trouble").textContent = text || ""; $("trouble").hidden = !text; }
-  function pause(ms) { return new Promise(function (done) { setTimeout(done, ms); }); }
+  function direction() { return document.querySelector("[name=direction]:checked").value; }
+  function onShift() { return shift && Date.parse(shift.ends_at) > GateSync.now(); }
+  function away(error) { return error.status === 0 || error.status === 429 || error.status >= 500; }
 
-  async function call(method, path, body, token) {
-    var headers = { "Accept-Language": words.language };
-    if (body) headers["Content-Type"] = "application/json";
-    if (token) headers.Authorization = "Bearer " + token;
-    else if (device) headers["X-Admit-Device"] = device.credential;
-    var stop = new AbortController(), limit = setTimeout(function () { stop.abort(); }, 8000), reply;
-    try {
-      reply = await fetch("/api/entrance/" + path, { method: method, headers: headers, body: body && JSON.stringify(body), cache: "no-store", signal: stop.signal });
-      if (reply.status === 204) return null;
-      var said = await reply.json();
-      if (reply.ok) return said;
-      throw { status: reply.status, code: said.code, detail: said.detail };
-    } catch (error) {
-      throw error.code ? error : { status: 0, code: "away", detail: words.away };
-    } finally {
-      clearTimeout(limit);
-    }
+  /** Which scans were not sent, so that somebody can tell the organiser. */
+  function unsent() {
+    var list = GateStore.queue.slice(0, 20).map(function (one) {
+      return (one.key ? GateCodes.number(Uint8Array.from(one.key.match(/../g), function (two) { return parseInt(two, 16); })) : "?") + " " + GateSeoul.time(one.scan.at / 1000);
+    });
+    return list.length ? fill(words.not_sent, { n: GateStore.queue.length, list: list.join(", ") }) : "";
   }
 
   /** Revoked: nothing stays on this phone. */
-  function wipe(text) {
-    device = shift = null;
-    save(DEVICE); save(SHIFT);
+  async function wipe(text) {
+    var lost = unsent();
+    device = shift = last = refused = null;
+    await GateStore.wipe();
+    show([text, lost].filter(Boolean).join(" "));
+  }
+
+  /** Revoked, but what happened here must not be lost: the server still takes that. */
+  async function leave(text) {
+    shift = last = null;
+    save(SHIFT); save(LAST);
+    if (!GateStore.queue.length) return wipe(text);
+    device.revoked = text;
+    save(DEVICE, device);
+    await GateStore.lock();
+    show();
+    GateSync.settled().then(GateSync.soon);
+  }
+
+  function offShift(text) {
+    shift = last = refused = null;
+    save(SHIFT); save(LAST); save(DIRECTION);
+    GateStore.lock().catch(function () {});
+    GateAside.clear();
     show(text);
   }
 
-  function offShift(text) { shift = null; save(SHIFT); show(text); }
-
   /** What a refusal of the device or its shift means for this page; false: nothing. */
   function ended(error) {
-    if (error.code === "device.revoked" || error.code === "device.unknown") return wipe(error.detail), true;
+    if (!device) return true;
+    if (device.revoked && (error.status === 401 || error.status === 403)) return wipe(device.revoked), true;
+    if (error.code === "device.unknown") return wipe(error.detail), true;
+    if (error.code === "device.revoked") return leave(error.detail), true;
     if (error.code === "device.off_shift") return look(), offShift(error.detail), true;
     if (error.status === 401 && error.code !== "auth.invalid_credentials") return offShift(error.detail), true;
     return false;
   }
 
   function show(text) {
-    var at = !device ? "none" : !shift || Date.parse(shift.ends_at) <= Date.now() ? "sign" : "scan";
-    ["none", "sign", "scan"].forEach(function (id) { $(id).hidden = id !== at; });
+    var at = !device ? "none" : device.revoked ? "leaving" : !onShift() ? "sign" : "scan";
+    ["none", "leaving", "sign", "scan"].forEach(function (id) { $(id).hidden = id !== at; });
     if (device) $("where").textContent = device.device.gate + " · " + device.device.name;
-    if (at !== "scan") stopCamera();
+    else $("where").textContent = document.title;
+    if (at !== "scan") { GateCamera.stop(); GateVerdict.close(); }
     tell(text);
+    GateCamera.awake(at === "scan");
+    changed();
     if (at === "scan") look();
+  }
+
+  function changed() {
+    if ($("scan").hidden) { if (device && device.revoked) $("leaving-lead").textContent = fill(words.leaving_lead, { n: GateStore.queue.length }); return; }
+    GateAside.state();
+    var fresh = last && GateSync.now() - last.at_ms < UNDO;
+    $("last").hidden = !fresh;
+    if (fresh) $("last-what").textContent = fill(words.last, { what: last.what, at: GateSeoul.time(last.at_ms / 1000) });
   }
 
   async function look() {
     try {
-      var said = await call("GET", "device");
-      $("counts").textContent = words.counts.replace("{in}", said.admitted_today).replace("{out}", said.refused_today);
+      var said = await GateSync.call("GET", "device");
+      $("counts").textContent = fill(words.counts, { in: said.admitted_today, out: said.refused_today });
     } catch (error) { ended(error); }
   }
 
   async function enrol(token) {
+    var was = device;
+    if (was) await GateSync.soon();
+    // They are from another gate, or another exhibition, and nobody else can say them.
+    if (GateStore.queue.length) return show(fill(words.enrol_waits, { n: GateStore.queue.length }));
     try {
       device = null;
-      device = await call("POST", "enrol", { token: token });
-      shift = null;
-      save(DEVICE, device); save(SHIFT);
+      var fresh = await GateSync.call("POST", "enrol", { body: { token: token } });
+      shift = last = refused = null;
+      await GateStore.wipe();
+      await GateStore.open();
+      device = fresh;
+      save(DEVICE, device);
       show();
-    } catch (error) { show(error.detail); }
+      if ("serviceWorker" in navigator) navigator.serviceWorker.ready.then(function (its) { its.active.postMessage("fill"); });
+    } catch (error) {
+      device = device || was;
+      show(error.detail || String(error));
+    }
   }
 
   $("sign-form").addEventListener("submit", async function (event) {
     event.preventDefault();
+    var password = this.password.value, pin = this.pin.value;
+    if (Boolean(password) === Boolean(pin)) { tell(words.one_of); (password ? this.pin : this.password).focus(); return; }
     try {
-      shift = await call("POST", "shift", { username: this.username.value, password: this.password.value });
-      this.password.value = "";
+      var said = await GateSync.call("POST", "shift", { body: pin ? { username: this.username.value, pin: pin } : { username: this.username.value, password: password } });
+      this.password.value = this.pin.value = "";
+      var key = said.data_key && GateCodes.fromBase64url(said.data_key);
+      delete said.data_key;
+      shift = said;
       save(SHIFT, shift);
+      // A browser that keeps nothing still scans with a network.
+      if (key) await GateStore.unlock(key).catch(function () {});
+      if (navigator.storage && navigator.storage.persist) navigator.storage.persist().catch(function () {});
+      GateVerdict.touched();
       show();
-    } catch (error) { if (!ended(error)) tell(error.detail); }
+      GateSync.settled().then(GateSync.soon);
+    } catch (error) { if (!ended(error)) tell(error.detail || String(error)); }
   });
 
   $("end").addEventListener("click", async function () {
-    try { await call("DELETE", "shift"); offShift(); } catch (error) { if (!ended(error)) tell(error.detail); }
+    // Without a network the phone is locked all the same; the server's shift ends by itself.
+    try { await GateSync.call("DELETE", "shift", { limit_ms: 3000 }); offShift(); } catch (error) { if (!ended(error)) offShift(); }
+  });
+
+  document.querySelectorAll("[name=direction]").forEach(function (one) {
+    one.checked = one.value === (load(DIRECTION) || "in");
+    one.addEventListener("change", function () { save(DIRECTION, direction()); });
   });
 
   /** One scan to its answer. The same nonce each time: asked twice, it counts once. */
-  async function scan(code) {
-    if (busy || !shift || !code) return;
+  async function scan(text) {
+    text = text.trim();
+    if (busy || !shift || !text) return;
+    if (!onShift()) return offShift();
     busy = true;
-    var ask = { qr_code: code, nonce: crypto.randomUUID() };
+    var ask = { text: text, direction: direction(), nonce: crypto.randomUUID(), asked: null };
+    // Before anybody moves: what the server then says is compared with it.
+    ask.guess = decide(ask, GateSync.now());
+    ask.guess.catch(function () { /* Only where it is needed. */ });
     try {
-      for (var tries = 1; ; tries += 1) {
-        try { verdict(await call("POST", "scan", ask, shift.shift_token)); break; }
+      var able = GateStore.table && GateStore.meta.complete, tries = !able ? TRIES : GateSync.online ? 1 : 0;
+      for (var said = null; tries > 0; tries -= 1) {
+        ask.asked = ask.nonce;
+        try { said = await GateSync.call("POST", "scan", { token: shift.shift_token, limit_ms: able ? MOMENT : PATIENCE, body: { qr_code: text, nonce: ask.nonce, direction: ask.direction } }); }
         catch (error) {
-          if (ended(error)) break;
-          if ((error.status !== 0 && error.status !== 503) || tries === TRIES) { unjudged(error.detail); break; }
-          await pause(400 * tries);
+          if (ended(error)) return;
+          if (!away(error)) return GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: error.detail });
         }
+        if (said) return await answered(said, ask);
       }
+      GateSync.failed();
+      await alone(ask);
+    } catch (error) {
+      GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: String(error.message || error) });
     } finally { busy = false; }
   }
 
-  function present(kind, sign, head, why, who) {
-    result.dataset.verdict = kind;
-    [["sign", sign], ["verdict", head], ["why", why], ["who", who]].forEach(function (part) {
-      result.querySelector("." + part[0]).textContent = part[1] || "";
+  function admitted(nonce, what, key) {
+    last = { nonce: nonce, at_ms: GateSync.now(), what: what || "–", key: key || null };
+    save(LAST, last);
+    changed();
+  }
+
+  /** The server's verdict. What it let in is remembered here: the network may be gone before the next page of changes. */
+  async function answered(said, ask) {
+    var allowed = said.entrance_status === "allowed", what = [said.product, said.ticket_no && fill(words.of, { n: said.ticket_no, of: said.of })].filter(Boolean);
+    refused = allowed || FINAL.indexOf(said.reason) >= 0 ? null : ask;
+    GateVerdict.present({
+      kind: allowed ? "allowed" : "refused", sign: allowed ? "✓" : "✕", head: !allowed ? words.refused : ask.direction === "out" ? words.allowed_out : words.allowed,
+      why: said.forced ? words.forced : said.message, who: what.concat(said.customer_name || []).join("\n"), undo: allowed, force: Boolean(refused) && ask.direction === "in",
     });
-    result.hidden = false;
-    clearTimeout(hide);
-    if (kind === "allowed") hide = setTimeout(next, SHOWN);
-    else $("next").focus();
-    beep(kind === "allowed");
-    if (navigator.vibrate) navigator.vibrate(kind === "allowed" ? 80 : [200, 100, 200]);
-  }
-
-  function verdict(said) {
-    var allowed = said.entrance_status === "allowed";
-    var who = [said.product, said.ticket_no && words.of.replace("{n}", said.ticket_no).replace("{of}", said.of), said.customer_name];
-    present(allowed ? "allowed" : "refused", allowed ? "✓" : "✕", allowed ? words.allowed : words.refused, said.message, who.filter(Boolean).join("\n"));
     look();
+    if (!allowed) return;
+    admitted(ask.nonce, what.join(", "));
+    try {
+      var guess = await ask.guess;
+      if (!guess.key) return;
+      var movement = { direction: ask.direction, counts: guess.reason === "ok" ? guess.counts : ask.direction === "in", now: Math.floor(GateSync.now() / 1000) };
+      await GateStore.keep(guess, movement, null, guess.presented.past);
+      admitted(ask.nonce, what.join(", "), guess.key);
+    } catch { /* The next page of changes says it too. */ }
   }
 
-  function unjudged(text) { present("unjudged", "?", words.unjudged, text); }
+  function decide(ask, now_ms) {
+    return GateJudge.decide(GateStore, { text: ask.text, direction: ask.direction, now_ms: now_ms, library: main.dataset.ed25519 });
+  }
 
-  function next() { result.hidden = true; clearTimeout(hide); }
-  $("next").addEventListener("click", next);
+  /** The phone's own verdict, kept until the server has heard of it. */
+  async function alone(ask) {
+    var now_ms = GateSync.now(), decided = await decide(ask, now_ms);
+    if (decided.unjudged) return GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: words[decided.unjudged] });
+    var allowed = decided.reason === "ok", nonce = crypto.randomUUID(), lost = "";
+    var movement = allowed ? { direction: ask.direction, counts: decided.counts, now: Math.floor(now_ms / 1000) } : null;
+    var details = GateSeoul.details(words, decided), what = GateSeoul.what(words, decided);
+    // First kept, then said: whoever is let in is on record.
+    try {
+      await GateStore.keep(decided, movement, {
+        nonce: nonce, asked: ask.asked, shift: shift.shift_id || null, ticket: decided.ticket, version: decided.version, typed: decided.typed,
+        direction: ask.direction, at: now_ms, device_at: Date.now(), reason: decided.reason, undone_at: null,
+      });
+    } catch { lost = words.not_kept; }
+    refused = null;
+    GateVerdict.present({
+      kind: allowed ? "allowed" : "refused", sign: allowed ? "✓" : "✕", head: !allowed ? words.refused : ask.direction === "out" ? words.allowed_out : words.allowed,
+      why: details, who: what.join("\n"), alone: [words.alone, lost].filter(Boolean).join(" "), undo: allowed && !lost,
+    });
+    if (allowed && !lost) admitted(nonce, what.join(", "), decided.key);
+    changed();
+  }
 
-  function beep(good) {
-    if (!sound) return;
-    var tone = sound.createOscillator(), volume = sound.createGain();
-    tone.frequency.value = good ? 1046 : 196;
-    volume.gain.value = .2;
-    tone.connect(volume).connect(sound.destination);
-    tone.start();
-    tone.stop(sound.currentTime + (good ? .12 : .45));
+  async function undo() {
+    var mine = last;
+    if (!mine) return;
+    $("last-undo").disabled = true;
+    try {
+      if (GateSync.flying.has(mine.nonce)) await GateSync.settled();
+      if (!(await GateStore.undo(mine.nonce, GateSync.now()))) {
+        await GateSync.call("POST", "undo", { token: shift.shift_token, body: { nonce: mine.nonce } });
+        await GateStore.recount(mine.key);
+        look();
+      }
+      if (last && last.nonce === mine.nonce) { last = null; save(LAST); }
+      $("done").textContent = fill(words.undone, { what: mine.what });
+    } catch (error) {
+      if (!ended(error)) tell(error.status ? error.detail : words.needs_network);
+    } finally {
+      $("last-undo").disabled = false;
+      changed();
+    }
+  }
+  $("last-undo").addEventListener("click", undo);
+
+  /** Answers what was wrong, or nothing. */
+  async function force(by) {
+    var ask = refused;
+    try {
+      var said = await GateSync.call("POST", "force", { token: shift.shift_token, body: Object.assign({ nonce: ask.nonce }, by) });
+      await answered(said, ask);
+    } catch (error) { return ended(error) ? "" : error.status ? error.detail : words.needs_network; }
   }
 
   $("typed").addEventListener("submit", function (event) {
     event.preventDefault();
-    var code = this.code.value.trim();
+    var code = this.code.value;
     this.code.value = "";
     scan(code);
   });
 
-  // Scanners that type: many characters in no time, and a line end.
-  var typed = "", last = 0;
-  document.addEventListener("keydown", function (event) {
-    if ($("scan").hidden || event.target.matches("input, select")) return;
-    if (event.timeStamp - last > 100) typed = "";
-    last = event.timeStamp;
-    if (event.key === "Enter" && typed.length > 10) { event.preventDefault(); scan(typed); typed = ""; }
-    else if (event.key.length === 1) typed += event.key;
-  });
-
-  function stopCamera() {
-    if (stream) stream.getTracks().forEach(function (track) { track.stop(); });
-    stream = null;
-    view.hidden = true;
-    $("start").hidden = false;
-    $("torch").hidden = $("cameras").hidden = true;
-  }
-
-  async function startCamera(id) {
-    if (!sound && window.AudioContext) sound = new AudioContext();
-    if (!navigator.mediaDevices) { $("camera-note").textContent = words.no_camera; return; }
-    try { detector = detector || await newDetector(); } catch { $("camera-note").textContent = words.no_camera; return; }
-    try {
-      stopCamera();
-      stream = await navigator.mediaDevices.getUserMedia({ video: id ? { deviceId: { exact: id } } : { facingMode: "environment" } });
-    } catch { $("camera-note").textContent = words.camera_refused; return; }
-    $("camera-note").textContent = "";
-    view.srcObject = stream;
-    view.hidden = false;
-    $("start").hidden = true;
-    await view.play();
-    var track = stream.getVideoTracks()[0];
-    $("torch").hidden = !(track.getCapabilities && track.getCapabilities().torch);
-    var cameras = (await navigator.mediaDevices.enumerateDevices()).filter(function (one) { return one.kind === "videoinput"; });
-    $("cameras").hidden = cameras.length < 2;
-    $("cameras").replaceChildren(...cameras.map(function (one, n) { return new Option(one.label || String(n + 1), one.deviceId, false, one.deviceId === track.getSettings().deviceId); }));
-    watch(stream);
-  }
-
-  /** The browser's own detector, or else one that is fetched when it is needed: iPhones and desktops have none. */
-  async function newDetector() {
-    if ("BarcodeDetector" in window && (await BarcodeDetector.getSupportedFormats()).includes("qr_code")) {
-      return new BarcodeDetector({ formats: ["qr_code"] });
-    }
-    await new Promise(function (done, failed) {
-      var script = document.createElement("script");
-      script.src = words.reader;
-      script.onload = done;
-      script.onerror = failed;
-      document.head.append(script);
-    });
-    await ZXingWASM.prepareZXingModule({ overrides: { locateFile: function () { return words.wasm; } }, fireImmediately: true });
-    var canvas = document.createElement("canvas"), pen = canvas.getContext("2d", { willReadFrequently: true });
-    return { detect: async function (video) {
-      var shrink = Math.min(1, 960 / Math.max(video.videoWidth, video.videoHeight, 1));
-      canvas.width = Math.round(video.videoWidth * shrink);
-      canvas.height = Math.round(video.videoHeight * shrink);
-      if (!canvas.width || !canvas.height) return [];
-      pen.drawImage(video, 0, 0, canvas.width, canvas.height);
-      var read = await ZXingWASM.readBarcodes(pen.getImageData(0, 0, canvas.width, canvas.height), { formats: ["QRCode"], tryHarder: true, maxNumberOfSymbols: 2 });
-      return read.filter(function (one) { return one.isValid; }).map(function (one) { return { rawValue: one.text }; });
-    } };
-  }
-
-  async function watch(mine) {
-    while (stream === mine) {
-      try {
-        var found = busy || !result.hidden && result.dataset.verdict !== "allowed" ? [] : await detector.detect(view);
-        var now = performance.now();
-        found.forEach(function (one) {
-          var code = one.rawValue, fresh = !(now - seen[code] < SAME);
-          // As long as it stays in view it is the same scan.
-          seen[code] = now;
-          if (fresh) scan(code);
-        });
-      } catch { /* A frame that is not there yet. */ }
-      await pause(80);
-    }
-  }
-
-  $("start").addEventListener("click", function () { startCamera(); });
-  $("cameras").addEventListener("change", function () { startCamera(this.value); });
-  $("torch").addEventListener("click", function () {
-    var on = this.getAttribute("aria-pressed") !== "true", button = this;
-    stream.getVideoTracks()[0].applyConstraints({ advanced: [{ torch: on }] }).then(function () { button.setAttribute("aria-pressed", on); }).catch(function () {});
-  });
-
-  function arrive() {
+  async function arrive() {
     var token = location.hash.startsWith("#enrol=") && location.hash.slice(7);
-    if (!token) return false;
+    if (!token) return show();
     // Out of the address before anything else: it is a secret, and good once.
     history.replaceState(null, "", location.pathname);
-    enrol(token);
-    return true;
+    await enrol(token);
   }
-  window.addEventListener("hashchange", arrive);
-  if (!arrive()) show();
+
+  GateVerdict.begin({ undo: undo, force: force });
+  GateCamera.begin(words, { code: scan, paused: function () { return busy || GateVerdict.holds(); }, touched: GateVerdict.touched, reader: main.dataset.reader, wasm: main.dataset.wasm });
+  GateAside.begin(words, {
+    scan: scan,
+    search: function (text) { return GateSync.call("GET", "search?q=" + encodeURIComponent(text), { token: shift.shift_token }); },
+    counts: function () { return GateSync.call("GET", "counts"); },
+  });
+  GateSync.start({
+    language: words.language, away: words.away, revoked: words.revoked, changed: changed, ended: ended,
+    credential: function () { return device && device.credential; },
+    leaving: function () { return Boolean(device && device.revoked); },
+    emptied: function () { return wipe(device.revoked); },
+    synced: changed,
+  });
+
+  // A shift ends by the clock too, whether or not anybody scans.
+  setInterval(function () { if (shift && !onShift()) offShift(); else changed(); }, 30000);
+
+  async function begin() {
+    try {
+      await GateStore.open();
+      if (onShift()) await GateStore.unlock(null);
+      else if (shift) await GateStore.lock();
+    } catch { /* As above. */ }
+    await arrive();
+    window.addEventListener("hashchange", arrive);
+    GateSync.soon();
+    if ("serviceWorker" in navigator) navigator.serviceWorker.register("/entrance/sw.js", { scope: "/entrance" }).catch(function () { /* The page is good without it. */ });
+  }
+
+  // Two pages of one phone would not know of each other's scans.
+  if (!navigator.locks) begin();
+  else {
+    var waiting = setTimeout(function () { tell(words.twice); }, 500);
+    navigator.locks.request("admit-gate", function () {
+      clearTimeout(waiting);
+      begin();
+      return new Promise(function () {});
+    });
+  }
 })();
