@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::platform::ids::{CROCKFORD, crockford_value};
-use crate::platform::secrets::sha256;
+use crate::platform::secrets::plain_sha256;
 
 /// Bytes of a digest that finds a ticket for whoever has its id, and does not lead back to it.
 pub const KEY_BYTES: usize = 8;
@@ -12,9 +12,13 @@ pub const KEY_BYTES: usize = 8;
 pub const NUMBER_BYTES: usize = 5;
 const CHARS: usize = 8;
 
+/// Postgres and the devices compute it as well.
 pub fn key(ticket_id: Uuid, version: u16) -> [u8; KEY_BYTES] {
+    let mut named = [0; 18];
+    named[..16].copy_from_slice(ticket_id.as_bytes());
+    named[16..].copy_from_slice(&version.to_be_bytes());
     let mut key = [0; KEY_BYTES];
-    key.copy_from_slice(&sha256(&[ticket_id.as_bytes(), &version.to_be_bytes()])[..KEY_BYTES]);
+    key.copy_from_slice(&plain_sha256(&named)[..KEY_BYTES]);
     key
 }
 

@@ -115,7 +115,8 @@
     for (var i = 0; i < DIGEST; i += 1) if (digest[i] !== bytes[until + i]) return null;
     return {
       server_ms: Number(view.getBigUint64(8)),
-      more: bytes[16] !== 0,
+      more: (bytes[16] & 1) !== 0,
+      anew: (bytes[16] & 2) !== 0,
       cursor: String.fromCharCode.apply(null, bytes.subarray(HEAD, from)),
       records: bytes.subarray(from, until),
     };

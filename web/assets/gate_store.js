@@ -177,11 +177,12 @@
   store.take = function (page) {
     return next(async function () {
       if (!key) throw new Error("locked");
+      // From the beginning, of another database perhaps: what was here before is not to be mixed with it.
+      if (page.anew && store.table.count) await forget();
       var again = new Map(), gone = [], pieces = [];
-      if (store.own.size) eachKey(page.records, function (name, at) {
-        if (!store.own.has(name)) return;
+      if (store.own.size || store.queue.length) eachKey(page.records, function (name, at) {
         if (waits(name)) again.set(name, withWaiting(name, GateRecords.read(page.records, at).past));
-        else gone.push(name);
+        else if (store.own.has(name)) gone.push(name);
       });
       if (page.records.length) pieces.push(await seal(SERVER, page.records));
       if (again.size) pieces.push(await seal(OWN, ownRecords(again)));

@@ -87,7 +87,7 @@
     var best = null;
     for (;;) {
       var cursor = GateStore.meta.cursor, asked_at = Date.now();
-      var reply = await sync.call("GET", "tickets" + (cursor ? "?after=" + encodeURIComponent(cursor) : ""), { raw: true, limit_ms: PAGE_MS });
+      var reply = await sync.call("GET", "tickets?waiting=" + Math.min(GateStore.queue.length, 65535) + (cursor ? "&after=" + encodeURIComponent(cursor) : ""), { raw: true, limit_ms: PAGE_MS });
       var heard_at = Date.now(), page = await GateRecords.page(new Uint8Array(reply.body));
       // Cut off or changed on its way: asked for again from where we are.
       if (!page) throw { status: 0, code: "away", detail: on.away };

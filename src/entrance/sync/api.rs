@@ -56,7 +56,7 @@ async fn tickets(
         devices::pg::waiting(&client, device.id, waiting.into()).await?;
     }
     drop((client, reading));
-    let body = page(&changes.tickets, changes.more, &changes.cursor, app.clock.now_ms());
+    let body = page(&changes, app.clock.now_ms());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -6,7 +6,7 @@ pub mod pg;
 use uuid::Uuid;
 
 use super::rules::{Past, Reason, against};
-use crate::platform::secrets::sha256;
+use crate::platform::secrets::plain_sha256;
 use crate::tickets::number;
 
 /// Records of a page: 440 kB. Old codes of re-issued tickets come on top.
@@ -99,8 +99,17 @@ fn record(known: &Known, version: u16, standing: u8, into: &mut Vec<u8>) {
     into.extend(instant(known.past.last_out));
 }
 
+/// What comes after a cursor.
+pub struct Changes {
+    pub tickets: Vec<Known>,
+    pub cursor: Cursor,
+    pub more: bool,
+    /// The first of all: what the device had before is of another database, or nothing.
+    pub anew: bool,
+}
+
 /// A page, framed so that what was cut off or damaged on the way is noticed.
-pub fn page(tickets: &[Known], more: bool, cursor: &Cursor, now_ms: i64) -> Vec<u8> {
+pub fn page(Changes { tickets, cursor, more, anew }: &Changes, now_ms: i64) -> Vec<u8> {
     let mut records = Vec::with_capacity(tickets.len() * RECORD_BYTES);
     for known in tickets {
         record(known, known.version.unsigned_abs(), standing(known), &mut records);
@@ -113,11 +122,11 @@ pub fn page(tickets: &[Known], more: bool, cursor: &Cursor, now_ms: i64) -> Vec<
     page.extend(MAGIC);
     page.extend(count.to_be_bytes());
     page.extend(now_ms.to_be_bytes());
-    page.push(u8::from(more));
+    page.push(u8::from(*more) | u8::from(*anew) << 1);
     page.push(cursor.len() as u8);
     page.extend(cursor.as_bytes());
     page.append(&mut records);
-    let check = sha256(&[&page]);
+    let check = plain_sha256(&page);
     page.extend(&check[..CHECK_BYTES]);
     page
 }
@@ -153,8 +162,9 @@ mod tests {
             past: Past { entries: 1, day: 2524, entries_day: 1, inside: true, last_in: 1_796_000_000, last_out: 0 },
         };
         let cursor = Cursor { database: "1-1".into(), changed: 7, id: known.id, next: Some(9) };
-        let page = page(std::slice::from_ref(&known), true, &cursor, 1_796_000_000_123);
         let head = 18 + cursor.written().len();
+        let changes = Changes { tickets: vec![known.clone()], cursor, more: true, anew: false };
+        let page = page(&changes, 1_796_000_000_123);
         assert_eq!(page.len(), head + 3 * RECORD_BYTES + CHECK_BYTES);
         assert_eq!(page[4..8], 3u32.to_be_bytes());
         let standings: Vec<u8> = (0..3).map(|n| page[head + n * RECORD_BYTES + 24]).collect();

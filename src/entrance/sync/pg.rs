@@ -3,7 +3,7 @@
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::{Cursor, Known, PAGE_ROWS};
+use super::{Changes, Cursor, Known, PAGE_ROWS};
 use crate::entrance::pg::past;
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
@@ -29,19 +29,12 @@ const CHANGES: Statement = Statement::new(
 
 pub const STATEMENTS: &[&Statement] = &[&CHANGES];
 
-/// What comes after a cursor.
-pub struct Changes {
-    pub tickets: Vec<Known>,
-    pub cursor: Cursor,
-    pub more: bool,
-}
-
 pub async fn after(client: &impl GenericClient, exhibition_id: i32, cursor: Option<&Cursor>) -> Result<Changes> {
     let changes = from(client, exhibition_id, cursor).await?;
     match cursor {
         // Of another database, or of one that was set back: what it says means nothing here.
-        Some(cursor) if changes.foreign(cursor) => from(client, exhibition_id, None).await.map(Found::changes),
-        _ => Ok(changes.changes()),
+        Some(cursor) if changes.foreign(cursor) => from(client, exhibition_id, None).await.map(|found| found.changes(true)),
+        cursor => Ok(changes.changes(cursor.is_none())),
     }
 }
 
@@ -57,7 +50,7 @@ impl Found {
         self.database != cursor.database || cursor.next.unwrap_or(cursor.changed) > self.oldest
     }
 
-    fn changes(self) -> Changes {
+    fn changes(self, anew: bool) -> Changes {
         let next = self.next.unwrap_or(self.oldest);
         let more = self.rows.len() as i64 >= PAGE_ROWS;
         let (changed, id, next) = match self.rows.last() {
@@ -65,7 +58,7 @@ impl Found {
             _ => (next, Uuid::nil(), None),
         };
         let cursor = Cursor { database: self.database, changed, id, next };
-        Changes { tickets: self.rows.into_iter().map(|(_, known)| known).collect(), cursor, more }
+        Changes { tickets: self.rows.into_iter().map(|(_, known)| known).collect(), cursor, more, anew }
     }
 }
 
