@@ -98,6 +98,8 @@ check_clippy() {
 
 check_tests() { in_root cargo test --locked --workspace --no-fail-fast; }
 
+check_gate_scripts() { in_root node --test tests/gate/*.test.mjs; }
+
 # A filter that matches nothing makes cargo content, which would be a campaign that nobody runs.
 run_torture() {
     local log="$TEST_DIR/torture.log"
@@ -127,6 +129,7 @@ cmd_test() {
     step "nginx: behaviour" check_nginx_behaviour
     step "clippy, warnings denied" check_clippy
     step "all tests" check_tests
+    step "gate: scripts" check_gate_scripts
     step "browser: pages" check_browser
     step "torture, short" run_torture 2
     say ""

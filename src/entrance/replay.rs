@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn doubles(rules: &Rules, all: &[Moved]) -> Vec<(u128, u128)> {
-        let pair = |(scan, other): &(Uuid, Option<Uuid>)| (scan.as_u128(), other.map_or(0, Uuid::as_u128));
+        let pair = |(scan, other): &(Uuid, Option<Uuid>)| (scan.as_u128(), other.map_or(0, |o| o.as_u128()));
         replay(rules, all).doubles.iter().map(pair).collect()
     }
 

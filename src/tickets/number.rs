@@ -66,7 +66,7 @@ mod tests {
         fn a_number_reads_back_as_the_first_bytes_of_the_key(id: u128, version in 0i16..) {
             let id = Uuid::from_u128(id);
             let key = key(id, version.unsigned_abs());
-            prop_assert_eq!(read(&of(id, version)).unwrap(), key[..NUMBER_BYTES]);
+            prop_assert_eq!(&read(&of(id, version)).unwrap()[..], &key[..NUMBER_BYTES]);
         }
 
         #[test]

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { chromium } from "playwright-core";
-import { PHONE, visit } from "./support/browser.mjs";
+import { PHONE, Visitor, visit } from "./support/browser.mjs";
 import * as on from "./support/pages.mjs";
-import { admin, demo, enrolment, exhibition } from "./support/system.mjs";
+import { admin, demo, enrolment, exhibition, sql, until } from "./support/system.mjs";
 
 const section = (page, id) => page.locator(`#${id}`);
 const verdict = (page) => page.locator("#result").getAttribute("data-verdict");
@@ -18,6 +18,17 @@ async function signIn(page) {
   await page.locator("#sign-form button").click();
   await section(page, "scan").waitFor();
 }
+
+/** Until the phone knows what it needs without a network, and has handed in what it had. */
+const known = (page) => page.waitForFunction(() => GateStore.meta.complete && GateStore.queue.length === 0);
+
+/** Once more around, after what was just sold or changed. */
+async function synced(page) {
+  await page.evaluate(() => GateSync.settled().then(GateSync.soon));
+  await known(page);
+}
+
+const waiting = (page) => page.evaluate(() => GateStore.queue.length);
 
 async function typed(page, code) {
   await page.locator("#code").fill(code);
@@ -69,9 +80,10 @@ for (const locale of ["ko", "en"]) visit(`a phone becomes a device, scans by han
   await section(page, "scan").waitFor();
   await page.getByText(COUNTS[locale]).waitFor();
 
+  await known(page);
   await page.context().setOffline(true);
   await typed(page, qr);
-  assert.equal(await verdict(page), "unjudged");
+  assert.equal(await verdict(page), "refused", "the phone knows it by itself");
   await visitor.picture(`gate, no connection ${locale}`);
   await page.locator("#next").click();
   await page.context().setOffline(false);
@@ -83,6 +95,115 @@ for (const locale of ["ko", "en"]) visit(`a phone becomes a device, scans by han
   assert.deepEqual(await page.evaluate(() => Object.keys(localStorage)), [], "nothing is left on the phone");
   visitor.wrong = [];
   visitor.wellMade();
+});
+
+/** Another phone: enrolled at a gate, somebody on shift, the list of tickets at hand. */
+async function phone(code, gate, options = {}) {
+  const visitor = await Visitor.start({ locale: "en", ...options });
+  const { id, path } = await enrolment(code, gate);
+  await visitor.page.goto(path);
+  await signIn(visitor.page);
+  await known(visitor.page);
+  return { ...visitor, id, page: visitor.page, context: visitor.context };
+}
+
+/** Tickets of one order, as their codes. */
+async function sold(visitor, code, quantity) {
+  const qrs = [];
+  await tickets(visitor.page, code, quantity);
+  for (let n = 0; n < quantity; n += 1) qrs.push(await on.readCode(visitor.page, n));
+  return qrs;
+}
+
+const conflicts = (code) => admin("GET", `exhibitions/${code}/entry-conflicts`).then((found) => found.conflicts);
+
+for (const first of ["north", "south"]) visit(`two gates without a network, ${first} is back first`, { locale: "en" }, async (visitor) => {
+  const code = await exhibition();
+  const [one, two, three] = await sold(visitor, code, 3);
+  const [north, south] = [await phone(code, "north"), await phone(code, "south")];
+  try {
+    await north.context.setOffline(true);
+    await south.context.setOffline(true);
+    await typed(north.page, one);
+    assert.equal(await verdict(north.page), "allowed");
+    await visitor.picture(`gate, alone en ${first}`, north.page);
+    await section(north.page, "result").waitFor({ state: "hidden" });
+    await typed(north.page, two);
+    // The battery dies, and the phone starts again without a network.
+    await north.page.reload();
+    await section(north.page, "scan").waitFor();
+    assert.equal(await waiting(north.page), 2);
+    await typed(north.page, one);
+    assert.equal(await verdict(north.page), "refused", "it remembers whom it let in");
+    await visitor.picture(`gate, alone refused en ${first}`, north.page);
+    await north.page.locator("#next").click();
+    await typed(north.page, one.slice(0, -6) + "AAAAAA");
+    assert.equal(await verdict(north.page), "refused", "a forgery");
+    await north.page.locator("#next").click();
+    await typed(south.page, one);
+    assert.equal(await verdict(south.page), "allowed", "it cannot know of the other gate");
+    await section(south.page, "result").waitFor({ state: "hidden" });
+    await typed(south.page, three);
+    await section(south.page, "result").waitFor({ state: "hidden" });
+    // Taken back before it was ever sent.
+    await south.page.locator("#last-undo").click();
+    await south.page.locator("#last").waitFor({ state: "hidden" });
+
+    for (const back of first === "north" ? [north, south] : [south, north]) {
+      await back.context.setOffline(false);
+      await back.page.waitForFunction(() => GateStore.queue.length === 0);
+    }
+    const open = await conflicts(code);
+    assert.equal(open.length, 1, JSON.stringify(open));
+    assert.deepEqual([open[0].kind, open[0].other.gate, open[0].scan.gate], ["double", "north", "south"]);
+    const used = await sql(`select count(*) filter (where used_at is not null), max(used_gate) from tickets t join exhibitions e on e.id = t.exhibition_id where e.code = '${code}'`);
+    assert.deepEqual(used, [["2", "north"]]);
+    // Both know now what the other did.
+    await synced(south.page);
+    await south.context.setOffline(true);
+    await typed(south.page, two);
+    assert.equal(await verdict(south.page), "refused");
+  } finally {
+    await north.context.close();
+    await south.context.close();
+  }
+});
+
+visit("a phone whose clock is five hours wrong, taken back while it has something to say", { locale: "en" }, async (visitor) => {
+  const code = await exhibition();
+  const [one, two] = await sold(visitor, code, 2);
+  const gate = await Visitor.start({ locale: "en" });
+  try {
+    await gate.context.addInitScript(() => {
+      const real = Date.now;
+      Date.now = () => real() + 5 * 3600_000;
+    });
+    const { id, path } = await enrolment(code, "north");
+    await gate.page.goto(path);
+    await signIn(gate.page);
+    await known(gate.page);
+    await gate.context.setOffline(true);
+    await typed(gate.page, one);
+    assert.equal(await verdict(gate.page), "allowed");
+    await section(gate.page, "result").waitFor({ state: "hidden" });
+    await gate.context.setOffline(false);
+    await synced(gate.page);
+    const off = await sql(`select abs(extract(epoch from scanned_at - now())) < 120, abs(extract(epoch from device_at - now()) - 18000) < 120 from scans where uploaded_at is not null and exhibition_id = (select id from exhibitions where code = '${code}')`);
+    assert.deepEqual(off, [["t", "t"]], "written down at the hour it was, beside what the phone's clock said");
+
+    await gate.context.setOffline(true);
+    await typed(gate.page, two);
+    assert.equal(await verdict(gate.page), "allowed");
+    await admin("POST", `exhibitions/${code}/devices/${id}/revoke`, {});
+    await gate.context.setOffline(false);
+    await section(gate.page, "none").waitFor();
+    const [conflict] = await until("the last scan is heard of", async () => ((all) => all.length && all)(await conflicts(code)));
+    assert.equal(conflict.kind, "revoked_device");
+    assert.deepEqual(await gate.page.evaluate(() => Object.keys(localStorage)), []);
+    assert.deepEqual(await gate.page.evaluate(() => indexedDB.databases().then((all) => all.length)), 0);
+  } finally {
+    await gate.context.close();
+  }
 });
 
 visit("a ticket is read by the camera", { locale: "en" }, async (visitor) => {

@@ -1,8 +1,10 @@
 // Codes, records and pages as the server makes them.
 
-import { createHash, generateKeyPairSync, sign } from "node:crypto";
+import { createHash, generateKeyPairSync, sign, webcrypto } from "node:crypto";
 import { createRequire } from "node:module";
 
+// Node has it as a global from version 20 on.
+globalThis.crypto ??= webcrypto;
 const script = (name) => createRequire(import.meta.url)(`../../web/assets/${name}`);
 export const GateRules = (globalThis.GateRules = script("gate_rules.js"));
 export const GateCodes = (globalThis.GateCodes = script("gate_codes.js"));

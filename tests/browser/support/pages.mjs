@@ -81,7 +81,7 @@ export async function payFor(page) {
 }
 
 /** What the first code on the page says, read off the screen. */
-export const readCode = async (page) => readQr(await page.locator(".ticket .qr").first().screenshot());
+export const readCode = async (page, nth = 0) => readQr(await page.locator(".ticket .qr").nth(nth).screenshot());
 
 export const tickets = (page) => page.locator(".ticket");
 
