@@ -21,7 +21,11 @@ async function fill() {
 self.addEventListener("install", (event) => event.waitUntil(fill().then(() => self.skipWaiting())));
 
 // A phone that was wiped is enrolled again.
-self.addEventListener("message", (event) => { if (event.data === "fill") event.waitUntil(fill().catch(() => {})); });
+self.addEventListener("message", (event) => {
+  if (event.data === "fill") event.waitUntil(fill().catch(() => {}));
+  // The first page was there before this worker: without a network it comes back in its own language.
+  else if (LANGUAGES.includes(event.data)) event.waitUntil(fromKept({ pathname: PAGE, search: `?lang=${event.data}` }));
+});
 
 self.addEventListener("activate", (event) => {
   event.waitUntil((async () => {

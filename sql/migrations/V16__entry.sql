@@ -95,6 +95,12 @@ create table entry_conflicts (
 );
 create index entry_conflict_open on entry_conflicts (exhibition_id, created_at) where decided_at is null;
 
+-- Six digits for the beginning of a shift at a device, and how often they were wrong of late.
+alter table admin_users
+    add column pin_hash       text,
+    add column pin_failures   int not null default 0,
+    add column pin_failed_at  timestamptz;
+
 -- A device may hand in what it has for a day after it was revoked, and not more than this many.
 alter table devices
     add column uploaded_revoked  int not null default 0,

@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::access::ACCESS_S;
+use super::access::{ACCESS_S, StaffUser};
 use super::password::PASSWORD_BYTES_MAX;
 use super::sign_in::{self, Session};
-use super::{Role, refresh};
+use super::{Role, pin, refresh};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::platform::http::{ClientAddress, Json};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(login)).routes(routes!(renew)).routes(routes!(logout))
+    OpenApiRouter::new().routes(routes!(login)).routes(routes!(renew)).routes(routes!(logout)).routes(routes!(set_pin))
 }
 
 const USERNAME_BYTES_MAX: usize = 128;
@@ -109,5 +109,32 @@ async fn renew(AppState(app): AppState<App>, Json(ask): Json<RefreshAsk>) -> Res
         (status = 503, description = "server.database_away")))]
 async fn logout(AppState(app): AppState<App>, Json(ask): Json<RefreshAsk>) -> Result<StatusCode> {
     refresh::end(&app, &ask.refresh_token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, ToSchema)]
+struct PinAsk {
+    /// Of whoever is signed in.
+    password: String,
+    /// Six digits, not all the same and not in a row; null: no PIN any more.
+    pin: Option<String>,
+}
+
+/// Sets one's own PIN, with which shifts begin at enrolled devices. A new password ends it.
+#[utoipa::path(put, path = "/api/auth/pin", tag = "auth", request_body = PinAsk, security(("staff" = [])),
+    responses((status = 204, description = "it is set"),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials"),
+        (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many"),
+        (status = 503, description = "auth.busy, server.database_away")))]
+async fn set_pin(
+    AppState(app): AppState<App>,
+    by: StaffUser,
+    caller: ClientAddress,
+    Json(ask): Json<PinAsk>,
+) -> Result<StatusCode> {
+    if ask.password.len() > PASSWORD_BYTES_MAX {
+        return Err(Error::unauthenticated("auth.invalid_credentials"));
+    }
+    pin::set(&app, caller, &by, &ask.password, ask.pin.as_deref()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

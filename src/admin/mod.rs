@@ -10,6 +10,7 @@ pub mod api;
 pub mod password;
 pub mod pg;
 pub mod pictures;
+pub mod pin;
 pub mod refresh;
 pub mod sign_in;
 pub mod users;

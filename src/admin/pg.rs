@@ -62,7 +62,33 @@ const JOIN: Statement = Statement::new(
 );
 
 const SET_PASSWORD: Statement =
-    Statement::new("admin.set_password", "update admin_users set password_hash = $2 where username = $1 returning id");
+    Statement::new("admin.set_password", "update admin_users set password_hash = $2, pin_hash = null where username = $1 returning id");
+
+/// Also forgives what went wrong before.
+const SET_PIN: Statement = Statement::new(
+    "admin.set_pin",
+    "update admin_users set pin_hash = $2, pin_failures = 0, pin_failed_at = null where id = $1",
+);
+
+/// Counts a try before it is judged. Null: too many of late, and this one is not judged; none: nobody has a PIN here.
+const TRY_PIN: Statement = Statement::new(
+    "admin.try_pin",
+    "with one as materialized (
+         select id, pin_hash, pin_failures,
+                pin_failed_at is not null and pin_failed_at > admit_now() - make_interval(mins => $3) as lately
+           from admin_users where username = $1 and pin_hash is not null and disabled_at is null for update
+     ), tried as (
+         update admin_users u
+            set pin_failures = case when one.lately then one.pin_failures + 1 else 1 end, pin_failed_at = admit_now()
+           from one where u.id = one.id and not (one.lately and one.pin_failures >= $2)
+     )
+     select id, case when lately and pin_failures >= $2 then null else pin_hash end from one",
+);
+
+const RIGHT_PIN: Statement = Statement::new(
+    "admin.right_pin",
+    "update admin_users set pin_failures = 0, pin_failed_at = null where id = $1",
+);
 
 const DISABLE: Statement = Statement::new(
     "admin.disable_user",
@@ -109,6 +135,9 @@ pub const STATEMENTS: &[&Statement] = &[
     &LEAVE,
     &JOIN,
     &SET_PASSWORD,
+    &SET_PIN,
+    &TRY_PIN,
+    &RIGHT_PIN,
     &DISABLE,
     &ADD_TOKEN,
     &FIND_TOKEN,
@@ -229,5 +258,27 @@ pub async fn end_all(client: &impl GenericClient, user_id: i32) -> Result<()> {
 
 pub async fn sweep(client: &impl GenericClient, user_id: i32, now: Timestamp) -> Result<()> {
     SWEEP.execute(client, &[&user_id, &now]).await?;
+    Ok(())
+}
+
+pub async fn set_pin(client: &impl GenericClient, user_id: i32, hash: Option<&str>) -> Result<()> {
+    SET_PIN.execute(client, &[&user_id, &hash]).await?;
+    Ok(())
+}
+
+/// Somebody whose PIN is being tried.
+pub struct Tried {
+    pub id: i32,
+    /// None: too many were wrong of late.
+    pub hash: Option<String>,
+}
+
+pub async fn try_pin(client: &impl GenericClient, username: &str, max: i32, minutes: i32) -> Result<Option<Tried>> {
+    let row = TRY_PIN.query_opt(client, &[&username, &max, &minutes]).await?;
+    Ok(row.map(|row| Tried { id: row.get(0), hash: row.get(1) }))
+}
+
+pub async fn right_pin(client: &impl GenericClient, user_id: i32) -> Result<()> {
+    RIGHT_PIN.execute(client, &[&user_id]).await?;
     Ok(())
 }

@@ -20,7 +20,7 @@ pub struct Session {
     pub refresh_token: String,
 }
 
-fn staff(user: &UserRow) -> StaffUser {
+pub fn staff(user: &UserRow) -> StaffUser {
     let exhibitions = match user.role {
         Role::SuperAdmin => Exhibitions::All,
         Role::Admin | Role::Staff => Exhibitions::Of(user.exhibition_ids.clone()),
@@ -33,7 +33,7 @@ fn session(app: &App, user: UserRow, refresh_token: String) -> Result<Session> {
     Ok(Session { user, access_token, refresh_token })
 }
 
-async fn check_rate(app: &App, caller: ClientAddress, username: &str) -> Result<()> {
+pub async fn check_rate(app: &App, caller: ClientAddress, username: &str) -> Result<()> {
     if caller.exempt {
         return Ok(());
     }

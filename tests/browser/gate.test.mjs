@@ -132,6 +132,7 @@ for (const first of ["north", "south"]) visit(`two gates without a network, ${fi
     // The battery dies, and the phone starts again without a network.
     await north.page.reload();
     await section(north.page, "scan").waitFor();
+    assert.equal(await north.page.getAttribute("html", "lang"), "en");
     assert.equal(await waiting(north.page), 2);
     await typed(north.page, one);
     assert.equal(await verdict(north.page), "refused", "it remembers whom it let in");

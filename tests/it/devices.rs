@@ -227,3 +227,46 @@ async fn what_a_device_is_called_is_checked_and_their_number_is_bounded() {
     door.call(Method::POST, DEVICES, json!({ "gate": "north", "name": "x" })).await.refused(409, "device.too_many");
     app.finish().await;
 }
+
+#[tokio::test]
+async fn a_shift_begins_with_a_pin_and_few_are_tried() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let with = async |pin: &str| {
+        phone.call(Method::POST, "/api/entrance/shift", json!({ "username": "kim", "pin": pin })).await
+    };
+    let kim = app.access_token("kim").await;
+    let set = async |password: &str, pin: Value| {
+        let request = app.http.put(app.url("/api/auth/pin")).bearer_auth(&kim);
+        Answer::of(request.json(&json!({ "password": password, "pin": pin }))).await
+    };
+    with("271828").await.refused(401, "auth.invalid_credentials");
+    for weak in ["123456", "777777", "12345", "abcdef"] {
+        set(PASSWORD, json!(weak)).await.refused(422, "request.invalid");
+    }
+    set("guess", json!("271828")).await.refused(401, "auth.invalid_credentials");
+    set(PASSWORD, json!("271828")).await.expect(204);
+    let begun = with("271828").await.expect(200);
+    assert_eq!(begun.text("staff"), "kim");
+    // The PIN is good at a device alone, and only one of the two is asked.
+    let login = app.http.post(app.url("/api/auth/login")).json(&json!({ "username": "kim", "password": "271828" }));
+    Answer::of(login).await.refused(401, "auth.invalid_credentials");
+    let both = json!({ "username": "kim", "pin": "271828", "password": PASSWORD });
+    phone.call(Method::POST, "/api/entrance/shift", both).await.refused(401, "auth.invalid_credentials");
+
+    // Many guesses at the same time are five, whatever their order; then even the right one is not judged.
+    let guesses = race(12, |n| with(["314159", "161803", "141421"][n % 3])).await;
+    let judged = guesses.iter().filter(|g| g.text("code") == "auth.invalid_credentials").count();
+    assert_eq!((judged, guesses.iter().filter(|g| g.text("code") == "device.pin_locked").count()), (5, 7));
+    with("271828").await.refused(403, "device.pin_locked");
+    phone.begins("kim", PASSWORD).await.expect(200);
+    app.advance(Duration::from_secs(15 * 60 + 1)).await;
+    with("271828").await.expect(200);
+    let kim = app.access_token("kim").await;
+    let gone = app.http.put(app.url("/api/auth/pin")).bearer_auth(&kim);
+    Answer::of(gone.json(&json!({ "password": PASSWORD, "pin": null }))).await.expect(204);
+    with("271828").await.refused(401, "auth.invalid_credentials");
+    app.finish().await;
+}

@@ -299,7 +299,14 @@
     await arrive();
     window.addEventListener("hashchange", arrive);
     GateSync.soon();
-    if ("serviceWorker" in navigator) navigator.serviceWorker.register("/entrance/sw.js", { scope: "/entrance" }).catch(function () { /* The page is good without it. */ });
+    if ("serviceWorker" in navigator) keepPage();
+  }
+
+  async function keepPage() {
+    try {
+      await navigator.serviceWorker.register("/entrance/sw.js", { scope: "/entrance" });
+      (await navigator.serviceWorker.ready).active.postMessage(words.language);
+    } catch { /* The page is good without it. */ }
   }
 
   // Two pages of one phone would not know of each other's scans.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::shift::{self, Claims};
 use super::{Device, credential, digest, pg};
 use crate::admin::password::PASSWORD_BYTES_MAX;
-use crate::admin::sign_in;
+use crate::admin::{pin, sign_in};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::clock::seoul;
@@ -82,7 +82,9 @@ async fn enrol(AppState(app): AppState<App>, caller: ClientAddress, Json(ask): J
 #[derive(Deserialize, ToSchema)]
 struct ShiftAsk {
     username: String,
-    password: String,
+    /// Or else the PIN.
+    password: Option<String>,
+    pin: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -104,7 +106,7 @@ struct ShiftShown {
 #[utoipa::path(post, path = "/api/entrance/shift", tag = "entrance", request_body = ShiftAsk, security(("device" = [])),
     responses((status = 200, body = ShiftShown),
         (status = 401, description = "device.unknown, auth.invalid_credentials"),
-        (status = 403, description = "device.revoked, auth.forbidden"), (status = 429, description = "auth.too_many"),
+        (status = 403, description = "device.revoked, device.pin_locked, auth.forbidden"), (status = 429, description = "auth.too_many"),
         (status = 503, description = "auth.busy, server.database_away")))]
 async fn begin_shift(
     AppState(app): AppState<App>,
@@ -112,10 +114,13 @@ async fn begin_shift(
     caller: ClientAddress,
     Json(ask): Json<ShiftAsk>,
 ) -> Result<Response> {
-    if ask.password.len() > PASSWORD_BYTES_MAX {
-        return Err(Error::unauthenticated("auth.invalid_credentials"));
-    }
-    let staff = sign_in::check(&app, caller, &ask.username, &ask.password).await?;
+    let staff = match (&ask.password, &ask.pin) {
+        (Some(password), None) if password.len() <= PASSWORD_BYTES_MAX => {
+            sign_in::check(&app, caller, &ask.username, password).await?
+        }
+        (None, Some(pin)) => pin::check(&app, caller, &ask.username, pin).await?,
+        _ => return Err(Error::unauthenticated("auth.invalid_credentials")),
+    };
     if !staff.may_enter(device.exhibition_id) {
         return Err(Error::forbidden("auth.forbidden"));
     }

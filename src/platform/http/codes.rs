@@ -13,6 +13,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("device.invalid_enrolment", 403),
     ("device.none", 404),
     ("device.off_shift", 403),
+    ("device.pin_locked", 403),
     ("device.revoked", 403),
     ("device.too_many", 409),
     ("device.unknown", 401),
