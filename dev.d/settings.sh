@@ -79,7 +79,33 @@ choose_ports() {
     POSTGRES_PORT=$base REDIS_PORT=$((base + 1))
     SERVE_PORTS=($((base + 2)) $((base + 3))) SERVE_PRIVATE_PORTS=($((base + 4)) $((base + 5)))
     WORK_PRIVATE_PORT=$((base + 6)) SIMULATOR_PORT=$((base + 7)) STRIPE_SIMULATOR_PORT=$((base + 8))
-    BASE_URL="http://localhost:$HTTP_PORT"
+    BASE_URL="http://localhost:$HTTP_PORT" PHONES='' PHONES_PORT=''
+    [[ -z ${ADMIT_PHONES:-} ]] && return
+    # Phones on the local network: cameras, service workers and Web Crypto want TLS there.
+    [[ $ADMIT_PHONES =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}$ ]] || die "ADMIT_PHONES=\"$ADMIT_PHONES\" is not an IPv4 address of this machine"
+    PHONES=$ADMIT_PHONES PHONES_PORT=$((base + 9))
+    BASE_URL="https://$PHONES:$PHONES_PORT"
+}
+
+# An authority of this checkout that phones are told to trust, and a certificate of it for the address. The authority can
+# sign for addresses of local networks alone, and its key stays in .run/.
+make_certificate() {
+    [[ -n $PHONES ]] || return 0
+    local dir="$RUN_DIR/tls"
+    mkdir -p "$dir"
+    chmod 700 "$dir"
+    (
+        umask 077
+        cd "$dir"
+        if [[ ! -s ca.crt ]]; then
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=Admit on this machine" \
+                -keyout ca.key -out ca.crt -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign" \
+                -addext "nameConstraints=critical,permitted;IP:10.0.0.0/255.0.0.0,permitted;IP:172.16.0.0/255.240.0.0,permitted;IP:192.168.0.0/255.255.0.0,permitted;IP:127.0.0.0/255.0.0.0"
+        fi
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$PHONES" -keyout server.key -out server.csr
+        printf 'subjectAltName=IP:%s\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n' "$PHONES" >server.ext
+        openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 397 -extfile server.ext -out server.crt
+    ) >"$LOGS_DIR/openssl.log" 2>&1 || die "openssl could not make a certificate; see .run/logs/openssl.log"
 }
 
 record_ports() { printf '%s %s\n' "$HTTP_PORT" "$PORT_BASE" >"$RUN_DIR/ports"; }

@@ -103,6 +103,7 @@ need_tools() {
     has nginx || want nginx "nginx"
     has_c_compiler || want "gcc libc6-dev" "a C compiler with its standard headers"
     has curl || want curl "curl"
+    [[ -z ${ADMIT_PHONES:-} ]] || has openssl || want openssl "openssl, which makes the certificate for phones"
     has_util_linux || want util-linux "setpriv and flock (util-linux)"
     [[ -s /etc/ssl/certs/ca-certificates.crt || -s /etc/pki/tls/certs/ca-bundle.crt || -d /etc/ssl/certs ]] || want ca-certificates "the usual root certificates"
     if [[ $1 == test ]]; then

@@ -45,6 +45,7 @@ cmd_up() {
     end_orphans "${PARTS[@]}"
     need_free_ports
     make_secrets
+    make_certificate
     trap give_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP

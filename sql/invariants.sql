@@ -123,15 +123,11 @@ select o.id, o.number, o.state
  where o.id is null or (o.state = 'confirming') <> (coalesce(f.attempts, 0) = 1)
     or (o.state = 'awaiting_deposit') <> (coalesce(w.attempts, 0) = 1);
 
--- invariant: a ticket that lets in once is let in at most once, but by a supervisor or by devices without a network
+-- invariant: where no rules were ever set, a ticket is let in at most once, but by a supervisor or by devices without a network
 select s.ticket_id, count(*)
-  from scans s join tickets t on t.id = s.ticket_id
-  left join lateral (
-       select r.entries from entry_rules r
-        where r.exhibition_id = t.exhibition_id and (r.product_id = t.product_id or r.product_id is null)
-        order by r.product_id nulls last limit 1) r on true
- where s.allowed and s.counted and s.undone_at is null and not s.forced and s.uploaded_at is null
-   and coalesce(r.entries, 'once') = 'once'
+  from scans s
+ where s.allowed and s.direction = 'in' and s.undone_at is null and not s.forced and not s.apart and s.uploaded_at is null
+   and not exists (select 1 from admin_audit a where a.exhibition_id = s.exhibition_id and a.action = 'entry.rules')
  group by s.ticket_id having count(*) > 1;
 
 -- invariant: a ticket knows its entries and the first of them

@@ -163,8 +163,9 @@ impl IntoResponse for Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Error {
         match error.as_db_error() {
-            // A refused statement is our mistake; anything about the server's health is not.
-            Some(db) if !matches!(&db.code().code()[..2], "08" | "40" | "53" | "55" | "57") => {
+            // A refused statement is our mistake; anything about the server's health is not: nor that it is a standby
+            // (25006), or was migrated under a prepared statement (0A000).
+            Some(db) if !is_health(db.code().code()) => {
                 Error::bug(format!("postgres {}: {}", db.code().code(), db.message()))
             }
             Some(db) => Error::unavailable("server.database_away", format!("{}: {}", db.code().code(), db.message())),
@@ -178,6 +179,10 @@ impl From<tokio_postgres::Error> for Error {
             }
         }
     }
+}
+
+fn is_health(code: &str) -> bool {
+    matches!(code, "25006" | "0A000") || matches!(&code[..2], "08" | "40" | "53" | "55" | "57" | "58" | "XX")
 }
 
 impl From<deadpool_postgres::PoolError> for Error {

@@ -65,7 +65,8 @@ alter table scans
     -- Admitted by a supervisor against `reason`.
     add column forced       boolean not null default false,
     add column undone_at    timestamptz,
-    -- Of a device that had been revoked: written down, and moves no ticket until somebody decides that it was honest.
+    -- Of a device that had been revoked, or outside any shift: written down, and moves no ticket until somebody decides that
+    -- it was honest.
     add column apart        boolean not null default false,
     -- Decided by the device without a network: what its clock said, and when the scan came in.
     add column device_at    timestamptz,
@@ -89,10 +90,11 @@ create table entry_conflicts (
     decision       text,
     note           text,
     constraint entry_conflict_once unique (scan_id, kind),
-    constraint entry_conflict_kind check (kind in ('double', 'cancelled', 'outside_rules', 'unknown', 'revoked_device')),
+    constraint entry_conflict_kind check (kind in ('double', 'cancelled', 'outside_rules', 'unknown', 'no_shift', 'revoked_device')),
     constraint entry_conflict_decision check ((decided_at is null) = (decision is null)
                                               and (decision is null or decision in ('honest', 'fraud', 'mistake')))
 );
+create index entry_conflict_other on entry_conflicts (other_scan_id);
 create index entry_conflict_open on entry_conflicts (exhibition_id, created_at) where decided_at is null;
 
 -- Six digits for the beginning of a shift at a device, and how often they were wrong of late.

@@ -61,8 +61,10 @@ const JOIN: Statement = Statement::new(
      on conflict do nothing",
 );
 
-const SET_PASSWORD: Statement =
-    Statement::new("admin.set_password", "update admin_users set password_hash = $2, pin_hash = null where username = $1 returning id");
+const SET_PASSWORD: Statement = Statement::new(
+    "admin.set_password",
+    "update admin_users set password_hash = $2, pin_hash = null where username = $1 returning id",
+);
 
 /// Also forgives what went wrong before.
 const SET_PIN: Statement = Statement::new(
@@ -85,10 +87,8 @@ const TRY_PIN: Statement = Statement::new(
      select id, case when lately and pin_failures >= $2 then null else pin_hash end from one",
 );
 
-const RIGHT_PIN: Statement = Statement::new(
-    "admin.right_pin",
-    "update admin_users set pin_failures = 0, pin_failed_at = null where id = $1",
-);
+const RIGHT_PIN: Statement =
+    Statement::new("admin.right_pin", "update admin_users set pin_failures = 0, pin_failed_at = null where id = $1");
 
 const DISABLE: Statement = Statement::new(
     "admin.disable_user",

@@ -13,6 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::devices::shift::Scanner;
 use super::door::Door;
+use super::group::{self, GroupAsk};
 use super::judge::Asked;
 use super::pg;
 use super::reply::{self, ScanReply};
@@ -34,6 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 pub const GATE_CHARS_MAX: usize = 40;
 const NONCE_CHARS_MAX: usize = 64;
+const PEOPLE_MAX: usize = 100;
 const GATE: &str = "main";
 
 pub fn is_nonce(text: &str) -> bool {
@@ -50,6 +52,8 @@ struct ScanAsk {
     nonce: Option<String>,
     #[serde(default)]
     direction: Direction,
+    /// How many come in by a code for several people: 1 to 100.
+    people: Option<usize>,
 }
 
 impl ScanAsk {
@@ -69,6 +73,9 @@ impl ScanAsk {
             && !is_nonce(nonce)
         {
             refuse("nonce", "nonce");
+        }
+        if self.people.is_some_and(|people| !(1..=PEOPLE_MAX).contains(&people)) {
+            refuse("people", "out_of_range");
         }
         if errors.is_empty() { Ok(()) } else { Err(Error::fields(errors)) }
     }
@@ -146,15 +153,23 @@ async fn scan(
             Some(at) => at.gate.clone(),
             None => ask.gate.as_deref().map_or(GATE, str::trim).to_owned(),
         },
-        device: scanner.at,
+        device: scanner.at.clone(),
         nonce: ask.nonce,
         code_digest,
         at: now,
-        staff: scanner.staff,
+        staff: scanner.staff.clone(),
     };
+    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    if let Ok(claims) = asked.claims
+        && claims.kind == Kind::Group
+    {
+        let ask = GroupAsk { claims, people: ask.people, one: asked, scanner: &scanner };
+        let reply = reply::group(&app, group::scan(&app, &door, ask).await?, language);
+        app.metrics.scan(reply.reason);
+        return Ok((no_store, Answer(reply)).into_response());
+    }
     let verdict = door.scan(&app, asked).await?;
     app.metrics.scan(verdict.reason.as_str());
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((no_store, Answer(reply::shown(&app, verdict, language))).into_response())
 }
 

@@ -11,6 +11,7 @@ pub mod book;
 pub mod conflicts;
 pub mod devices;
 pub mod door;
+pub mod group;
 pub mod judge;
 pub mod ledger;
 pub mod page;

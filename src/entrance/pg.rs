@@ -97,7 +97,15 @@ const BY_NUMBER: Statement = Statement::new(
         and ($2::int[] is null or exhibition_id = any($2)) limit 2",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&READ, &WRITE, &BY_NUMBER];
+const OF_GROUP: Statement =
+    Statement::new("entrance.of_group", "select id from tickets where order_id = $1 order by ticket_no");
+
+const KNOWN_NONCES: Statement = Statement::new(
+    "entrance.known_nonces",
+    "select nonce from scans where exhibition_id = $1 and staff_id = $2 and nonce = any($3)",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&READ, &WRITE, &BY_NUMBER, &OF_GROUP, &KNOWN_NONCES];
 
 /// A ticket with everything a scan needs to judge it and to say whose it is.
 #[derive(Clone, Debug)]
@@ -357,4 +365,20 @@ pub async fn by_number(
         [row] => Some((row.get(0), row.get(1), row.get(2))),
         _ => None,
     })
+}
+
+/// The tickets of an order by their number.
+pub async fn of_group(client: &impl GenericClient, order_id: Uuid) -> Result<Vec<Uuid>> {
+    Ok(OF_GROUP.query(client, &[&order_id]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Which of these name scans that are written down.
+pub async fn known_nonces(
+    client: &impl GenericClient,
+    exhibition_id: i32,
+    staff_id: i32,
+    nonces: &[String],
+) -> Result<Vec<String>> {
+    let rows = KNOWN_NONCES.query(client, &[&exhibition_id, &staff_id, &nonces]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

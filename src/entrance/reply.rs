@@ -5,6 +5,7 @@ use jiff::civil::{Date, Time};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::group::{Answer, Group};
 use super::judge::Verdict;
 use super::pg::{SeenBefore, TicketRow};
 use super::rules::{Direction, Reason, Visit};
@@ -15,7 +16,7 @@ use crate::platform::texts::{self, Language};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScanReply {
-    /// allowed or refused.
+    /// allowed or refused; choose: several people come under one code, ask again with `people` and the same nonce.
     pub entrance_status: &'static str,
     /// ok, already_used, wrong_exhibition, wrong_date, too_early, too_late, not_paid, cancelled, refunded, reissued,
     /// unknown, bad_signature, blocked, wrong_gate, used_up, already_inside, too_soon or not_inside.
@@ -42,6 +43,9 @@ pub struct ScanReply {
     /// With `used_up`, `already_inside` and `too_soon`: when and where it was let in last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_scan: Option<SeenShown>,
+    /// Of a code for several people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
     /// An admin signed for it, against `reason`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
@@ -85,9 +89,36 @@ pub fn shown(app: &App, verdict: Verdict, language: Language) -> ScanReply {
         end_time,
         first_scan: seen(verdict.seen.first),
         last_scan: seen(verdict.seen.last),
+        group: None,
         forced: false,
         message,
     }
+}
+
+/// The answer to a code for several people.
+pub fn group(app: &App, answer: Answer, language: Language) -> ScanReply {
+    let (verdict, group, choose) = match answer {
+        Answer::Choose(verdict, group) => (verdict, Some(group), true),
+        Answer::Judged(verdict, group) => (verdict, group, false),
+    };
+    let told = group.filter(|group| choose || group.admitted > 0).map(|group| {
+        let key = match (choose, verdict.direction) {
+            (true, _) => "scan.group_choose",
+            (false, Direction::In) => "scan.group_in",
+            (false, Direction::Out) => "scan.group_out",
+        };
+        let values = [("n", group.admitted), ("free", group.free), ("of", group.of)];
+        texts::filled(language, key, &values.map(|(name, value)| (name, value.to_string())))
+    });
+    let mut reply = shown(app, verdict, language);
+    if choose {
+        reply.entrance_status = "choose";
+    }
+    if group.is_some() {
+        // It is about all of them.
+        reply.ticket_no = None;
+    }
+    ScanReply { group, message: told.unwrap_or_else(|| reply.message.clone()), ..reply }
 }
 
 /// The answer to a scan that an admin signed for.

@@ -215,10 +215,8 @@ impl About<'_> {
                 "mail.ticket",
                 &[("no", ticket.ticket_no.to_string()), ("of", ticket.of.to_string())],
             );
-            let title = match ticket.slot_date {
-                Some(day) => format!("{title} · {}", words::date(self.language, day)),
-                None => title,
-            };
+            let day = ticket.slot_date.map(|day| words::date(self.language, day));
+            let title = [Some(title), day, ticket.number.clone()].into_iter().flatten().collect::<Vec<_>>().join(" · ");
             letter.tickets.push(Picture {
                 cid: format!("{}@admit", ticket.id),
                 file: format!("{}-{}.png", self.order.facts.number, ticket.ticket_no),

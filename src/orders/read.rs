@@ -61,6 +61,9 @@ pub struct OrderView {
     /// One per person, once paid; only for those who proved that the order is theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tickets: Option<Vec<TicketView>>,
+    /// One code for all of them, where there are two and more: lets in as many as there are people at the door.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_qr_code: Option<String>,
     /// Where to pay in, while that is waited for; only for those who proved that the order is theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deposit: Option<DepositView>,
@@ -126,6 +129,7 @@ pub fn view(app: &App, order: &Order) -> Result<OrderView> {
         payment_url: (order.state == OrderState::Held && facts.total_won > 0).then(|| payment_url(app, order)),
         items,
         tickets: None,
+        group_qr_code: None,
         deposit: None,
         order_token: None,
     })
@@ -150,7 +154,9 @@ pub async fn full(app: &App, order: &Order) -> Result<OrderView> {
     if matches!(order.state, OrderState::Paid | OrderState::PartiallyRefunded | OrderState::Refunded) {
         let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
         let client = app.pg.get().await?;
-        view.tickets = Some(tickets::of_order(app, &client, order.facts.id, &exhibition).await?);
+        let views = tickets::of_order(app, &client, order.facts.id, &exhibition).await?;
+        view.group_qr_code = tickets::group_code(app, order.facts.id, &exhibition, &views)?;
+        view.tickets = Some(views);
     }
     if order.state == OrderState::AwaitingDeposit {
         view.deposit = deposit(app, &app.pg.get().await?, order.facts.id).await?;

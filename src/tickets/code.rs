@@ -6,8 +6,8 @@
 //! |---|---|
 //! | 0 | layout version, 1 |
 //! | 1 | signing key id |
-//! | 2 | kind: 1 one person, 2 a group (kept for later) |
-//! | 3..19 | ticket id |
+//! | 2 | kind: 1 one person, 2 all people of an order |
+//! | 3..19 | ticket id; of a group the order id |
 //! | 19..21 | ticket version: re-issuing a ticket raises it, and every older code is void |
 //! | 21..25 | exhibition id |
 //! | 25..27 | first valid day, in days since 2020-01-01 |
@@ -35,7 +35,7 @@ pub const DAY_ZERO: Date = date(2020, 1, 1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Single,
-    /// Reserved: several people under one code.
+    /// All tickets of an order under one code.
     Group,
 }
 

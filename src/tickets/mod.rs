@@ -48,9 +48,11 @@ pub struct TicketView {
     pub end_time: Option<Time>,
     /// valid, cancelled, refunded or blocked.
     pub state: String,
-    /// When it was let in (UTC).
+    /// When it was let in first (UTC).
     #[schema(value_type = Option<String>, format = DateTime)]
     pub used_at: Option<Timestamp>,
+    /// The exhibition's rules may let it in again: another time, another day, or after it went out.
+    pub lets_in_again: bool,
     /// Raised by every re-issue; older codes are void.
     pub version: i16,
     /// What the QR says; null unless the ticket is valid.
@@ -58,6 +60,13 @@ pub struct TicketView {
     /// Picture of the QR under a link that opens for 24 hours without a token; null unless the ticket is valid.
     pub qr_svg_url: Option<String>,
     pub qr_png_url: Option<String>,
+}
+
+impl TicketView {
+    /// Used for good: its code is good for nothing more.
+    pub fn is_spent(&self) -> bool {
+        self.used_at.is_some() && !self.lets_in_again
+    }
 }
 
 /// The tickets of an order by their number; none before it is paid.
@@ -103,8 +112,34 @@ fn view(app: &App, row: pg::TicketRow, exhibition: &Exhibition) -> Result<Ticket
         end_time: slot.and_then(|s| s.end_time),
         state: row.state,
         used_at: row.used_at,
+        lets_in_again: row.again,
         version: row.version,
     })
+}
+
+/// The version of an order's own code: any ticket's re-issue raises it, so that a code which got around is void as well.
+pub fn group_version(versions: impl Iterator<Item = i16>) -> u16 {
+    versions.fold(1, |sum: u16, version| sum.saturating_add(version.saturating_sub(1).unsigned_abs()))
+}
+
+/// One code for all tickets of an order; None: there are not two that are good.
+pub fn group_code(app: &App, order_id: Uuid, exhibition: &Exhibition, views: &[TicketView]) -> Result<Option<String>> {
+    if views.iter().filter(|view| view.qr_code.is_some() && !view.is_spent()).count() < 2 {
+        return Ok(None);
+    }
+    let Some(key_id) = app.keys.current_id() else { return Ok(None) };
+    let days = views.iter().map(|v| v.slot_date.map_or((exhibition.starts_on, exhibition.ends_on), |day| (day, day)));
+    let days = days.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or((exhibition.starts_on, exhibition.ends_on));
+    let claims = Claims {
+        key_id: u8::try_from(key_id).map_err(Error::bug)?,
+        kind: Kind::Group,
+        ticket_id: order_id,
+        version: group_version(views.iter().map(|view| view.version)),
+        exhibition_id: u32::try_from(exhibition.id).map_err(Error::bug)?,
+        valid_from: days.0,
+        valid_until: days.1,
+    };
+    app.keys.sign(claims, app.clock.now()).map(Some)
 }
 
 fn sign(

@@ -11,8 +11,14 @@ use crate::platform::pg::Statement;
 
 const OF_ORDER: Statement = Statement::new(
     "tickets.of_order",
-    "select id, ticket_no, of_total, version, key_id, state, used_at, exhibition_id, product_id, slot_id
-       from tickets where order_id = $1 order by ticket_no",
+    "select t.id, t.ticket_no, t.of_total, t.version, t.key_id, t.state, t.used_at, t.exhibition_id, t.product_id, t.slot_id,
+            coalesce(r.entries = 'daily' or r.reentry, false)
+       from tickets t
+       left join lateral (
+            select r.entries, r.reentry from entry_rules r
+             where r.exhibition_id = t.exhibition_id and (r.product_id = t.product_id or r.product_id is null)
+             order by r.product_id nulls last limit 1) r on true
+      where t.order_id = $1 order by t.ticket_no",
 );
 
 const TO_SHOW: Statement = Statement::new(
@@ -64,6 +70,8 @@ pub struct TicketRow {
     pub exhibition_id: i32,
     pub product_id: i32,
     pub slot_id: Option<i32>,
+    /// Its rules let it in again after it was used.
+    pub again: bool,
 }
 
 pub async fn of_order(client: &impl GenericClient, order_id: Uuid) -> Result<Vec<TicketRow>> {
@@ -81,6 +89,7 @@ pub async fn of_order(client: &impl GenericClient, order_id: Uuid) -> Result<Vec
             exhibition_id: r.get(7),
             product_id: r.get(8),
             slot_id: r.get(9),
+            again: r.get(10),
         })
         .collect())
 }

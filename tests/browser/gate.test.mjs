@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { chromium } from "playwright-core";
 import { PHONE, Visitor, visit } from "./support/browser.mjs";
 import * as on from "./support/pages.mjs";
-import { admin, demo, enrolment, exhibition, sql, until } from "./support/system.mjs";
+import { admin, demo, enrolment, exhibition, readQr, sql, until } from "./support/system.mjs";
 
 const section = (page, id) => page.locator(`#${id}`);
 const verdict = (page) => page.locator("#result").getAttribute("data-verdict");
@@ -114,6 +114,53 @@ async function sold(visitor, code, quantity) {
   for (let n = 0; n < quantity; n += 1) qrs.push(await on.readCode(visitor.page, n));
   return qrs;
 }
+
+for (const locale of ["ko", "en"]) visit(`a group comes in by one code, and a friend by a supervisor's word, ${locale}`, { locale }, async (visitor) => {
+  const { page } = visitor;
+  const code = await exhibition();
+  await tickets(page, code, 3);
+  await page.locator("details:has(.qr) summary").last().click();
+  await visitor.picture(`tickets with a group's code ${locale}`);
+  const group = await readQr(await page.locator("details .qr").last().screenshot());
+  const number = (await page.locator(".ticket .number").first().innerText()).match(/[0-9A-Z]{4}-[0-9A-Z]{4}/)[0];
+  const order = new URL(page.url()).pathname.split("/").pop();
+  const gate = await phone(code, "north", { locale });
+  try {
+    await typed(gate.page, group);
+    assert.equal(await verdict(gate.page), "choose");
+    await visitor.inspect("gate, a group", gate.page);
+    await gate.page.locator("#fewer").click();
+    await gate.page.locator("#let-in").click();
+    await gate.page.locator("#result[data-verdict=allowed]").waitFor();
+    await visitor.picture(`gate, a group let in ${locale}`, gate.page);
+    await section(gate.page, "result").waitFor({ state: "hidden" });
+    // The third one is found by the order's number; the first is in already, and let in all the same by somebody who signs.
+    await gate.page.locator("#search summary").click();
+    await gate.page.locator("#sought").fill(order.slice(12));
+    await gate.page.locator("#search-form button").click();
+    await gate.page.locator("#found li").nth(2).waitFor();
+    await visitor.inspect("gate, found", gate.page);
+    await typed(gate.page, number.toLowerCase());
+    assert.equal(await verdict(gate.page), "refused");
+    await gate.page.locator("#force").click();
+    await gate.page.locator("#force-username").fill(demo.accounts.super_admin.username);
+    await gate.page.locator("#force-password").fill(demo.accounts.super_admin.password);
+    await gate.page.locator("#force-why").fill("a friend of the house");
+    await visitor.inspect("gate, by a supervisor's word", gate.page);
+    await gate.page.locator("#force-form [type=submit]").click();
+    await gate.page.locator("#result[data-verdict=allowed]").waitFor();
+    await section(gate.page, "result").waitFor({ state: "hidden" });
+    await gate.page.locator("#whole summary").click();
+    await gate.page.locator("#gates tr").waitFor();
+    await visitor.inspect("gate, the whole exhibition", gate.page);
+    const forced = await sql(`select reason from scans where forced and exhibition_id = (select id from exhibitions where code = '${code}')`);
+    assert.deepEqual(forced, [["already_used"]]);
+    assert.deepEqual(gate.wrong, []);
+    visitor.wellMade();
+  } finally {
+    await gate.context.close();
+  }
+});
 
 const conflicts = (code) => admin("GET", `exhibitions/${code}/entry-conflicts`).then((found) => found.conflicts);
 

@@ -247,7 +247,10 @@ fn handlers() -> BTreeMap<(String, String), (bool, bool)> {
             // An Admin or AdminOf is a StaffUser of a higher rank.
             handlers.insert(
                 (method.to_owned(), path.to_owned()),
-                ([": StaffUser", ": Scanner", ": OnShift", ": Admin,", ": AdminOf"].into_iter().any(takes), takes(": HeaderMap")),
+                (
+                    [": StaffUser", ": Scanner", ": OnShift", ": Admin,", ": AdminOf"].into_iter().any(takes),
+                    takes(": HeaderMap"),
+                ),
             );
         }
     }

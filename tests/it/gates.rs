@@ -32,13 +32,19 @@ impl Page {
         let end = 18 + body[17] as usize;
         let records: Vec<[u8; RECORD]> = body[end..].chunks(RECORD).map(|r| r.try_into().unwrap()).collect();
         assert_eq!(records.len(), count);
-        Page { cursor: String::from_utf8(body[18..end].to_vec()).unwrap(), more: body[16] & 1 == 1, anew: body[16] & 2 == 2, records }
+        Page {
+            cursor: String::from_utf8(body[18..end].to_vec()).unwrap(),
+            more: body[16] & 1 == 1,
+            anew: body[16] & 2 == 2,
+            records,
+        }
     }
 }
 
 /// What a device has heard of tickets, by key.
 #[derive(Default)]
 struct Known {
+    shift: String,
     after: Option<String>,
     records: HashMap<[u8; 8], [u8; RECORD]>,
 }
@@ -50,7 +56,7 @@ impl Known {
         loop {
             let query = self.after.as_ref().map_or(String::new(), |after| format!("?after={after}"));
             let url = phone.app.url(&format!("/api/entrance/tickets{query}"));
-            let reply = phone.app.http.get(url).header("x-admit-device", &phone.credential).send().await.unwrap();
+            let reply = phone.app.http.get(url).bearer_auth(&self.shift).send().await.unwrap();
             assert_eq!(reply.status(), 200);
             let page = Page::read(&reply.bytes().await.unwrap());
             came += page.records.len();
@@ -129,14 +135,14 @@ async fn a_device_knows_every_ticket_and_every_change() {
     let qr = codes(&app, &adult, 5).await;
     let door = Door::of(&app).await;
     let phone = door.device("north").await;
-    let mut known = Known::default();
+    let shift = phone.shift("kim").await;
+    let mut known = Known { shift: shift.clone(), ..Known::default() };
     assert_eq!(known.sync(&phone).await, 5);
     assert_eq!(known.standing(&qr[0], 1), Some(0));
     // Nothing has changed; the youngest transaction may be told once more.
     known.sync(&phone).await;
     assert_eq!(known.sync(&phone).await, 0);
 
-    let shift = phone.shift("kim").await;
     phone.scan(&shift, &qr[0]).await.expect(200);
     let path = |qr: &str, what: &str| format!("/api/admin/exhibitions/xyz/tickets/{}/{what}", ticket(qr));
     door.call(Method::POST, &path(&qr[1], "block"), json!({})).await.expect(204);
@@ -156,15 +162,17 @@ async fn a_device_knows_every_ticket_and_every_change() {
 
     // A cursor that means nothing begins anew; a stranger gets nothing.
     for odd in ["", "x", "1-1.99999999999.00000000000000000000000000000000."] {
-        let mut lost = Known { after: Some(odd.into()), ..Known::default() };
+        let mut lost = Known { shift: shift.clone(), after: Some(odd.into()), ..Known::default() };
         lost.records.insert([0; 8], [0; RECORD]);
         assert_eq!(lost.sync(&phone).await, 6, "{odd}");
         assert_eq!(lost.records.len(), 6, "what it had before is forgotten");
     }
-    let stranger = Phone { app: &app, id: String::new(), credential: "dc1.0".into() };
-    stranger.call(Method::GET, "/api/entrance/tickets", json!({})).await.refused(401, "device.unknown");
+    // Not by the device's credential alone, nor by a user's token: somebody is on shift at a device that stands.
+    let ask = async |token: &str| Answer::of(app.http.get(app.url("/api/entrance/tickets")).bearer_auth(token)).await;
+    phone.call(Method::GET, "/api/entrance/tickets", json!({})).await.refused(401, "auth.required");
+    ask(&app.access_token("kim").await).await.refused(403, "auth.forbidden");
     door.revoke(&phone.id).await;
-    phone.call(Method::GET, "/api/entrance/tickets", json!({})).await.refused(403, "device.revoked");
+    ask(&shift).await.refused(403, "device.off_shift");
     app.finish().await;
 }
 
@@ -176,7 +184,7 @@ async fn a_change_that_commits_late_is_not_missed() {
     let qr = codes(&app, &adult, 2).await;
     let door = Door::of(&app).await;
     let phone = door.device("north").await;
-    let mut known = Known::default();
+    let mut known = Known { shift: phone.shift("kim").await, ..Known::default() };
     known.sync(&phone).await;
 
     let mut slow = app.db.client().await;
@@ -212,11 +220,12 @@ async fn many_tickets_come_in_pages_that_can_be_broken_off() {
         .await;
     let door = Door::of(&app).await;
     let phone = door.device("north").await;
-    let first = app.http.get(app.url("/api/entrance/tickets")).header("x-admit-device", &phone.credential);
+    let shift = phone.shift("kim").await;
+    let first = app.http.get(app.url("/api/entrance/tickets")).bearer_auth(&shift);
     let page = Page::read(&first.send().await.unwrap().bytes().await.unwrap());
     assert_eq!((page.records.len(), page.more), (10_000, true));
     // In the middle of the pass something changes that was sent already: it comes again.
-    let mut known = Known { after: Some(page.cursor), ..Known::default() };
+    let mut known = Known { shift, after: Some(page.cursor), ..Known::default() };
     for record in page.records {
         known.records.insert(record[..8].try_into().unwrap(), record);
     }
@@ -241,7 +250,11 @@ async fn what_a_device_decided_is_written_down_once_in_any_order_of_arrival() {
         // Both let in the first ticket, the north a minute earlier; each another one.
         let from_north = vec![decided(&app, &qr[0], "n1", n, 120), decided(&app, &qr[1], "n2", n, 110)];
         let from_south = vec![decided(&app, &qr[0], "s1", s, 60), decided(&app, &qr[2], "s2", s, 50)];
-        let order = if first == "north" { [(&north, from_north), (&south, from_south)] } else { [(&south, from_south), (&north, from_north)] };
+        let order = if first == "north" {
+            [(&north, from_north), (&south, from_south)]
+        } else {
+            [(&south, from_south), (&north, from_north)]
+        };
         let (one, other) = (&order[0], &order[1]);
         assert_eq!(one.0.outcomes(one.1.clone()).await, ["recorded", "recorded"]);
         assert_eq!(other.0.outcomes(other.1.clone()).await, ["conflict", "recorded"]);
@@ -250,7 +263,11 @@ async fn what_a_device_decided_is_written_down_once_in_any_order_of_arrival() {
         let again = race(4, |_| other.0.outcomes(other.1.clone())).await;
         assert!(again.iter().all(|outcomes| outcomes == &["known", "known"]), "{again:?}");
 
-        assert_eq!(used_at_gate(&app, &qr[0]).await.as_deref(), Some("north"), "the first by time, whoever is heard first");
+        assert_eq!(
+            used_at_gate(&app, &qr[0]).await.as_deref(),
+            Some("north"),
+            "the first by time, whoever is heard first"
+        );
         let open = conflicts(&door).await;
         assert_eq!(open.len(), 1, "{open:?}");
         let conflict = &open[0];
@@ -289,7 +306,10 @@ async fn what_became_of_a_ticket_meanwhile_is_a_conflict_and_the_admission_stand
         with(decided(&app, &qr[3], "d", shift, 57), json!({ "reason": "already_used" })),
         with(decided(&app, &qr[3], "e", shift, 56), json!({ "ticket": null, "reason": "unknown" })),
         with(decided(&app, &qr[4], "f", shift, 55), json!({ "undone_at": app.app().clock.now_ms() })),
-        with(decided(&app, &qr[5], "g", shift, 54), json!({ "ticket": null, "typed": number::of(ticket(&qr[5]), 1).to_lowercase() })),
+        with(
+            decided(&app, &qr[5], "g", shift, 54),
+            json!({ "ticket": null, "typed": number::of(ticket(&qr[5]), 1).to_lowercase() }),
+        ),
     ];
     let outcomes = phone.outcomes(scans).await;
     assert_eq!(outcomes, ["conflict", "conflict", "conflict", "recorded", "recorded", "recorded", "recorded"]);
@@ -309,7 +329,10 @@ async fn an_answer_that_got_lost_is_not_a_second_admission() {
     let (token, shift) = phone.shift_id("kim").await;
     let online = async |qr: &str, nonce: &str| {
         let ask = json!({ "qr_code": qr, "nonce": nonce });
-        Answer::of(app.http.post(app.url("/api/entrance/scan")).bearer_auth(&token).json(&ask)).await.expect(200).text("reason")
+        Answer::of(app.http.post(app.url("/api/entrance/scan")).bearer_auth(&token).json(&ask))
+            .await
+            .expect(200)
+            .text("reason")
     };
     // The server let it in, the answer was lost, and the device decided the same.
     assert_eq!(online(&qr[0], "q0").await, "ok");
@@ -325,9 +348,66 @@ async fn an_answer_that_got_lost_is_not_a_second_admission() {
         with(decided(&app, &qr[2], "d2", shift, 28), json!({ "asked": "q2" })),
     ];
     assert_eq!(phone.outcomes(scans.clone()).await, ["known", "recorded", "conflict"]);
+    // Asked, and decided before the question arrived: then it is not judged as well.
+    let early = with(decided(&app, &qr[1], "d3", shift, 5), json!({ "asked": "q3" }));
+    assert_eq!(phone.outcomes(vec![early.clone()]).await, ["recorded"]);
+    let late = json!({ "qr_code": qr[1], "nonce": "q3" });
+    Answer::of(app.http.post(app.url("/api/entrance/scan")).bearer_auth(&token).json(&late)).await.expect(422);
+    assert_eq!(phone.outcomes(vec![early]).await, ["known"]);
+    let undo = app.http.post(app.url("/api/entrance/undo")).bearer_auth(&token).json(&json!({ "nonce": "q3" }));
+    Answer::of(undo).await.expect(200);
     assert_eq!(phone.outcomes(scans).await, ["known", "known", "known"]);
     assert_eq!(used_at_gate(&app, &qr[1]).await, None);
     assert_eq!(app.db.one::<i16>("select entries from tickets where ticket_no = 3").await, 2);
+    app.finish().await;
+}
+
+/// A device may say that it refused whom the server let in; only of that moment, and of that ticket.
+#[tokio::test]
+async fn an_upload_undoes_nothing_but_the_answer_that_got_lost() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 2).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let (token, shift) = phone.shift_id("kim").await;
+    let ask = json!({ "qr_code": qr[0], "nonce": "q0" });
+    Answer::of(app.http.post(app.url("/api/entrance/scan")).bearer_auth(&token).json(&ask)).await.expect(200);
+    app.advance(Duration::from_secs(3600)).await;
+    let refused = json!({ "asked": "q0", "reason": "blocked" });
+    let scans = vec![
+        with(decided(&app, &qr[0], "later", shift, 1), refused.clone()),
+        with(decided(&app, &qr[1], "other", shift, 3600), refused),
+        with(decided(&app, &qr[1], "long", shift, 3000), json!({ "undone_at": app.app().clock.now_ms() })),
+    ];
+    assert_eq!(phone.outcomes(scans).await, ["recorded", "recorded", "recorded"]);
+    assert_eq!(used_at_gate(&app, &qr[0]).await.as_deref(), Some("north"));
+    assert_eq!(used_at_gate(&app, &qr[1]).await.as_deref(), Some("north"), "taken back after fifty minutes");
+    app.finish().await;
+}
+
+/// In at a gate nobody has heard of, out at another: the exit was refused there, and happened.
+#[tokio::test]
+async fn an_exit_that_was_refused_is_one_once_the_admission_is_heard_of() {
+    let (app, adult) = opened().await;
+    let qr = codes(&app, &adult, 1).await;
+    let door = Door::of(&app).await;
+    let rules = json!({ "exhibition": { "early_min": 30, "late_min": 0, "gates": null, "entries": "once", "per_day": 1,
+        "reentry": true, "gap_s": 0 } });
+    door.call(Method::PUT, "/api/admin/exhibitions/xyz/entry-rules", rules).await.expect(200);
+    let (north, south) = (door.device("north").await, door.device("south").await);
+    let ((_, n), (token, _)) = (north.shift_id("kim").await, south.shift_id("lee").await);
+    app.advance(Duration::from_secs(600)).await;
+    let move_ = async |direction: &str| {
+        let ask = json!({ "qr_code": qr[0], "direction": direction });
+        Answer::of(app.http.post(app.url("/api/entrance/scan")).bearer_auth(&token).json(&ask))
+            .await
+            .expect(200)
+            .text("reason")
+    };
+    assert_eq!(move_("out").await, "not_inside");
+    assert_eq!(north.outcomes(vec![decided(&app, &qr[0], "a", n, 60)]).await, ["recorded"]);
+    assert_eq!(move_("in").await, "ok", "it is outside, and comes back");
+    assert_eq!(app.db.one::<i16>("select entries from tickets").await, 1);
     app.finish().await;
 }
 
@@ -342,10 +422,19 @@ async fn a_clock_that_is_wrong_is_held_within_the_shift() {
     app.advance(Duration::from_secs(3600)).await;
     let scans = vec![decided(&app, &qr[0], "past", shift, 5 * 3600), decided(&app, &qr[1], "future", shift, -5 * 3600)];
     assert_eq!(phone.outcomes(scans).await, ["recorded", "recorded"]);
-    let times = "select string_agg(scanned_at::text || ' ' || (reply->>'clock_off'), ';' order by scanned_at) from scans";
+    let times =
+        "select string_agg(scanned_at::text || ' ' || (reply->>'clock_off'), ';' order by scanned_at) from scans";
     let times = app.db.one::<String>(times).await;
-    let read: Vec<Timestamp> =
-        app.db.client().await.query("select scanned_at from scans order by scanned_at", &[]).await.unwrap().iter().map(|r| r.get(0)).collect();
+    let read: Vec<Timestamp> = app
+        .db
+        .client()
+        .await
+        .query("select scanned_at from scans order by scanned_at", &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|r| r.get(0))
+        .collect();
     assert!(read[0].duration_since(began).abs() < jiff::SignedDuration::from_secs(5), "{times}");
     assert!(read[1] <= app.app().clock.now(), "{times}");
     assert_eq!(times.matches("true").count(), 2);
@@ -400,14 +489,27 @@ async fn bad_uploads_are_named_and_hold_nothing_up() {
         good("h"),
     ];
     let taken = phone.hand_in(scans).await.expect(200);
-    let codes: Vec<&str> = taken.body["results"].as_array().unwrap().iter().map(|r| r["code"].as_str().unwrap_or("-")).collect();
+    let codes: Vec<&str> =
+        taken.body["results"].as_array().unwrap().iter().map(|r| r["code"].as_str().unwrap_or("-")).collect();
     assert_eq!(codes, ["nonce", "nonce", "reason", "instant", "number", "nonce", "-", "-"]);
     assert_eq!(taken.body["results"][6]["outcome"], "conflict", "a ticket of somewhere else is none of ours");
     assert_eq!(used_at_gate(&app, &foreign[0]).await, None);
     assert_eq!(used_at_gate(&app, &qr[0]).await.as_deref(), Some("north"));
-    // A shift of nobody: recorded as the admin's.
+    // Of no shift, or after it has ended: written down, and it moves no ticket.
     let stray = with(decided(&app, &qr[1], "z", shift, 1), json!({ "shift": Uuid::new_v4() }));
-    assert_eq!(phone.outcomes(vec![stray]).await, ["recorded"]);
+    assert_eq!(phone.outcomes(vec![stray]).await, ["conflict"]);
+    phone.call(Method::DELETE, "/api/entrance/shift", json!({})).await.expect(204);
+    app.advance(Duration::from_secs(600)).await;
+    assert_eq!(phone.outcomes(vec![decided(&app, &qr[1], "late", shift, 1)]).await, ["conflict"]);
+    assert_eq!(phone.outcomes(vec![decided(&app, &qr[1], "in time", shift, 601)]).await, ["rejected"]);
+    assert_eq!(used_at_gate(&app, &qr[1]).await, None);
+    assert_eq!(phone.outcomes(vec![decided(&app, &qr[1], "intime", shift, 601)]).await, ["recorded"]);
+    assert_eq!(used_at_gate(&app, &qr[1]).await.as_deref(), Some("north"));
+    let kinds: Vec<Value> = conflicts(&door).await.iter().map(|c| c["kind"].clone()).collect();
+    assert_eq!(kinds, [json!("no_shift"), json!("no_shift"), json!("unknown")]);
+    // The other exhibition's ticket has nothing to do with any of it, whatever is decided here.
+    let claimed = format!("select count(*) from scans where ticket_id = '{}'", ticket(&foreign[0]));
+    assert_eq!(app.db.one::<i64>(&claimed).await, 0);
     phone.hand_in(vec![]).await.refused(422, "request.invalid");
     phone.hand_in((0..101).map(|n| good(&format!("n{n}"))).collect()).await.refused(422, "request.invalid");
     for odd in [json!({}), json!({ "scans": 7 }), json!({ "scans": [{}] }), json!([])] {
@@ -451,7 +553,10 @@ async fn second_thoughts_within_a_quarter_of_an_hour() {
     silent["why"] = json!(" ");
     post(&n, "force", silent).await.refused(422, "request.invalid");
     let forced = post(&n, "force", sign("3", "boss")).await.expect(200);
-    assert_eq!((forced.text("entrance_status"), forced.text("reason"), &forced.body["forced"]), ("allowed".into(), "already_used".into(), &json!(true)));
+    assert_eq!(
+        (forced.text("entrance_status"), forced.text("reason"), &forced.body["forced"]),
+        ("allowed".into(), "already_used".into(), &json!(true))
+    );
     post(&n, "force", sign("3", "boss")).await.expect(200);
     let recorded = "select count(*) || ' ' || string_agg(reason, '') from scans where forced";
     assert_eq!(app.db.one::<String>(recorded).await, "1 already_used");
@@ -476,8 +581,7 @@ async fn a_ticket_without_its_qr_is_found_and_let_in_by_its_number() {
     let phone = door.device("north").await;
     let (token, _) = phone.shift_id("kim").await;
     let find = async |q: &str| {
-        let query = crate::support::browser::encoded(&[("q", q)]);
-        let request = app.http.get(app.url(&format!("/api/entrance/search?{query}"))).bearer_auth(&token);
+        let request = app.http.post(app.url("/api/entrance/search")).bearer_auth(&token).json(&json!({ "q": q }));
         Answer::of(request).await
     };
     let found = async |q: &str| find(q).await.expect(200).body["found"].as_array().unwrap().clone();
@@ -486,7 +590,10 @@ async fn a_ticket_without_its_qr_is_found_and_let_in_by_its_number() {
     for q in [order.as_str(), &order.to_lowercase(), &order[12..], &order[12..16], "010-1000-0001"] {
         let all = found(q).await;
         assert_eq!(all.len(), 2, "{q}");
-        assert_eq!((&all[0]["number"], &all[0]["customer_name"], &all[0]["reason"]), (&json!(typed), &json!("홍*동"), &json!("ok")));
+        assert_eq!(
+            (&all[0]["number"], &all[0]["customer_name"], &all[0]["reason"]),
+            (&json!(typed), &json!("홍*동"), &json!("ok"))
+        );
     }
     assert_eq!(found(&typed).await.len(), 1);
     assert_eq!(found(&typed[..4].to_lowercase()).await.len(), 1);
@@ -504,7 +611,7 @@ async fn a_ticket_without_its_qr_is_found_and_let_in_by_its_number() {
     assert_eq!(phone.scan(&token, &number::of(ticket(&qr[1]), 1)).await.expect(200).text("reason"), "unknown");
     assert_eq!(phone.scan(&token, &number::of(ticket(&qr[1]), 2)).await.expect(200).text("reason"), "ok");
     let staff = app.access_token("kim").await;
-    let outside = app.http.get(app.url("/api/entrance/search?q=abcd")).bearer_auth(&staff);
+    let outside = app.http.post(app.url("/api/entrance/search")).bearer_auth(&staff).json(&json!({ "q": "abcd" }));
     Answer::of(outside).await.refused(403, "auth.forbidden");
     app.finish().await;
 }
@@ -514,8 +621,9 @@ async fn a_rulebook_comes_once_and_then_only_when_it_changed() {
     let (app, adult) = opened().await;
     let door = Door::of(&app).await;
     let phone = door.device("north").await;
+    let shift = phone.shift("kim").await;
     let ask = async |tag: Option<&str>| {
-        let mut request = app.http.get(app.url("/api/entrance/rulebook")).header("x-admit-device", &phone.credential);
+        let mut request = app.http.get(app.url("/api/entrance/rulebook")).bearer_auth(&shift);
         if let Some(tag) = tag {
             request = request.header("if-none-match", tag);
         }
@@ -570,7 +678,9 @@ async fn two_hundred_tickets_at_two_gates_at_the_same_instant() {
 
 /// How many two gates let in that look first and write then.
 async fn naive_doors(app: &TestApp, tickets: usize) -> usize {
-    app.db.execute(&format!("create table naive as select n, false as used from generate_series(1, {tickets}) n")).await;
+    app.db
+        .execute(&format!("create table naive as select n, false as used from generate_series(1, {tickets}) n"))
+        .await;
     let let_in = race(16, |gate| async move {
         let client = app.db.client().await;
         let mut let_in = 0;
@@ -584,4 +694,70 @@ async fn naive_doors(app: &TestApp, tickets: usize) -> usize {
     })
     .await;
     let_in.iter().sum()
+}
+
+#[tokio::test]
+async fn one_code_lets_in_as_many_of_a_group_as_are_there() {
+    let (app, adult) = opened().await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&adult, 4).await;
+    let paid = visitor.pay(&order).await.expect(200);
+    let all = paid.body["tickets"].as_array().unwrap().clone();
+    let whole = paid.text("group_qr_code");
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let (token, _) = phone.shift_id("kim").await;
+    let post = async |path: &str, body: Value| {
+        Answer::of(app.http.post(app.url(&format!("/api/entrance/{path}"))).bearer_auth(&token).json(&body)).await
+    };
+    let group = async |code: &str, nonce: &str, people: Option<i64>| {
+        let ask = json!({ "qr_code": code, "nonce": nonce, "people": people });
+        let answer = post("scan", ask).await.expect(200);
+        let group = &answer.body["group"];
+        (answer.text("entrance_status"), group["admitted"].as_i64().unwrap_or(-1), group["free"].as_i64().unwrap_or(-1))
+    };
+    let used = "select count(*) from tickets where used_at is not null";
+    assert_eq!(group(&whole, "a", None).await, ("choose".into(), 0, 4));
+    assert_eq!(app.db.one::<i64>("select count(*) from scans").await, 0, "a look is no scan");
+    assert_eq!(group(&whole, "a", Some(5)).await, ("choose".into(), 0, 4), "nobody is let in rather than fewer");
+    assert_eq!(group(&whole, "a", Some(3)).await, ("allowed".into(), 3, 1));
+    // The answer was lost: the same three, not one more.
+    assert_eq!(group(&whole, "a", Some(3)).await, ("allowed".into(), 3, 1));
+    assert_eq!(app.db.one::<i64>(used).await, 3);
+    // The fourth comes by a ticket of its own, and the code has nobody left.
+    assert_eq!(phone.scan(&token, all[3]["qr_code"].as_str().unwrap()).await.expect(200).text("reason"), "ok");
+    let nobody = post("scan", json!({ "qr_code": whole, "nonce": "b", "people": 1 })).await.expect(200);
+    assert_eq!((nobody.text("entrance_status"), nobody.text("reason")), ("refused".into(), "already_used".into()));
+    // Taken back, all three of them.
+    post("undo", json!({ "nonce": "a" })).await.expect(200);
+    assert_eq!(app.db.one::<i64>(used).await, 1);
+    // At two gates at once nobody is let in twice.
+    let (group_now, code) = (&group, &whole);
+    let race = race(6, |n| async move { group_now(code, &format!("r{n}"), Some(2)).await }).await;
+    let admitted: i64 = race.iter().map(|answer| answer.1.max(0)).sum();
+    assert_eq!((admitted, app.db.one::<i64>(used).await), (3, 4), "{race:?}");
+
+    // A ticket's re-issue makes the group's code void as well, and there is a new one.
+    let other = app.visitor(2);
+    let order = other.held(&adult, 2).await;
+    let paid = other.pay(&order).await.expect(200);
+    let old = paid.text("group_qr_code");
+    app.db
+        .execute(&format!(
+            "update tickets set version = 2 where id = '{}'",
+            paid.body["tickets"][0]["id"].as_str().unwrap()
+        ))
+        .await;
+    let refused = post("scan", json!({ "qr_code": old })).await.expect(200);
+    assert_eq!((refused.text("entrance_status"), refused.text("reason")), ("refused".into(), "reissued".into()));
+    let fresh = other.read(&order).await.expect(200).text("group_qr_code");
+    assert_eq!(group(&fresh, "c", Some(2)).await, ("allowed".into(), 2, 0));
+    for odd in [json!(0), json!(101), json!(-1), json!("two")] {
+        let refused = post("scan", json!({ "qr_code": fresh, "people": odd })).await;
+        assert!(matches!(refused.status, 400 | 422), "{}", refused.body);
+    }
+    // Alone there is no group.
+    let single = app.visitor(3).pay(&app.visitor(3).held(&adult, 1).await).await.expect(200);
+    assert!(single.body.get("group_qr_code").is_none());
+    app.finish().await;
 }

@@ -7,7 +7,7 @@ use crate::support::visitor::Held;
 use crate::support::{Kind, Options, TestApp};
 
 /// What differs from run to run, and what no reader sees.
-const FILTERS: [(&str, &str); 14] = [
+const FILTERS: [(&str, &str); 15] = [
     (r"tgen_[0-9A-Za-z]+", "[payment]"),
     (r"ORD\d{8}-[0-9A-Z]{10}", "[number]"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[id]"),
@@ -25,6 +25,7 @@ const FILTERS: [(&str, &str); 14] = [
         r"\d{4}년 \d{1,2}월|(January|February|March|April|May|June|July|August|September|October|November|December) \d{4}",
         "[month]",
     ),
+    (r"(번호|number) [0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}\b", "$1 [ticket number]"),
 ];
 
 /// What lies between the header and the footer.

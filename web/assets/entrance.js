@@ -7,11 +7,13 @@
   var DEVICE = "admit-device", SHIFT = "admit-shift", LAST = "admit-last", DIRECTION = "admit-direction";
   /** How long a scan waits for the server; without knowledge of its own the phone can only be patient. [ms] */
   var MOMENT = 1500, PATIENCE = 8000, TRIES = 3;
+  /** How often the day's counts are asked for while people come in. [ms] */
+  var LOOK = 10000;
   /** How long an admission can be taken back. [ms] */
   var UNDO = 15 * 60000;
   /** There is no point in offering what the server refuses to everybody. */
   var FINAL = ["unknown", "bad_signature", "wrong_exhibition", "reissued"];
-  var device = load(DEVICE), shift = load(SHIFT), last = load(LAST), refused = null, busy = false;
+  var device = load(DEVICE), shift = load(SHIFT), last = load(LAST), refused = null, several = null, busy = false, tally = { in: 0, out: 0 }, looked = 0;
 
   function load(key) { try { return JSON.parse(localStorage.getItem(key)); } catch { return null; } }
   function save(key, value) { if (value) localStorage.setItem(key, JSON.stringify(value)); else localStorage.removeItem(key); }
@@ -60,7 +62,8 @@
   function ended(error) {
     if (!device) return true;
     if (device.revoked && (error.status === 401 || error.status === 403)) return wipe(device.revoked), true;
-    if (error.code === "device.unknown") return wipe(error.detail), true;
+    // Restored from a backup of before, say: then what waits here is all that is left of it.
+    if (error.code === "device.unknown") return GateStore.queue.length ? offShift([error.detail, unsent()].join(" ")) : wipe(error.detail), true;
     if (error.code === "device.revoked") return leave(error.detail), true;
     if (error.code === "device.off_shift") return look(), offShift(error.detail), true;
     if (error.status === 401 && error.code !== "auth.invalid_credentials") return offShift(error.detail), true;
@@ -87,18 +90,30 @@
     if (fresh) $("last-what").textContent = fill(words.last, { what: last.what, at: GateSeoul.time(last.at_ms / 1000) });
   }
 
+  function counts() { $("counts").textContent = fill(words.counts, tally); }
+
   async function look() {
     try {
+      looked = Date.now();
       var said = await GateSync.call("GET", "device");
-      $("counts").textContent = fill(words.counts, { in: said.admitted_today, out: said.refused_today });
+      tally = { in: said.admitted_today, out: said.refused_today };
+      counts();
     } catch (error) { ended(error); }
+  }
+
+  /** One more; the server counts a whole day, and is asked now and then. */
+  function count(allowed) {
+    tally[allowed ? "in" : "out"] += 1;
+    counts();
+    if (Date.now() - looked > LOOK) look();
   }
 
   async function enrol(token) {
     var was = device;
     if (was) await GateSync.soon();
     // They are from another gate, or another exhibition, and nobody else can say them.
-    if (GateStore.queue.length) return show(fill(words.enrol_waits, { n: GateStore.queue.length }));
+    var waits = GateStore.queue.filter(function (one) { return !one.stuck; }).length;
+    if (waits) return show(fill(words.enrol_waits, { n: waits }));
     try {
       device = null;
       var fresh = await GateSync.call("POST", "enrol", { body: { token: token } });
@@ -145,49 +160,58 @@
     one.addEventListener("change", function () { save(DIRECTION, direction()); });
   });
 
-  /** One scan to its answer. The same nonce each time: asked twice, it counts once. */
-  async function scan(text) {
+  function scan(text) {
     text = text.trim();
     if (busy || !shift || !text) return;
     if (!onShift()) return offShift();
+    return put({ text: text, direction: direction(), nonce: crypto.randomUUID(), asked: null });
+  }
+
+  /** One scan to its answer. The same nonce each time: asked twice, it counts once. */
+  async function put(ask) {
     busy = true;
-    var ask = { text: text, direction: direction(), nonce: crypto.randomUUID(), asked: null };
     // Before anybody moves: what the server then says is compared with it.
     ask.guess = decide(ask, GateSync.now());
     ask.guess.catch(function () { /* Only where it is needed. */ });
     try {
       var able = GateStore.table && GateStore.meta.complete, tries = !able ? TRIES : GateSync.online ? 1 : 0;
-      for (var said = null; tries > 0; tries -= 1) {
+      for (var said = null, silent = false; tries > 0; tries -= 1) {
         ask.asked = ask.nonce;
-        try { said = await GateSync.call("POST", "scan", { token: shift.shift_token, limit_ms: able ? MOMENT : PATIENCE, body: { qr_code: text, nonce: ask.nonce, direction: ask.direction } }); }
+        try { said = await GateSync.call("POST", "scan", { token: shift.shift_token, limit_ms: able ? MOMENT : PATIENCE, body: { qr_code: ask.text, nonce: ask.nonce, direction: ask.direction, people: ask.people } }); }
         catch (error) {
           if (ended(error)) return;
           if (!away(error)) return GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: error.detail });
+          silent = error.status === 0;
         }
         if (said) return await answered(said, ask);
       }
-      GateSync.failed();
+      if (silent) GateSync.failed();
       await alone(ask);
     } catch (error) {
       GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: String(error.message || error) });
     } finally { busy = false; }
   }
 
-  function admitted(nonce, what, key) {
-    last = { nonce: nonce, at_ms: GateSync.now(), what: what || "–", key: key || null };
+  /** `asked`: the name under which the server was asked, and under which it writes down what was decided here. */
+  function admitted(nonce, what, key, asked) {
+    last = { nonce: nonce, asked: asked || nonce, at_ms: GateSync.now(), what: what || "–", key: key || null };
     save(LAST, last);
     changed();
   }
 
   /** The server's verdict. What it let in is remembered here: the network may be gone before the next page of changes. */
   async function answered(said, ask) {
-    var allowed = said.entrance_status === "allowed", what = [said.product, said.ticket_no && fill(words.of, { n: said.ticket_no, of: said.of })].filter(Boolean);
-    refused = allowed || FINAL.indexOf(said.reason) >= 0 ? null : ask;
+    if (said.entrance_status === "choose") {
+      several = ask;
+      return GateVerdict.present({ kind: "choose", sign: "…", head: words.several, why: said.message, who: [said.product, said.customer_name].filter(Boolean).join("\n"), free: said.group.free });
+    }
+    var allowed = said.entrance_status === "allowed", what = [said.product, said.group ? fill(words.group, { n: said.group.admitted, of: said.group.of }) : said.ticket_no && fill(words.of, { n: said.ticket_no, of: said.of })].filter(Boolean);
+    refused = allowed || said.group || FINAL.indexOf(said.reason) >= 0 ? null : ask;
     GateVerdict.present({
       kind: allowed ? "allowed" : "refused", sign: allowed ? "✓" : "✕", head: !allowed ? words.refused : ask.direction === "out" ? words.allowed_out : words.allowed,
       why: said.forced ? words.forced : said.message, who: what.concat(said.customer_name || []).join("\n"), undo: allowed, force: Boolean(refused) && ask.direction === "in",
     });
-    look();
+    if (said.group && said.group.admitted > 1) look(); else count(allowed);
     if (!allowed) return;
     admitted(ask.nonce, what.join(", "));
     try {
@@ -222,7 +246,8 @@
       kind: allowed ? "allowed" : "refused", sign: allowed ? "✓" : "✕", head: !allowed ? words.refused : ask.direction === "out" ? words.allowed_out : words.allowed,
       why: details, who: what.join("\n"), alone: [words.alone, lost].filter(Boolean).join(" "), undo: allowed && !lost,
     });
-    if (allowed && !lost) admitted(nonce, what.join(", "), decided.key);
+    if (allowed && !lost) admitted(nonce, what.join(", "), decided.key, ask.asked);
+    count(allowed);
     changed();
   }
 
@@ -233,7 +258,7 @@
     try {
       if (GateSync.flying.has(mine.nonce)) await GateSync.settled();
       if (!(await GateStore.undo(mine.nonce, GateSync.now()))) {
-        await GateSync.call("POST", "undo", { token: shift.shift_token, body: { nonce: mine.nonce } });
+        await GateSync.call("POST", "undo", { token: shift.shift_token, body: { nonce: mine.asked } });
         await GateStore.recount(mine.key);
         look();
       }
@@ -272,16 +297,17 @@
     await enrol(token);
   }
 
-  GateVerdict.begin({ undo: undo, force: force });
+  GateVerdict.begin({ undo: undo, force: force, people: function (count) { if (!busy && several) put(Object.assign(several, { people: count })); } });
   GateCamera.begin(words, { code: scan, paused: function () { return busy || GateVerdict.holds(); }, touched: GateVerdict.touched, reader: main.dataset.reader, wasm: main.dataset.wasm });
   GateAside.begin(words, {
     scan: scan,
-    search: function (text) { return GateSync.call("GET", "search?q=" + encodeURIComponent(text), { token: shift.shift_token }); },
+    search: function (text) { return GateSync.call("POST", "search", { token: shift.shift_token, body: { q: text } }); },
     counts: function () { return GateSync.call("GET", "counts"); },
   });
   GateSync.start({
     language: words.language, away: words.away, revoked: words.revoked, changed: changed, ended: ended,
     credential: function () { return device && device.credential; },
+    token: function () { return onShift() ? shift.shift_token : null; },
     leaving: function () { return Boolean(device && device.revoked); },
     emptied: function () { return wipe(device.revoked); },
     synced: changed,

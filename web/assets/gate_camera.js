@@ -69,9 +69,8 @@
         var now = performance.now();
         found.forEach(function (one) {
           var code = one.rawValue, fresh = !(now - seen[code] < SAME);
-          // As long as it stays in view it is the same scan.
-          seen[code] = now;
-          if (fresh) on.code(code);
+          // As long as it stays in view it is the same scan; one that was not taken is a scan yet to come.
+          if (!fresh || on.code(code)) seen[code] = now;
         });
       } catch { /* A frame that is not there yet. */ }
       await new Promise(function (done) { setTimeout(done, 80); });
@@ -107,6 +106,7 @@
 
   globalThis.GateCamera = {
     stop: stop,
+    detector: newDetector,
     awake: function (wish) { wanted = wish; stayAwake(); },
     /** `handlers`: code(text), paused(), touched(), and where the decoder is: reader, wasm. */
     begin: function (texts, handlers) { words = texts; on = handlers; },

@@ -36,12 +36,22 @@
   }
 
   /** Runs `body` within one transaction; what it returns is there when the transaction is on disk. */
-  function write(names, body) {
+  function once(names, body) {
     return new Promise(function (done, failed) {
       var transaction = db.transaction(names, "readwrite", { durability: "strict" }), result = body(transaction);
       transaction.oncomplete = function () { done(result); };
       transaction.onabort = transaction.onerror = function () { failed(transaction.error); };
     });
+  }
+
+  async function write(names, body) {
+    try { return await once(names, body); }
+    catch (error) {
+      if (!db) throw error;
+      // Browsers close the databases of pages in the background, and do not say so.
+      db = await told(indexedDB.open(NAME, VERSION));
+      return once(names, body);
+    }
   }
 
   store.open = async function () {
@@ -220,13 +230,15 @@
         piece = await seal(OWN, ownRecords(new Map([[name, past]])));
       }
       var entry = scan && { scan: scan, key: name || null, counts: Boolean(movement && movement.counts) };
-      var names = ["log"].concat(scan ? ["queue"] : []);
-      var adding = await write(names, function (t) {
+      // Here at once: a disk that does not take it must not let the same ticket in again, and it is sent all the same.
+      if (entry) store.queue.push(entry);
+      if (past) store.own.set(name, past);
+      var adding = await write(["log"].concat(scan ? ["queue"] : []), function (t) {
         if (piece) t.objectStore("log").add(piece);
-        return entry && t.objectStore("queue").add(entry);
+        return entry && t.objectStore("queue").add({ scan: entry.scan, key: entry.key, counts: entry.counts });
       });
-      if (entry) store.queue.push(Object.assign(entry, { id: adding.result }));
-      if (past) { store.own.set(name, past); store.pieces += 1; }
+      if (entry) entry.id = adding.result;
+      if (past) store.pieces += 1;
     });
   };
 
@@ -249,7 +261,7 @@
       var entry = store.queue.find(function (one) { return one.scan.nonce === nonce; });
       if (!entry) return false;
       entry.scan.undone_at = at_ms;
-      await write(["queue"], function (t) { t.objectStore("queue").put(entry); });
+      if (entry.id) await write(["queue"], function (t) { t.objectStore("queue").put(entry); });
       await recount(entry.key);
       return true;
     });
@@ -259,8 +271,8 @@
   store.settle = function (gone, changed) {
     return next(async function () {
       await write(["queue"], function (t) {
-        gone.forEach(function (one) { t.objectStore("queue").delete(one.id); });
-        changed.forEach(function (one) { t.objectStore("queue").put(one); });
+        gone.forEach(function (one) { if (one.id) t.objectStore("queue").delete(one.id); });
+        changed.forEach(function (one) { if (one.id) t.objectStore("queue").put(one); });
       });
       store.queue = store.queue.filter(function (one) { return gone.indexOf(one) < 0; });
     });

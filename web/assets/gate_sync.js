@@ -2,12 +2,12 @@
 // down. Whoever uses it learns only whether there is a network and that something changed.
 (function () {
   "use strict";
-  var EVERY_MS = 3000, BACKOFF_MAX_MS = 30000, CALL_MS = 8000, PAGE_MS = 20000;
+  var EVERY_MS = 3000, BACKOFF_MAX_MS = 30000, CALL_MS = 8000, PAGE_MS = 20000, UPLOAD_MS = 30000;
   /** Two measurements of the same clock differ by so much. */
   var SLACK_MS = 2000;
   /** A hundred scans are about 34 KB: well below what a request may weigh (64 KB). */
   var BATCH = 100;
-  var timer = 0, running = null, failures = 0, on = null;
+  var timer = 0, running = null, failures = 0, refusals = 0, upload_at = 0, on = null;
   /** `flying`: nonces that are on their way, so nobody can say whether they have arrived. */
   var sync = { online: true, flying: new Set() };
 
@@ -54,7 +54,7 @@
       var batch = GateStore.queue.filter(function (one) { return !one.stuck; }).slice(0, size), said;
       if (!batch.length) break;
       sync.flying = new Set(batch.map(function (one) { return one.scan.nonce; }));
-      try { said = await sync.call("POST", "uploads", { body: { scans: batch.map(function (one) { return one.scan; }) } }); }
+      try { said = await sync.call("POST", "uploads", { limit_ms: UPLOAD_MS, body: { scans: batch.map(function (one) { return one.scan; }) } }); }
       catch (error) {
         if (error.status !== 400 && error.status !== 422) throw error;
         // One of them is not understood. Alone it is set aside, so that it does not stand in the way of the others.
@@ -65,20 +65,25 @@
         size = 1;
         continue;
       }
-      var answered = new Set(said.results.map(function (one) { return one.nonce; }));
-      var gone = batch.filter(function (one) { return answered.has(one.scan.nonce); });
-      await GateStore.settle(gone, []);
+      var answers = new Map(said.results.map(function (one) { return [one.nonce, one]; })), gone = [], stuck = [];
+      batch.forEach(function (one) {
+        var answer = answers.get(one.scan.nonce);
+        if (!answer) return;
+        // What the server could not write down stays here, for somebody to look at.
+        if (answer.outcome === "rejected") { one.stuck = answer.code || "rejected"; stuck.push(one); } else gone.push(one);
+      });
+      await GateStore.settle(gone, stuck);
       sync.flying = new Set();
       wipe = wipe || said.wipe;
       on.changed();
-      if (!gone.length) throw { status: 0, code: "away", detail: on.away };
+      if (!gone.length && !stuck.length) throw { status: 0, code: "away", detail: on.away };
     }
     if (wipe && !on.leaving()) throw { status: 403, code: "device.revoked", detail: on.revoked };
   }
 
   async function rulebook() {
     var meta = GateStore.meta;
-    var reply = await sync.call("GET", "rulebook", { raw: true, headers: meta.etag ? { "If-None-Match": meta.etag } : {} });
+    var reply = await sync.call("GET", "rulebook", { raw: true, token: on.token(), headers: meta.etag ? { "If-None-Match": meta.etag } : {} });
     if (reply.status === 304) return;
     await GateStore.save({ rulebook: JSON.parse(new TextDecoder().decode(reply.body)), etag: reply.etag });
   }
@@ -87,7 +92,7 @@
     var best = null;
     for (;;) {
       var cursor = GateStore.meta.cursor, asked_at = Date.now();
-      var reply = await sync.call("GET", "tickets?waiting=" + Math.min(GateStore.queue.length, 65535) + (cursor ? "&after=" + encodeURIComponent(cursor) : ""), { raw: true, limit_ms: PAGE_MS });
+      var reply = await sync.call("GET", "tickets?waiting=" + Math.min(GateStore.queue.length, 65535) + (cursor ? "&after=" + encodeURIComponent(cursor) : ""), { raw: true, token: on.token(), limit_ms: PAGE_MS });
       var heard_at = Date.now(), page = await GateRecords.page(new Uint8Array(reply.body));
       // Cut off or changed on its way: asked for again from where we are.
       if (!page) throw { status: 0, code: "away", detail: on.away };
@@ -100,23 +105,36 @@
     }
   }
 
+  /**
+   * Each by itself: a server that does not take what was decided here may still tell what has changed. Online is whoever
+   * hears an answer, whatever it says.
+   */
   async function cycle() {
-    try {
-      await upload();
-      if (on.leaving()) return on.emptied();
-      if (GateStore.table) {
-        await rulebook();
-        await tickets();
+    var heard = false, wrong = false, steps = [upload, rulebook, tickets];
+    for (var n = 0; n < steps.length; n += 1) {
+      var step = steps[n];
+      if (step === upload ? Date.now() < upload_at && !on.leaving() : !GateStore.table || !on.token()) continue;
+      try {
+        await step();
+        heard = true;
+        if (step !== upload) continue;
+        refusals = 0;
+        if (on.leaving()) return on.emptied();
+      } catch (error) {
+        sync.flying = new Set();
+        // Something else than the network, a full disk say: the server is still there to be asked.
+        heard = heard || error.status !== 0;
+        if (on.ended(error)) return;
+        wrong = true;
+        if (step === upload) {
+          refusals += 1;
+          upload_at = Date.now() + Math.min(EVERY_MS * Math.pow(2, refusals), BACKOFF_MAX_MS);
+        } else if (error.status === 0) break;
       }
-      failures = 0;
-      state(true);
-      on.synced();
-    } catch (error) {
-      failures += 1;
-      sync.flying = new Set();
-      // Something else than the network, a full disk say: the server is still there to be asked.
-      if (!on.ended(error) && typeof error.status === "number") state(false);
     }
+    failures = heard ? 0 : failures + 1;
+    state(heard);
+    if (!wrong) on.synced();
   }
 
   function plan() {
@@ -140,7 +158,7 @@
 
   sync.start = function (handlers) {
     on = handlers;
-    window.addEventListener("online", function () { sync.settled().then(function () { failures = 0; sync.soon(); }); });
+    window.addEventListener("online", function () { sync.settled().then(function () { failures = upload_at = 0; sync.soon(); }); });
     window.addEventListener("offline", sync.failed);
     document.addEventListener("visibilitychange", function () { if (!document.hidden) sync.soon(); });
   };

@@ -4,13 +4,13 @@
   var $ = function (id) { return document.getElementById(id); };
   /** How long an admission is shown. [ms] */
   var SHOWN = 1600;
-  var result = $("result"), form = $("force-form"), on = null, hide = 0, sound = null, before = null;
+  var result = $("result"), form = $("force-form"), people = $("people"), on = null, hide = 0, sound = null, before = null;
 
   function part(name, text) { result.querySelector("." + name).textContent = text || ""; }
 
   function behind(inert) { document.querySelectorAll("body > header, body > main").forEach(function (one) { one.inert = inert; }); }
 
-  /** `it`: kind (allowed, refused, unjudged), sign, head, why, who, alone, undo, force. */
+  /** `it`: kind (allowed, refused, unjudged, choose), sign, head, why, who, alone, undo, force, free. */
   function present(it) {
     var allowed = it.kind === "allowed";
     result.dataset.verdict = it.kind;
@@ -18,13 +18,18 @@
     $("undo").hidden = !it.undo;
     $("force").hidden = !it.force;
     unfold(false);
+    people.hidden = it.kind !== "choose";
     if (result.hidden) before = document.activeElement;
     result.hidden = false;
     clearTimeout(hide);
     // Who is let in goes by while somebody already types or points at the next one.
     behind(!allowed);
     if (allowed) hide = setTimeout(close, SHOWN);
-    else $("next").focus();
+    else if (it.kind === "choose") {
+      people.people.max = people.people.value = it.free;
+      $("let-in").focus();
+      return;
+    } else $("next").focus();
     beep(allowed);
     if (navigator.vibrate) navigator.vibrate(allowed ? 80 : [200, 100, 200]);
   }
@@ -56,6 +61,16 @@
     tone.stop(sound.currentTime + (good ? .12 : .45));
   }
 
+  [["fewer", -1], ["more-people", 1]].forEach(function (one) {
+    $(one[0]).addEventListener("click", function () {
+      var now = Number(people.people.value) + one[1];
+      people.people.value = Math.min(Math.max(now, 1), Number(people.people.max));
+    });
+  });
+  people.addEventListener("submit", function (event) {
+    event.preventDefault();
+    on.people(Number(people.people.value));
+  });
   $("next").addEventListener("click", close);
   result.addEventListener("keydown", function (event) { if (event.key === "Escape") close(); });
   $("undo").addEventListener("click", function () { close(); on.undo(); });

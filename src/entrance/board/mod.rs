@@ -4,7 +4,7 @@ pub mod api;
 pub mod pg;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -48,19 +48,25 @@ pub struct GateCounts {
 
 /// What was counted last of each exhibition.
 #[derive(Clone, Default)]
-pub struct Board(Arc<Mutex<HashMap<i32, (Instant, Counts)>>>);
+pub struct Board(Arc<std::sync::Mutex<HashMap<i32, Latest>>>);
+
+type Latest = Arc<Mutex<Option<(Instant, Counts)>>>;
 
 impl Board {
     pub async fn counts(&self, app: &App, exhibition_id: i32) -> Result<Counts> {
+        let latest = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(exhibition_id).or_default())
+        };
         // One counts, the others wait for it.
-        let mut known = self.0.lock().await;
-        if let Some((at, counts)) = known.get(&exhibition_id)
+        let mut latest = latest.lock().await;
+        if let Some((at, counts)) = latest.as_ref()
             && at.elapsed() < FRESH
         {
             return Ok(counts.clone());
         }
         let counts = counted(app, exhibition_id, app.clock.now()).await?;
-        known.insert(exhibition_id, (Instant::now(), counts.clone()));
+        *latest = Some((Instant::now(), counts.clone()));
         Ok(counts)
     }
 }
@@ -68,7 +74,7 @@ impl Board {
 async fn counted(app: &App, exhibition_id: i32, now: Timestamp) -> Result<Counts> {
     let midnight = now.to_zoned(seoul()).start_of_day().map_err(Error::bug)?.timestamp();
     let recent = now - SignedDuration::from_mins(RATE_MINUTES);
-    let rows = pg::tallies(&app.entrance_pg.get().await?, exhibition_id, midnight, recent).await?;
+    let rows = pg::tallies(&app.pg.get().await?, exhibition_id, midnight, recent).await?;
     Ok(summed(rows))
 }
 
@@ -76,7 +82,8 @@ fn summed(rows: Vec<pg::Tally>) -> Counts {
     let mut counts = Counts::default();
     let mut gates: HashMap<String, GateCounts> = HashMap::new();
     for row in rows {
-        let gate = gates.entry(row.gate.clone()).or_insert_with(|| GateCounts { gate: row.gate, ..GateCounts::default() });
+        let gate =
+            gates.entry(row.gate.clone()).or_insert_with(|| GateCounts { gate: row.gate, ..GateCounts::default() });
         match (row.allowed, row.out) {
             (true, false) => gate.admitted += row.scans,
             (true, true) => gate.left += row.scans,

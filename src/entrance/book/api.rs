@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Book, pg};
 use crate::app::App;
 use crate::catalogue::Exhibition;
-use crate::entrance::devices::Device;
+use crate::entrance::devices::shift::OnShift;
 use crate::entrance::rules::{Rules, day_number, second_of};
 use crate::error::{Error, Result};
 use crate::platform::http::IfNoneMatch;
@@ -101,16 +101,17 @@ fn compose(app: &App, exhibition: &Exhibition, gate: String, mut book: Book) -> 
 }
 
 /// Rules, products, slots and public keys: what a device needs to judge tickets without a network.
-#[utoipa::path(get, path = "/api/entrance/rulebook", tag = "entrance", security(("device" = [])),
+#[utoipa::path(get, path = "/api/entrance/rulebook", tag = "entrance", security(("staff" = [])),
     params(("if-none-match" = Option<String>, Header, description = "The ETag of the one it has.")),
     responses((status = 200, body = Rulebook, headers(("etag" = String, description = "Names this state of it."))),
-        (status = 304, description = "nothing has changed"), (status = 401, description = "device.unknown"),
-        (status = 403, description = "device.revoked"),
+        (status = 304, description = "nothing has changed"),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden, device.off_shift"),
         (status = 503, description = "server.starting, server.database_away")))]
-async fn rulebook(AppState(app): AppState<App>, device: Device, IfNoneMatch(has): IfNoneMatch) -> Result<Response> {
-    let exhibition = app.catalogue.current().by_id(device.exhibition_id)?;
-    let book = pg::of(&app.entrance_pg.get().await?, device.exhibition_id).await?;
-    let rulebook = compose(&app, &exhibition, device.gate, book);
+async fn rulebook(AppState(app): AppState<App>, by: OnShift, IfNoneMatch(has): IfNoneMatch) -> Result<Response> {
+    let exhibition = app.catalogue.current().by_id(by.staff.home())?;
+    let book = pg::of(&app.entrance_pg.get().await?, exhibition.id).await?;
+    let rulebook = compose(&app, &exhibition, by.at.gate, book);
     if rulebook.keys.is_empty() {
         return Err(Error::unavailable("server.starting", "no signing keys yet"));
     }

@@ -57,17 +57,7 @@ async fn add(client: &impl GenericClient, exhibition_id: i32, product_id: Option
     let entries = r.entries.as_str();
     ADD.execute(
         client,
-        &[
-            &exhibition_id,
-            &product_id,
-            &r.early_min,
-            &r.late_min,
-            &r.gates,
-            &entries,
-            &r.per_day,
-            &r.reentry,
-            &r.gap_s,
-        ],
+        &[&exhibition_id, &product_id, &r.early_min, &r.late_min, &r.gates, &entries, &r.per_day, &r.reentry, &r.gap_s],
     )
     .await?;
     Ok(())

@@ -45,7 +45,7 @@ struct ConflictList {
 struct Conflict {
     id: Uuid,
     /// double (two admissions), cancelled (or refunded, blocked, re-issued, not paid meanwhile), outside_rules, unknown (no
-    /// such ticket) or revoked_device.
+    /// such ticket), no_shift (at no time when somebody was on shift there) or revoked_device.
     kind: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -144,7 +144,7 @@ struct Named {
     conflict_id: Uuid,
 }
 
-/// Decides on a conflict, once. An honest admission of a revoked device counts from then on.
+/// Decides on a conflict, once. An honest admission of a revoked device, or outside a shift, counts from then on.
 #[utoipa::path(post, path = "/api/admin/exhibitions/{code}/entry-conflicts/{conflict_id}/decide", tag = "admin",
     security(("staff" = [])), params(("code" = String, Path, description = "Code of the exhibition."),
         ("conflict_id" = Uuid, Path, description = "As it was listed.")), request_body = DecideAsk,
@@ -161,7 +161,10 @@ async fn decide(
     Json(ask): Json<DecideAsk>,
 ) -> Result<StatusCode> {
     let note = ask.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
-    if note.is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX || has_control(note)) {
+    if note.is_some_and(has_control) {
+        return Err(Error::field("note", "control_characters"));
+    }
+    if note.is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX) {
         return Err(Error::field("note", "too_long"));
     }
     let mut client = app.pg.get().await?;
@@ -173,8 +176,8 @@ async fn decide(
     if !decided.now {
         return Err(Error::conflict("entrance.decided"));
     }
-    if ask.decision == Decision::Honest && decided.kind == "revoked_device" {
-        count(&transaction, &decided, app.clock.now()).await?;
+    if ask.decision == Decision::Honest {
+        count(&transaction, &decided, home, app.clock.now()).await?;
     }
     let after = json!({ "conflict": id, "kind": decided.kind, "decision": decision });
     let by = &Actor::from(&admin);
@@ -184,15 +187,21 @@ async fn decide(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn count(transaction: &deadpool_postgres::Transaction<'_>, decided: &pg::Decided, now: Timestamp) -> Result<()> {
+/// What was written down apart joins in.
+async fn count(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    decided: &pg::Decided,
+    home: i32,
+    now: Timestamp,
+) -> Result<()> {
     let ticket = match decided.ticket_id {
-        Some(id) => ledger::locked(transaction, id).await?,
+        Some(id) => ledger::locked(transaction, id).await?.filter(|ticket| ticket.exhibition_id == home),
         None => None,
     };
-    if pg::join_in(transaction, decided.scan_id).await?
-        && let Some(ticket) = ticket
+    if let Some(ticket) = ticket
+        && let Some(at) = pg::join_in(transaction, decided.scan_id).await?
     {
-        ledger::settle(transaction, &ticket, now).await?;
+        ledger::settle(transaction, &ticket, at, now).await?;
     }
     Ok(())
 }

@@ -45,7 +45,8 @@ const DECIDE: Statement = Statement::new(
      select decided_at is null, kind, ticket_id, scan_id from one",
 );
 
-const JOIN_IN: Statement = Statement::new("conflicts.join_in", "update scans set apart = false where id = $1 and apart");
+const JOIN_IN: Statement =
+    Statement::new("conflicts.join_in", "update scans set apart = false where id = $1 and apart returning scanned_at");
 
 pub const STATEMENTS: &[&Statement] = &[&OPEN, &LIST, &DECIDE, &JOIN_IN];
 
@@ -134,7 +135,7 @@ pub async fn decide(
     Ok(row.map(|row| Decided { now: row.get(0), kind: row.get(1), ticket_id: row.get(2), scan_id: row.get(3) }))
 }
 
-/// A scan of a revoked device that was honest counts from now on.
-pub async fn join_in(client: &impl GenericClient, scan_id: Uuid) -> Result<bool> {
-    Ok(JOIN_IN.execute(client, &[&scan_id]).await? == 1)
+/// A scan that was written down apart counts from now on; when it was. None: it was not apart.
+pub async fn join_in(client: &impl GenericClient, scan_id: Uuid) -> Result<Option<Timestamp>> {
+    Ok(JOIN_IN.query_opt(client, &[&scan_id]).await?.map(|row| row.get(0)))
 }

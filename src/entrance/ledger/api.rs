@@ -27,7 +27,7 @@ use crate::platform::texts;
 use crate::waiting_room::audit::{self, Actor, Entry};
 
 /// How long a device may think again.
-const SECOND_THOUGHTS: SignedDuration = SignedDuration::from_mins(15);
+pub const SECOND_THOUGHTS: SignedDuration = SignedDuration::from_mins(15);
 const WHY_CHARS_MAX: usize = 200;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -65,15 +65,13 @@ async fn undo(
     let now = app.clock.now();
     let mut client = app.entrance_pg.get().await?;
     let transaction = client.transaction().await?;
-    let scan = pg::of_device(&transaction, by.at.device_id, &ask.nonce).await?;
-    let named = match scan.filter(|named| named.allowed) {
-        Some(named) => Some(named),
-        None => pg::of_device(&transaction, by.at.device_id, &forced_nonce(&ask.nonce)).await?,
-    };
-    let named = named.ok_or_else(|| Error::not_found("entrance.nothing_to_undo"))?;
-    if named.undone_at.is_none() {
-        within(&named, now, "entrance.too_late_to_undo")?;
-        uploads::undo(&transaction, &named, now).await?;
+    let moves = pg::moves_of_device(&transaction, by.staff.home(), by.at.device_id, &ask.nonce).await?;
+    if moves.is_empty() {
+        return Err(Error::not_found("entrance.nothing_to_undo"));
+    }
+    for named in moves.iter().filter(|named| named.undone_at.is_none()) {
+        within(named, now, "entrance.too_late_to_undo")?;
+        uploads::undo(&transaction, named, now).await?;
     }
     transaction.commit().await?;
     Ok(private(Undone { message: texts::filled(language, "scan.undone", &[]) }))
@@ -116,8 +114,14 @@ async fn force(
     Json(ask): Json<ForceAsk>,
 ) -> Result<Response> {
     let why = ask.why.trim();
-    if why.is_empty() || why.chars().count() > WHY_CHARS_MAX || has_control(why) {
-        return Err(Error::field("why", if why.is_empty() { "required" } else { "too_long" }));
+    let wrong = match why {
+        "" => Some("required"),
+        why if has_control(why) => Some("control_characters"),
+        why if why.chars().count() > WHY_CHARS_MAX => Some("too_long"),
+        _ => None,
+    };
+    if let Some(code) = wrong {
+        return Err(Error::field("why", code));
     }
     let supervisor = sign_in::check(&app, caller, &ask.username, &ask.password).await?;
     let ours = by.staff.home();
@@ -127,7 +131,7 @@ async fn force(
     let now = app.clock.now();
     let mut client = app.entrance_pg.get().await?;
     let transaction = client.transaction().await?;
-    let named = pg::of_device(&transaction, by.at.device_id, &ask.nonce).await?.filter(|named| !named.allowed);
+    let named = pg::of_device(&transaction, ours, by.at.device_id, &ask.nonce).await?.filter(|named| !named.allowed);
     let named = named.ok_or_else(|| Error::not_found("entrance.nothing_to_force"))?;
     within(&named, now, "entrance.too_late_to_force")?;
     let ticket = match named.ticket_id {
@@ -139,14 +143,18 @@ async fn force(
         return Err(Error::conflict("entrance.cannot_be_forced"));
     };
     let forced = Forced { ask_nonce: &ask.nonce, why, reason, direction: named.direction };
-    if forced.write(&transaction, &by, &supervisor, &ticket, now).await? {
-        settle(&transaction, &ticket, now).await?;
-        forced.record(&transaction, &supervisor, caller, &ticket).await?;
-        transaction.commit().await?;
-    } else {
+    match pg::of_device(&transaction, ours, by.at.device_id, &forced_nonce(&ask.nonce)).await? {
         // Asked twice: it is done.
-        transaction.rollback().await?;
+        Some(before) if before.undone_at.is_none() => {}
+        // Signed for, and taken back: whoever comes again is scanned again.
+        Some(_) => return Err(Error::not_found("entrance.nothing_to_force")),
+        None => {
+            forced.write(&transaction, &by, &supervisor, &ticket, now).await?;
+            settle(&transaction, &ticket, now, now).await?;
+            forced.record(&transaction, &supervisor, caller, &ticket).await?;
+        }
     }
+    transaction.commit().await?;
     let verdict =
         Verdict { reason, direction: named.direction, counts: true, seen: Seen::default(), ticket: Some(ticket) };
     Ok(private(reply::forced(&app, verdict, language)))
@@ -158,10 +166,7 @@ fn forced_nonce(nonce: &str) -> String {
 }
 
 fn can_be_forced(reason: Reason) -> bool {
-    !matches!(
-        reason,
-        Reason::Ok | Reason::Unknown | Reason::BadSignature | Reason::WrongExhibition | Reason::Reissued
-    )
+    !matches!(reason, Reason::Ok | Reason::Unknown | Reason::BadSignature | Reason::WrongExhibition | Reason::Reissued)
 }
 
 struct Forced<'a> {
@@ -179,7 +184,7 @@ impl Forced<'_> {
         supervisor: &StaffUser,
         ticket: &TicketRow,
         now: Timestamp,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let nonce = forced_nonce(self.ask_nonce);
         let scan = LateScan {
             id: ids::row_id(now),
@@ -187,11 +192,11 @@ impl Forced<'_> {
             ticket_id: Some(ticket.id),
             gate: &by.at.gate,
             nonce: &nonce,
-            staff_id: supervisor.id,
+            staff_id: by.staff.id,
             allowed: true,
             reason: self.reason.as_str(),
             at: now,
-            reply: json!({ "why": self.why }),
+            reply: json!({ "why": self.why, "signed_by": supervisor.id }),
             device_id: by.at.device_id,
             direction: self.direction,
             forced: true,
@@ -200,7 +205,11 @@ impl Forced<'_> {
             device_at: None,
             uploaded_at: None,
         };
-        pg::insert(transaction, &scan).await
+        if pg::insert(transaction, &scan).await? {
+            Ok(())
+        } else {
+            Err(Error::unavailable("server.busy", "forced twice at the same time"))
+        }
     }
 
     async fn record(

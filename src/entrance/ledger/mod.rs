@@ -6,7 +6,7 @@ pub mod api;
 pub mod pg;
 
 use deadpool_postgres::GenericClient;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::pg::{TicketRow, Wanted, read};
@@ -22,12 +22,19 @@ pub async fn locked(transaction: &impl GenericClient, ticket_id: Uuid) -> Result
     Ok(read(transaction, &[wanted]).await?.pop().and_then(|read| read.ticket))
 }
 
-/// Writes what the scans of a locked ticket make of it, and the conflicts among them.
-pub async fn settle(transaction: &impl GenericClient, ticket: &TicketRow, now: Timestamp) -> Result<()> {
-    let moved = pg::moved(transaction, ticket.id).await?;
-    let told = replay(&ticket.rules, &moved);
+/// Writes what the scans of a locked ticket make of it since `from`, and the conflicts among them.
+pub async fn settle(
+    transaction: &impl GenericClient,
+    ticket: &TicketRow,
+    from: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    // Postgres keeps microseconds of an instant that has more.
+    let from = from - SignedDuration::from_millis(1);
+    let moved = pg::moved(transaction, ticket).await?;
+    let told = replay(&ticket.rules, &moved, from);
     let first = moved.iter().find(|one| told.counted.contains(&one.scan_id));
     let last_in = moved.iter().rev().find(|one| one.direction == super::rules::Direction::In);
     pg::write(transaction, ticket.id, &told, first, last_in).await?;
-    pg::conflicts(transaction, ticket, &told.doubles, now).await
+    pg::conflicts(transaction, ticket, &told.doubles, from, now).await
 }

@@ -13,10 +13,14 @@ use crate::platform::pg::{Statement, constraint_of};
 
 const LOCK: Statement = Statement::new("ledger.lock", "select id from tickets where id = $1 for update");
 
+/// An exit that was refused, because nobody had heard of the admission, happened all the same: nobody is kept in.
 const MOVED: Statement = Statement::new(
     "ledger.moved",
-    "select id, direction = 'out', scanned_at, gate, forced, uploaded_at is not null
-       from scans where ticket_id = $1 and allowed and undone_at is null and not apart order by scanned_at, id",
+    "select id, direction = 'out', scanned_at, gate, forced, uploaded_at is not null, counted
+       from scans
+      where ticket_id = $1 and exhibition_id = $2 and undone_at is null and not apart
+        and (allowed or (direction = 'out' and reason = 'not_inside'))
+      order by scanned_at, id",
 );
 
 const WRITE: Statement = Statement::new(
@@ -35,7 +39,7 @@ const WRITE: Statement = Statement::new(
 const CONFLICTS: Statement = Statement::new(
     "ledger.conflicts",
     "with gone as (
-         delete from entry_conflicts c using (select id from scans where ticket_id = $2) s
+         delete from entry_conflicts c using (select id from scans where ticket_id = $2 and scanned_at >= $7) s
           where c.scan_id = s.id and c.kind = 'double' and c.decided_at is null and c.scan_id <> all($4::uuid[])
      )
      insert into entry_conflicts (id, exhibition_id, kind, ticket_id, scan_id, other_scan_id, created_at)
@@ -52,12 +56,36 @@ const INSERT: Statement = Statement::new(
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
 );
 
-/// A scan that moves something, by device and nonce, no older than a day.
+/// A scan of a device by its nonce, whoever of those on shift there in the last day made it.
 const OF_DEVICE: Statement = Statement::new(
     "ledger.of_device",
-    "select id, ticket_id, allowed, reason, scanned_at, undone_at, direction = 'out' from scans
-      where device_id = $1 and scanned_at > admit_now() - interval '1 day' and nonce = $2
-      order by scanned_at limit 1",
+    "select s.id, s.ticket_id, s.allowed, s.reason, s.scanned_at, s.undone_at, s.direction = 'out', s.uploaded_at is not null
+       from (select distinct staff_id from shifts
+              where device_id = $2 and began_at > admit_now() - interval '1 day') w
+       join lateral (
+            select * from scans s where s.exhibition_id = $1 and s.staff_id = w.staff_id and s.nonce = $3 limit 1) s on true
+      where s.device_id = $2 order by s.scanned_at limit 1",
+);
+
+/// All that moved something under a name: itself, forced, or the people of a group.
+const MOVES_OF_DEVICE: Statement = Statement::new(
+    "ledger.moves_of_device",
+    "select s.id, s.ticket_id, s.allowed, s.reason, s.scanned_at, s.undone_at, s.direction = 'out', s.uploaded_at is not null
+       from (select distinct staff_id from shifts
+              where device_id = $2 and began_at > admit_now() - interval '1 day') w
+      cross join (select $3 as nonce union all select $3 || ' forced'
+                   union all select $3 || ' ' || n from generate_series(1, 100) n) a
+       join lateral (
+            select * from scans s
+             where s.exhibition_id = $1 and s.staff_id = w.staff_id and s.nonce = a.nonce limit 1) s on true
+      where s.device_id = $2 and s.allowed order by s.ticket_id, s.scanned_at",
+);
+
+/// By the name under which a scan can be written down once.
+const BY_NONCE: Statement = Statement::new(
+    "ledger.by_nonce",
+    "select id, ticket_id, allowed, reason, scanned_at, undone_at, direction = 'out', uploaded_at is not null
+       from scans where exhibition_id = $1 and staff_id = $2 and nonce = $3 limit 1",
 );
 
 const UNDO: Statement = Statement::new(
@@ -87,7 +115,8 @@ const BLOCK: Statement = Statement::new(
      select exists (select 1 from changed) from before",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&BLOCK, &LOCK, &MOVED, &WRITE, &CONFLICTS, &INSERT, &OF_DEVICE, &UNDO, &CONFLICT];
+pub const STATEMENTS: &[&Statement] =
+    &[&BLOCK, &LOCK, &MOVED, &WRITE, &CONFLICTS, &INSERT, &OF_DEVICE, &MOVES_OF_DEVICE, &BY_NONCE, &UNDO, &CONFLICT];
 
 fn direction(out: bool) -> Direction {
     if out { Direction::Out } else { Direction::In }
@@ -108,8 +137,8 @@ pub async fn lock(client: &impl GenericClient, ticket_id: Uuid) -> Result<bool> 
     Ok(LOCK.query_opt(client, &[&ticket_id]).await?.is_some())
 }
 
-pub async fn moved(client: &impl GenericClient, ticket_id: Uuid) -> Result<Vec<Moved>> {
-    let rows = MOVED.query(client, &[&ticket_id]).await?;
+pub async fn moved(client: &impl GenericClient, ticket: &TicketRow) -> Result<Vec<Moved>> {
+    let rows = MOVED.query(client, &[&ticket.id, &ticket.exhibition_id]).await?;
     let moved = rows.iter().map(|row| Moved {
         scan_id: row.get(0),
         direction: direction(row.get(1)),
@@ -117,6 +146,7 @@ pub async fn moved(client: &impl GenericClient, ticket_id: Uuid) -> Result<Vec<M
         gate: row.get(3),
         forced: row.get(4),
         uploaded: row.get(5),
+        counted: row.get(6),
     });
     Ok(moved.collect())
 }
@@ -156,11 +186,12 @@ pub async fn conflicts(
     client: &impl GenericClient,
     ticket: &TicketRow,
     doubles: &[(Uuid, Option<Uuid>)],
+    from: Timestamp,
     now: Timestamp,
 ) -> Result<()> {
     let ids: Vec<Uuid> = doubles.iter().map(|_| ids::row_id(now)).collect();
     let (scans, others): (Vec<Uuid>, Vec<Option<Uuid>>) = doubles.iter().copied().unzip();
-    CONFLICTS.execute(client, &[&ticket.exhibition_id, &ticket.id, &ids, &scans, &others, &now]).await?;
+    CONFLICTS.execute(client, &[&ticket.exhibition_id, &ticket.id, &ids, &scans, &others, &now, &from]).await?;
     Ok(())
 }
 
@@ -229,11 +260,30 @@ pub struct Named {
     pub at: Timestamp,
     pub undone_at: Option<Timestamp>,
     pub direction: Direction,
+    /// Decided by the device, and handed in.
+    pub uploaded: bool,
 }
 
-pub async fn of_device(client: &impl GenericClient, device_id: Uuid, nonce: &str) -> Result<Option<Named>> {
-    let row = OF_DEVICE.query_opt(client, &[&device_id, &nonce]).await?;
-    Ok(row.map(|row| Named {
+pub async fn of_device(client: &impl GenericClient, home: i32, device_id: Uuid, nonce: &str) -> Result<Option<Named>> {
+    Ok(OF_DEVICE.query_opt(client, &[&home, &device_id, &nonce]).await?.as_ref().map(named))
+}
+
+/// By ticket, which is the order in which they are locked.
+pub async fn moves_of_device(
+    client: &impl GenericClient,
+    home: i32,
+    device_id: Uuid,
+    nonce: &str,
+) -> Result<Vec<Named>> {
+    Ok(MOVES_OF_DEVICE.query(client, &[&home, &device_id, &nonce]).await?.iter().map(named).collect())
+}
+
+pub async fn by_nonce(client: &impl GenericClient, home: i32, staff_id: i32, nonce: &str) -> Result<Option<Named>> {
+    Ok(BY_NONCE.query_opt(client, &[&home, &staff_id, &nonce]).await?.as_ref().map(named))
+}
+
+fn named(row: &tokio_postgres::Row) -> Named {
+    Named {
         id: row.get(0),
         ticket_id: row.get(1),
         allowed: row.get(2),
@@ -241,7 +291,8 @@ pub async fn of_device(client: &impl GenericClient, device_id: Uuid, nonce: &str
         at: row.get(4),
         undone_at: row.get(5),
         direction: direction(row.get(6)),
-    }))
+        uploaded: row.get(7),
+    }
 }
 
 /// False: it had been undone before.

@@ -18,7 +18,7 @@ use crate::entrance::pg::{TicketRow, Wanted, read};
 use crate::entrance::reply::{self, ScanReply};
 use crate::entrance::rules::{self, Direction, Presented};
 use crate::error::{Error, Result};
-use crate::platform::http::{Query, RequestLanguage};
+use crate::platform::http::{Json, RequestLanguage};
 use crate::tickets::number;
 
 /// Days of orders that are looked through for the end of a number: two years.
@@ -28,8 +28,9 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(search))
 }
 
-#[derive(Deserialize)]
-struct Asked {
+#[derive(Deserialize, ToSchema)]
+struct SearchAsk {
+    /// 4 to 40 characters.
     q: String,
 }
 
@@ -50,8 +51,8 @@ struct FoundTicket {
 
 /// Tickets of the device's exhibition by ticket number, order number or its last part (each from its beginning, at least 4
 /// characters), or a whole telephone number.
-#[utoipa::path(get, path = "/api/entrance/search", tag = "entrance", security(("staff" = [])),
-    params(("q" = String, Query, description = "4 to 40 characters.")),
+#[utoipa::path(post, path = "/api/entrance/search", tag = "entrance", security(("staff" = [])),
+    request_body = SearchAsk,
     responses((status = 200, body = FoundList),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden, device.off_shift"),
@@ -62,10 +63,11 @@ async fn search(
     AppState(app): AppState<App>,
     by: OnShift,
     RequestLanguage(language): RequestLanguage,
-    Query(asked): Query<Asked>,
+    Json(asked): Json<SearchAsk>,
 ) -> Result<Response> {
     let exhibition = app.catalogue.current().by_id(by.staff.home())?;
-    let meant = meant(&app, &asked.q, days(&app, &exhibition)).ok_or_else(|| Error::invalid("entrance.search_length"))?;
+    let meant =
+        meant(&app, &asked.q, days(&app, &exhibition)).ok_or_else(|| Error::invalid("entrance.search_length"))?;
     let device = by.at.device_id.simple().to_string();
     if let Some(wait) = app.redis.rate_limit("search", &device, PER_MINUTE, app.clock.now_ms()).await {
         return Err(Error::too_many("entrance.too_many_searches", wait));

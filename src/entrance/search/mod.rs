@@ -35,10 +35,8 @@ pub fn meant(app: &App, text: &str, days: impl Iterator<Item = Date>) -> Option<
         return None;
     }
     let order = text.to_ascii_uppercase();
-    let mut meant = Meant {
-        phone: contact::phone_e164(text).map(|e164| contact::phone_digest(app, &e164)),
-        ..Meant::default()
-    };
+    let mut meant =
+        Meant { phone: contact::phone_e164(text).map(|e164| contact::phone_digest(app, &e164)), ..Meant::default() };
     if ids::is_order_number(&order) {
         meant.orders.push((order.clone(), order));
         return Some(meant);

@@ -11,7 +11,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Cursor, page, pg};
 use crate::app::App;
-use crate::entrance::devices::{self, Device};
+use crate::entrance::devices;
+use crate::entrance::devices::shift::OnShift;
 use crate::error::{Error, Result};
 use crate::platform::http::Query;
 
@@ -36,24 +37,25 @@ struct After {
 ///
 /// A binary page as docs/decisions/0014 describes it. Asked without a cursor, or with one that means nothing here, it
 /// begins with the first ticket.
-#[utoipa::path(get, path = "/api/entrance/tickets", tag = "entrance", security(("device" = [])),
+#[utoipa::path(get, path = "/api/entrance/tickets", tag = "entrance", security(("staff" = [])),
     params(("after" = Option<String>, Query, description = "The cursor of the page before."),
         ("waiting" = Option<u16>, Query, description = "How many scans it has not handed in, for the gate board.")),
     responses((status = 200, description = "a page", content_type = "application/octet-stream", body = Vec<u8>),
-        (status = 401, description = "device.unknown"), (status = 403, description = "device.revoked"),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden, device.off_shift"),
         (status = 503, description = "server.database_away")))]
 async fn tickets(
     AppState(app): AppState<App>,
     Extension(readers): Extension<Readers>,
-    device: Device,
+    by: OnShift,
     Query(asked): Query<After>,
 ) -> Result<Response> {
     let cursor = asked.after.as_deref().and_then(Cursor::read);
     let reading = readers.0.acquire().await.map_err(Error::bug)?;
     let client = app.entrance_pg.get().await?;
-    let changes = pg::after(&client, device.exhibition_id, cursor.as_ref()).await?;
+    let changes = pg::after(&client, by.staff.home(), cursor.as_ref()).await?;
     if let Some(waiting) = asked.waiting {
-        devices::pg::waiting(&client, device.id, waiting.into()).await?;
+        devices::pg::waiting(&client, by.at.device_id, waiting.into()).await?;
     }
     drop((client, reading));
     let body = page(&changes, app.clock.now_ms());

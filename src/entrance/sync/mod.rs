@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn cursors_read_back_and_others_are_refused() {
-        let cursor = Cursor { database: "7713682160761280701-1".into(), changed: 7, id: Uuid::from_u128(9), next: None };
+        let cursor =
+            Cursor { database: "7713682160761280701-1".into(), changed: 7, id: Uuid::from_u128(9), next: None };
         for cursor in [cursor.clone(), Cursor { next: Some(u64::MAX), changed: u64::MAX, ..cursor }] {
             assert_eq!(Cursor::read(&cursor.written()), Some(cursor.clone()));
             assert!(cursor.written().len() < 256, "its length is one byte");

@@ -33,7 +33,9 @@ pub async fn after(client: &impl GenericClient, exhibition_id: i32, cursor: Opti
     let changes = from(client, exhibition_id, cursor).await?;
     match cursor {
         // Of another database, or of one that was set back: what it says means nothing here.
-        Some(cursor) if changes.foreign(cursor) => from(client, exhibition_id, None).await.map(|found| found.changes(true)),
+        Some(cursor) if changes.foreign(cursor) => {
+            from(client, exhibition_id, None).await.map(|found| found.changes(true))
+        }
         cursor => Ok(changes.changes(cursor.is_none())),
     }
 }

@@ -97,7 +97,7 @@ impl UploadedScan {
 
 #[derive(Serialize, ToSchema)]
 struct Taken {
-    /// In the order of the scans. Each is the server's business from now on.
+    /// In the order of the scans. Each but the rejected is the server's business from now on.
     results: Vec<TakenScan>,
     /// This device was revoked: it wipes what it has.
     wipe: bool,
@@ -109,14 +109,14 @@ struct TakenScan {
     /// recorded, known (it was here before), conflict (recorded, and for somebody to decide) or rejected (it says nothing
     /// that could be written down).
     outcome: &'static str,
-    /// With `rejected`: nonce, number, reason or instant.
+    /// With `rejected`: nonce, number, reason or instant; server.bug: try again another day.
     code: Option<&'static str>,
 }
 
 /// Writes down what a device decided without a network, in order, each scan once.
 ///
-/// Also taken from a device that was revoked, for a day and 5,000 scans: its admissions become conflicts and touch no
-/// ticket. Broken off in the middle, what came before is written down; send all of it again.
+/// Also taken from a device that was revoked, for a day and 5,000 scans: its admissions, and those outside any shift, become
+/// conflicts and touch no ticket. Broken off in the middle, what came before is written down; send all of it again.
 #[utoipa::path(post, path = "/api/entrance/uploads", tag = "entrance", security(("device" = [])), request_body = UploadAsk,
     responses((status = 200, body = Taken), (status = 401, description = "device.unknown"),
         (status = 403, description = "device.revoked: and its time to hand in is over"),
@@ -140,6 +140,11 @@ async fn hand_in(
         }
     }
     let results = taken(&app, &device, revoked, ask.scans).await?;
+    if revoked {
+        let written = results.iter().filter(|one| one.outcome != "known").count();
+        let written = i32::try_from(written).map_err(Error::bug)?;
+        pg::handed_in(&app.entrance_pg.get().await?, device.id, written).await?;
+    }
     drop(writing);
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((no_store, axum::Json(Taken { results, wipe: revoked })).into_response())

@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::devices::Device;
+use super::ledger::api::SECOND_THOUGHTS;
 use super::ledger::pg::{LateScan, Named};
 use super::ledger::{self, pg as ledger_pg};
 use super::pg::TicketRow;
@@ -21,6 +22,8 @@ use crate::tickets::number;
 
 /// A clock may differ by this much before it is mentioned.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
+/// A device decides within seconds of having asked.
+const ASKED_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 
 /// A scan as a device decided it.
 #[derive(Clone, Debug)]
@@ -60,30 +63,37 @@ impl Outcome {
 /// Whose scan it is.
 struct By<'a> {
     device: &'a Device,
-    revoked: bool,
-    staff_id: i32,
-    /// A shift that nobody knows proves nothing.
-    began_at: Timestamp,
+    shift: pg::Shift,
+    /// Why it moves no ticket by itself; None: somebody was on shift, at a device that is trusted.
+    apart: Option<&'static str>,
 }
 
 /// What to call an admission that the rules would have refused; None: it is told from the ticket's past.
 fn kind(reason: Reason) -> Option<&'static str> {
     match reason {
-        Reason::Ok | Reason::AlreadyUsed | Reason::UsedUp | Reason::AlreadyInside | Reason::NotInside => None,
+        Reason::Ok
+        | Reason::AlreadyUsed
+        | Reason::UsedUp
+        | Reason::AlreadyInside
+        | Reason::TooSoon
+        | Reason::NotInside => None,
         Reason::Cancelled | Reason::Refunded | Reason::Blocked | Reason::Reissued | Reason::NotPaid => {
             Some("cancelled")
         }
-        Reason::WrongDate | Reason::TooEarly | Reason::TooLate | Reason::WrongGate | Reason::TooSoon => {
-            Some("outside_rules")
-        }
+        Reason::WrongDate | Reason::TooEarly | Reason::TooLate | Reason::WrongGate => Some("outside_rules"),
         Reason::Unknown | Reason::BadSignature | Reason::WrongExhibition => Some("unknown"),
     }
 }
 
 pub async fn take(app: &App, device: &Device, revoked: bool, decided: &Decided) -> Result<Outcome> {
     let mut client = app.entrance_pg.get().await?;
-    let (staff_id, began_at) = pg::shift(&client, device.id, decided.shift).await?;
-    let by = By { device, revoked, staff_id, began_at };
+    let shift = pg::shift(&client, device.id, decided.shift).await?;
+    let apart = match (revoked, shift.covers(decided.at)) {
+        (true, _) => Some("revoked_device"),
+        (false, false) => Some("no_shift"),
+        (false, true) => None,
+    };
+    let by = By { device, shift, apart };
     let transaction = client.transaction().await?;
     let outcome = recorded(&transaction, &by, decided, app.clock.now()).await?;
     if let Some(outcome) = outcome {
@@ -102,12 +112,7 @@ async fn recorded(
     decided: &Decided,
     now: Timestamp,
 ) -> Result<Option<Outcome>> {
-    if pg::known(transaction, by.device.exhibition_id, by.staff_id, &decided.nonce).await? {
-        return Ok(None);
-    }
-    if let Some(outcome) = answered_before(transaction, by, decided, now).await? {
-        return Ok(Some(outcome));
-    }
+    // Its ticket first: what else happens to it waits from here on.
     let ticket_id = match (decided.ticket, decided.typed) {
         (Some(id), _) => Some(id),
         (None, Some(typed)) => {
@@ -121,31 +126,36 @@ async fn recorded(
         None => None,
     };
     let ticket = ticket.filter(|ticket| ticket.exhibition_id == by.device.exhibition_id);
-    let scan = late(by, decided, ticket_id, now);
+    let Some(name) = name(transaction, by, decided, ticket.as_ref(), now).await? else { return Ok(None) };
+    let scan = late(by, decided, name, ticket.as_ref(), now);
     if !ledger_pg::insert(transaction, &scan).await? {
         return Ok(None);
     }
     if !scan.allowed || scan.undone_at.is_some() {
+        // An exit that was refused may have been one all the same.
+        if let Some(ticket) = ticket.filter(|_| by.apart.is_none() && decided.reason == Reason::NotInside) {
+            ledger::settle(transaction, &ticket, scan.at, now).await?;
+        }
         return Ok(Some(Outcome::Recorded));
     }
-    let conflict = |kind| ledger_pg::conflict(transaction, scan.exhibition_id, kind, ticket_id, scan.id, now);
-    if by.revoked {
-        conflict("revoked_device").await?;
+    let conflict = |kind| ledger_pg::conflict(transaction, scan.exhibition_id, kind, scan.ticket_id, scan.id, now);
+    if let Some(kind) = by.apart {
+        conflict(kind).await?;
         return Ok(Some(Outcome::Conflict));
     }
     let Some(ticket) = ticket else {
         conflict("unknown").await?;
         return Ok(Some(Outcome::Conflict));
     };
-    let moved = ledger_pg::moved(transaction, ticket.id).await?;
+    let moved = ledger_pg::moved(transaction, &ticket).await?;
     // Its past as it was then: not itself, and nothing that happened later.
     let before: Vec<Moved> = moved.into_iter().filter(|one| one.scan_id != scan.id && one.at <= scan.at).collect();
-    let past = replay(&ticket.rules, &before).past;
+    let past = replay(&ticket.rules, &before, scan.at).past;
     let kind = kind(judged(&ticket, past, by, decided, scan.at));
     if let Some(kind) = kind {
         conflict(kind).await?;
     }
-    ledger::settle(transaction, &ticket, now).await?;
+    ledger::settle(transaction, &ticket, scan.at, now).await?;
     let conflict = kind.is_some() || pg::in_conflict(transaction, scan.id).await?;
     Ok(Some(if conflict { Outcome::Conflict } else { Outcome::Recorded }))
 }
@@ -165,63 +175,87 @@ fn judged(ticket: &TicketRow, past: Past, by: &By<'_>, decided: &Decided, at: Ti
     rules::judge(&presented, at.as_second()).0
 }
 
-/// The device had asked the server first, and decided when no answer came. If the answer was the same, all is written down;
-/// if the server let somebody in whom the device then refused, nobody went in.
-async fn answered_before(
+/// Under which name to write it down; None: it is there. A device that asked the server first writes under that name, so that
+/// the question, should it still be on its way, is not judged as well. If it was, and differently, both are written down;
+/// and if the server let somebody in whom the device then refused, nobody went in.
+async fn name<'a>(
     transaction: &deadpool_postgres::Transaction<'_>,
     by: &By<'_>,
-    decided: &Decided,
+    decided: &'a Decided,
+    ticket: Option<&TicketRow>,
     now: Timestamp,
-) -> Result<Option<Outcome>> {
-    let Some(asked) = &decided.asked else { return Ok(None) };
-    let Some(named) = ledger_pg::of_device(transaction, by.device.id, asked).await? else { return Ok(None) };
-    if !named.allowed || named.undone_at.is_some() {
+) -> Result<Option<&'a str>> {
+    let (home, staff_id) = (by.device.exhibition_id, by.shift.staff_id);
+    if ledger_pg::by_nonce(transaction, home, staff_id, &decided.nonce).await?.is_some() {
+        return Ok(None);
+    }
+    let Some(asked) = &decided.asked else { return Ok(Some(&decided.nonce)) };
+    let Some(named) = ledger_pg::by_nonce(transaction, home, staff_id, asked).await? else { return Ok(Some(asked)) };
+    if named.uploaded {
         return Ok(None);
     }
     let went_in = decided.reason == Reason::Ok && decided.undone_at.is_none();
-    if !went_in && !by.revoked {
-        undo(transaction, &named, now).await?;
+    if named.allowed && named.undone_at.is_none() {
+        if went_in {
+            return Ok(None);
+        }
+        // The same ticket, at the same moment: nothing else is undone like this.
+        let same = named.ticket_id.is_some() && named.ticket_id == ticket.map(|t| t.id);
+        let moment = named.at.duration_since(decided.at).abs() <= ASKED_WITHIN;
+        if same && moment && named.direction == decided.direction && by.apart.is_none() {
+            undo(transaction, &named, now).await?;
+        }
     }
-    Ok(if went_in { Some(Outcome::Known) } else { None })
+    Ok(Some(&decided.nonce))
 }
 
 /// Takes a scan back, and tells its ticket's past without it. False: it was taken back before.
-pub async fn undo(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    named: &Named,
-    now: Timestamp,
-) -> Result<bool> {
+pub async fn undo(transaction: &deadpool_postgres::Transaction<'_>, named: &Named, now: Timestamp) -> Result<bool> {
     let ticket_id = named.ticket_id.ok_or_else(|| Error::bug("an admission without a ticket"))?;
     let ticket = ledger::locked(transaction, ticket_id).await?;
     if !ledger_pg::undo(transaction, named.id, now).await? {
         return Ok(false);
     }
     if let Some(ticket) = ticket {
-        ledger::settle(transaction, &ticket, now).await?;
+        ledger::settle(transaction, &ticket, named.at, now).await?;
     }
     Ok(true)
 }
 
-fn late<'a>(by: &'a By<'_>, decided: &'a Decided, ticket_id: Option<Uuid>, now: Timestamp) -> LateScan<'a> {
-    let at = decided.at.max(by.began_at).min(now);
+fn late<'a>(
+    by: &'a By<'_>,
+    decided: &'a Decided,
+    nonce: &'a str,
+    ticket: Option<&TicketRow>,
+    now: Timestamp,
+) -> LateScan<'a> {
+    let at = decided.at.max(by.shift.began_at).min(now);
     let off = at.duration_since(decided.at).abs() > CLOCK_TOLERANCE;
+    let mut reply = json!({});
+    if off {
+        // The clock was held within the shift.
+        reply = json!({ "clock_off": true, "said": decided.at.to_string() });
+    }
+    // A ticket of somewhere else is nothing to this exhibition's books, nor this scan to that one's.
+    if let (Some(claimed), None) = (decided.ticket, ticket) {
+        reply["claimed"] = json!(claimed);
+    }
     LateScan {
         id: ids::row_id(now),
         exhibition_id: by.device.exhibition_id,
-        ticket_id,
+        ticket_id: ticket.map(|ticket| ticket.id),
         gate: &by.device.gate,
-        nonce: &decided.nonce,
-        staff_id: by.staff_id,
+        nonce,
+        staff_id: by.shift.staff_id,
         allowed: decided.reason == Reason::Ok,
         reason: decided.reason.as_str(),
         at,
-        // The clock was held within the shift.
-        reply: if off { json!({ "clock_off": true, "said": decided.at.to_string() }) } else { json!({}) },
+        reply,
         device_id: by.device.id,
         direction: decided.direction,
         forced: false,
-        undone_at: decided.undone_at.map(|at| at.min(now)),
-        apart: by.revoked,
+        undone_at: decided.undone_at.filter(|undone| undone.duration_since(decided.at) <= SECOND_THOUGHTS).map(|_| now),
+        apart: by.apart.is_some(),
         device_at: Some(decided.device_at),
         uploaded_at: Some(now),
     }

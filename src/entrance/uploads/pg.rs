@@ -7,16 +7,12 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
-/// Who was on shift, and since when. A shift that is none of this device's counts as its admin's, since it was enrolled.
+/// Who was on shift, and when. Without one of this device's, its admin is named.
 const SHIFT: Statement = Statement::new(
     "uploads.shift",
-    "select coalesce(s.staff_id, d.created_by), coalesce(s.began_at, d.enrolled_at, d.created_at)
+    "select coalesce(s.staff_id, d.created_by), coalesce(s.began_at, d.enrolled_at, d.created_at),
+            least(s.ended_at, s.ends_at)
        from devices d left join shifts s on s.device_id = d.id and s.id = $2 where d.id = $1",
-);
-
-const KNOWN: Statement = Statement::new(
-    "uploads.known",
-    "select 1 from scans where exhibition_id = $1 and staff_id = $2 and nonce = $3 limit 1",
 );
 
 const IN_CONFLICT: Statement = Statement::new(
@@ -25,21 +21,34 @@ const IN_CONFLICT: Statement = Statement::new(
 );
 
 /// A revoked device has a day, and a number of scans, to hand in what it has.
-const REVOKED: Statement = Statement::new(
-    "uploads.revoked",
-    "update devices set uploaded_revoked = uploaded_revoked + $2
-      where id = $1 and revoked_at > admit_now() - interval '1 day' and uploaded_revoked + $2 <= $3 returning id",
+const MAY_HAND_IN: Statement = Statement::new(
+    "uploads.may_hand_in",
+    "select revoked_at > admit_now() - interval '1 day' and uploaded_revoked + $2 <= $3 from devices where id = $1",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&SHIFT, &KNOWN, &IN_CONFLICT, &REVOKED];
+const HANDED_IN: Statement =
+    Statement::new("uploads.handed_in", "update devices set uploaded_revoked = uploaded_revoked + $2 where id = $1");
 
-pub async fn shift(client: &impl GenericClient, device_id: Uuid, shift: Option<Uuid>) -> Result<(i32, Timestamp)> {
-    let row = SHIFT.query_opt(client, &[&device_id, &shift]).await?;
-    row.map(|row| (row.get(0), row.get(1))).ok_or_else(|| Error::unauthenticated("device.unknown"))
+pub const STATEMENTS: &[&Statement] = &[&SHIFT, &IN_CONFLICT, &MAY_HAND_IN, &HANDED_IN];
+
+pub struct Shift {
+    pub staff_id: i32,
+    pub began_at: Timestamp,
+    /// None: there was none of this name at this device.
+    pub ended_at: Option<Timestamp>,
 }
 
-pub async fn known(client: &impl GenericClient, exhibition_id: i32, staff_id: i32, nonce: &str) -> Result<bool> {
-    Ok(KNOWN.query_opt(client, &[&exhibition_id, &staff_id, &nonce]).await?.is_some())
+impl Shift {
+    /// Whether somebody was on shift then; who signs out while the last scan is being decided, was.
+    pub fn covers(&self, at: Timestamp) -> bool {
+        self.ended_at.is_some_and(|ended_at| at <= ended_at + super::CLOCK_TOLERANCE)
+    }
+}
+
+pub async fn shift(client: &impl GenericClient, device_id: Uuid, shift: Option<Uuid>) -> Result<Shift> {
+    let row = SHIFT.query_opt(client, &[&device_id, &shift]).await?;
+    let row = row.ok_or_else(|| Error::unauthenticated("device.unknown"))?;
+    Ok(Shift { staff_id: row.get(0), began_at: row.get(1), ended_at: row.get(2) })
 }
 
 pub async fn in_conflict(client: &impl GenericClient, scan_id: Uuid) -> Result<bool> {
@@ -48,5 +57,10 @@ pub async fn in_conflict(client: &impl GenericClient, scan_id: Uuid) -> Result<b
 
 /// Whether a revoked device may still hand in this many.
 pub async fn may_hand_in(client: &impl GenericClient, device_id: Uuid, scans: i32, max: i32) -> Result<bool> {
-    Ok(REVOKED.query_opt(client, &[&device_id, &scans, &max]).await?.is_some())
+    Ok(MAY_HAND_IN.query_one(client, &[&device_id, &scans, &max]).await?.get::<_, Option<bool>>(0) == Some(true))
+}
+
+pub async fn handed_in(client: &impl GenericClient, device_id: Uuid, scans: i32) -> Result<()> {
+    HANDED_IN.execute(client, &[&device_id, &scans]).await?;
+    Ok(())
 }

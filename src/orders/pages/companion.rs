@@ -29,6 +29,7 @@ struct CompanionPage {
     venue: String,
     product: String,
     number: String,
+    ticket_number: String,
     visit: String,
     label: String,
     /// None: used, or not valid any more.
@@ -66,10 +67,10 @@ pub async fn show(
     let frame =
         Frame::new(language, words::text(language, "page.companion.title"), format!("/{code}/ticket/{ticket_id}"));
     let product = language.pick(&view.product_name, &view.product_name_en).to_owned();
-    let note = match (view.used_at, view.qr_code.is_some()) {
-        (Some(_), _) => Some("page.ticket.used"),
-        (None, true) => None,
-        (None, false) => Some("page.companion.void"),
+    let note = match (view.is_spent(), view.qr_code.is_some()) {
+        (true, _) => Some("page.ticket.used"),
+        (false, true) => None,
+        (false, false) => Some("page.companion.void"),
     };
     let times = view.start_time.zip(view.end_time);
     let hours = times.map(|(from, until)| format!(" {}–{}", words::time(from), words::time(until)));
@@ -84,7 +85,8 @@ pub async fn show(
             "page.complete.qr",
             &[("name", product.clone()), ("no", view.ticket_no.to_string())],
         ),
-        svg: view.qr_code.as_deref().filter(|_| view.used_at.is_none()).map(picture::svg).transpose()?,
+        svg: view.qr_code.as_deref().filter(|_| !view.is_spent()).map(picture::svg).transpose()?,
+        ticket_number: super::complete::number(language, &view),
         note: note.map(|key| words::text(language, key)),
         product,
         frame,

@@ -128,6 +128,9 @@ struct TicketsPage {
     order: Summary,
     mailed: bool,
     tickets: Vec<TicketShown>,
+    /// One code for all of them; None: there are not two that are good.
+    group: Option<String>,
+    group_label: String,
     /// Words and address.
     receipts: Vec<(&'static str, String)>,
     culture: bool,
@@ -145,6 +148,7 @@ struct TicketShown {
     visit: String,
     /// None: this ticket shows no code.
     svg: Option<String>,
+    number: String,
     png_url: String,
     file: String,
     note: Option<&'static str>,
@@ -203,6 +207,9 @@ async fn show_tickets(
     let views = tickets::of_order(app, &client, order.facts.id, e).await?;
     let marketing = pg::wants_news(&client, order.facts.id).await?;
     drop(client);
+    let group = tickets::group_code(app, order.facts.id, e, &views)?;
+    let group = group.as_deref().map(tickets::picture::svg).transpose()?;
+    let group_label = filled(language, "page.complete.group_qr", &[("n", views.len().to_string())]);
     let tickets = views
         .into_iter()
         .map(|view| ticket(app, e, language, &order.facts.number, view))
@@ -220,8 +227,9 @@ async fn show_tickets(
     let receipts = receipts.into_iter().filter_map(|(key, url)| url.map(|url| (frame.t(key), url))).collect();
     let (code, culture) = (order.facts.code.clone(), given.culture_expense);
     let order = Summary::new(order, e, language);
+    let lead = frame.t(lead);
     page(
-        &TicketsPage { lead: frame.t(lead), code, order, mailed, tickets, receipts, culture, marketing, frame },
+        &TicketsPage { lead, code, order, mailed, tickets, group, group_label, receipts, culture, marketing, frame },
         StatusCode::OK,
     )
 }
@@ -241,10 +249,10 @@ pub async fn no_news(
 fn ticket(app: &App, e: &Exhibition, language: Language, order_number: &str, view: TicketView) -> Result<TicketShown> {
     let product = language.pick(&view.product_name, &view.product_name_en).to_owned();
     let no = view.ticket_no.to_string();
-    let note = match (view.used_at, view.state.as_str()) {
-        (Some(_), _) => Some("page.ticket.used"),
-        (None, "valid") => None,
-        (None, "refunded") => Some("page.ticket.refunded"),
+    let note = match (view.is_spent(), view.state.as_str()) {
+        (true, _) => Some("page.ticket.used"),
+        (false, "valid") => None,
+        (false, "refunded") => Some("page.ticket.refunded"),
         _ => Some("page.ticket.void"),
     };
     let times = view
@@ -261,12 +269,19 @@ fn ticket(app: &App, e: &Exhibition, language: Language, order_number: &str, vie
             .map(|date| words::date(language, date) + times.as_deref().unwrap_or_default())
             .unwrap_or_default(),
         // Inside the page, so that a saved or open page still shows it without a network.
-        svg: view.qr_code.as_deref().filter(|_| view.used_at.is_none()).map(tickets::picture::svg).transpose()?,
+        svg: view.qr_code.as_deref().filter(|_| !view.is_spent()).map(tickets::picture::svg).transpose()?,
+        number: number(language, &view),
         png_url: view.qr_png_url.unwrap_or_default(),
         file: format!("{order_number}-{}.png", view.ticket_no),
         note: note.map(|key| words::text(language, key)),
         product,
     })
+}
+
+/// What people at the door type where the QR cannot be read.
+pub fn number(language: Language, view: &TicketView) -> String {
+    let number = view.number.clone().unwrap_or_default();
+    filled(language, "page.complete.number", &[("number", number)])
 }
 
 /// How an order without tickets stands.

@@ -62,10 +62,10 @@ fn drawn(e: &Exhibition, order: &Order, views: &[TicketView], language: Language
                 Fact { label: text("page.venue"), value: venue },
                 Fact { label: text("page.pay.order_number"), value: &order.facts.number },
             ],
-            mark: match (view.qr_code.as_deref(), view.used_at) {
-                (_, Some(_)) => Mark::Words(text("page.ticket.used")),
-                (Some(code), None) => Mark::Code(code),
-                (None, None) => Mark::Words(text("page.ticket.void")),
+            mark: match (view.qr_code.as_deref(), view.is_spent()) {
+                (_, true) => Mark::Words(text("page.ticket.used")),
+                (Some(code), false) => Mark::Code(code),
+                (None, false) => Mark::Words(text("page.ticket.void")),
             },
         })
         .collect();
@@ -87,7 +87,10 @@ fn write(e: &Exhibition, view: &TicketView, language: Language) -> Written {
         .map(|(from, until)| format!(" {}–{}", words::time(from), words::time(until)));
     let day = view.slot_date.map(|date| words::date(language, date) + times.as_deref().unwrap_or_default());
     Written {
-        heading: filled(language, "page.complete.ticket", &numbers),
+        heading: match &view.number {
+            Some(number) => format!("{} · {number}", filled(language, "page.complete.ticket", &numbers)),
+            None => filled(language, "page.complete.ticket", &numbers),
+        },
         product: language.pick(&view.product_name, &view.product_name_en).to_owned(),
         visit: day.unwrap_or_else(|| super::browse::dates(language, e)),
     }
