@@ -37,9 +37,7 @@ alter table tickets
     -- Gate of the last admission.
     add column last_gate    text,
     -- Stopped by an admin, apart from what the order's money does to `state`.
-    add column blocked_at   timestamptz,
-    -- The transaction that last wrote the row: devices ask for what changed since.
-    add column changed      xid8 not null default pg_current_xact_id();
+    add column blocked_at   timestamptz;
 
 update tickets
    set movements = 1, entries = 1, entries_day = 1, entry_day = (used_at at time zone 'Asia/Seoul')::date, inside = true,
@@ -48,13 +46,36 @@ update tickets
 
 alter table tickets add constraint ticket_entered check ((used_at is null) = (entries = 0));
 
+-- Which transaction wrote which ticket: devices ask for what changed since. Apart from the tickets, so that letting one in
+-- touches none of their indexes.
+create table ticket_changes (
+    exhibition_id  int not null,
+    changed        xid8 not null default pg_current_xact_id(),
+    ticket_id      uuid not null,
+    at             timestamptz not null default admit_now()
+);
+create index ticket_changes_since on ticket_changes (exhibition_id, changed, ticket_id);
+create index ticket_changes_age on ticket_changes using brin (at);
+
 create function ticket_changed() returns trigger language plpgsql as $$
 begin
-    new.changed := pg_current_xact_id();
-    return new;
+    insert into ticket_changes (exhibition_id, ticket_id) select exhibition_id, id from changed_tickets;
+    return null;
 end $$;
-create trigger ticket_changed before update on tickets for each row execute function ticket_changed();
-create index ticket_changes on tickets (exhibition_id, changed, id);
+create trigger ticket_inserted after insert on tickets
+    referencing new table as changed_tickets for each statement execute function ticket_changed();
+create trigger ticket_updated after update on tickets
+    referencing new table as changed_tickets for each statement execute function ticket_changed();
+
+-- What is older is forgotten; devices that ask for it begin anew.
+create table ticket_changes_forgotten (
+    one    boolean primary key default true,
+    until  xid8 not null,
+    constraint ticket_changes_forgotten_one check (one)
+);
+insert into ticket_changes_forgotten (until) values ('0');
+
+create index ticket_exhibition on tickets (exhibition_id, id);
 -- The number that people read and type: five bytes of the digest of id and version.
 create index ticket_number on tickets (substring(sha256(uuid_send(id) || int2send(version)) for 5));
 

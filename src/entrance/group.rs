@@ -2,8 +2,10 @@
 //!
 //! A group is no ticket. Each of its people goes in by a ticket of the order, judged and written down like any other scan.
 
+use deadpool_postgres::GenericClient;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::devices::shift::Scanner;
 use super::door::Door;
@@ -45,10 +47,7 @@ pub enum Answer {
 pub async fn scan(app: &App, door: &Door, ask: GroupAsk<'_>) -> Result<Answer> {
     let order_id = ask.claims.ticket_id;
     let client = app.entrance_pg.get().await?;
-    let ids = pg::of_group(&client, order_id).await?;
-    let wanted = ids.iter().map(|id| Wanted { ticket_id: Some(*id), exhibition_id: 0, staff_id: 0, nonce: None });
-    let rows = pg::read(&client, &wanted.collect::<Vec<_>>()).await?;
-    let tickets: Vec<TicketRow> = rows.into_iter().filter_map(|row| row.ticket).collect();
+    let tickets = read(&client, order_id).await?;
     if let Some(reason) = against(&ask, &tickets) {
         drop(client);
         let refused = Asked { claims: Err(reason), ..ask.one };
@@ -77,11 +76,26 @@ pub async fn scan(app: &App, door: &Door, ask: GroupAsk<'_>) -> Result<Answer> {
     let open = free.len();
     let verdicts = ask.go(app, door, &chosen).await?;
     let admitted = verdicts.iter().filter(|v| v.reason == Reason::Ok).count();
-    let group = Group { free: open.saturating_sub(if again { 0 } else { admitted }), of: tickets.len(), admitted };
+    let left = if admitted == chosen.len() {
+        open.saturating_sub(if again { 0 } else { admitted })
+    } else {
+        // Another gate was faster with some of them.
+        let client = app.entrance_pg.get().await?;
+        let now = read(&client, order_id).await?;
+        now.iter().filter(|t| ask.judge(t) == Reason::Ok).count()
+    };
+    let group = Group { free: left, of: tickets.len(), admitted };
     // Let in, if anybody was; else the first one's reason.
     let told = verdicts.iter().position(|v| v.reason == Reason::Ok).unwrap_or(0);
     let verdict = verdicts.into_iter().nth(told).ok_or_else(|| crate::error::Error::bug("a group of nobody"))?;
     Ok(Answer::Judged(verdict, Some(group)))
+}
+
+async fn read(client: &impl GenericClient, order_id: Uuid) -> Result<Vec<TicketRow>> {
+    let ids = pg::of_group(client, order_id).await?;
+    let wanted = ids.iter().map(|id| Wanted { ticket_id: Some(*id), exhibition_id: 0, staff_id: 0, nonce: None });
+    let rows = pg::read(client, &wanted.collect::<Vec<_>>()).await?;
+    Ok(rows.into_iter().filter_map(|row| row.ticket).collect())
 }
 
 /// No nonce of a device has a blank, so none is taken for one of these.

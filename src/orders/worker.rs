@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 12] = [
+pub const WORKERS: [Worker; 13] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
@@ -36,6 +36,11 @@ pub const WORKERS: [Worker; 12] = [
     Worker { name: "audit", every: Duration::from_secs(1), tick: |app| Box::pin(audit(app)) },
     Worker { name: "gauges", every: Duration::from_secs(5), tick: |app| Box::pin(gauges::tick(app)) },
     Worker { name: "purge", every: Duration::from_secs(3600), tick: |app| Box::pin(purge::tick(app)) },
+    Worker {
+        name: "changes",
+        every: Duration::from_secs(600),
+        tick: |app| Box::pin(crate::entrance::sync::forget(app)),
+    },
     Worker { name: "rooms", every: ROOMS, tick: |app| Box::pin(rooms(app)) },
 ];
 

@@ -1,10 +1,10 @@
 // The gate's page on a phone: enrolled by its QR, a shift, tickets by camera and by hand, taken back.
 
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { chromium } from "playwright-core";
 import { PHONE, Visitor, visit } from "./support/browser.mjs";
+import { filmed, withCamera } from "./support/film.mjs";
 import * as on from "./support/pages.mjs";
 import { admin, demo, enrolment, exhibition, readQr, sql, until } from "./support/system.mjs";
 
@@ -262,10 +262,7 @@ visit("a ticket is read by the camera", { locale: "en" }, async (visitor) => {
   const folder = `${tmpdir()}/admit-gate-${process.pid}`;
   const picture = Buffer.from(await (await fetch(link)).arrayBuffer());
   const film = await filmed(folder, picture);
-  const browser = await chromium.launch({
-    executablePath: process.env.ADMIT_CHROMIUM ?? "/usr/bin/chromium",
-    args: [...(process.getuid?.() === 0 ? ["--no-sandbox"] : []), "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-video-capture=${film}`],
-  });
+  const browser = await withCamera(film);
   try {
     const context = await browser.newContext({ baseURL: demo.base_url, locale: "en-GB", ...PHONE, permissions: ["camera"] });
     const page = await context.newPage();
@@ -287,18 +284,3 @@ visit("a ticket is read by the camera", { locale: "en" }, async (visitor) => {
     rmSync(folder, { recursive: true, force: true });
   }
 });
-
-/** A film (Motion JPEG) of a ticket's picture, made by the browser itself. */
-async function filmed(folder, picture) {
-  mkdirSync(folder, { recursive: true });
-  const browser = await chromium.launch({ executablePath: process.env.ADMIT_CHROMIUM ?? "/usr/bin/chromium", args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
-  try {
-    const page = await (await browser.newContext({ viewport: { width: 640, height: 480 } })).newPage();
-    await page.setContent(`<body style="margin:0;background:#555"><img style="position:absolute;left:190px;top:100px;width:270px;transform:rotate(7deg);filter:brightness(.7)" src="data:image/png;base64,${picture.toString("base64")}">`);
-    const frame = await page.screenshot({ type: "jpeg", quality: 80 });
-    writeFileSync(`${folder}/film.mjpeg`, Buffer.concat(Array(10).fill(frame)));
-  } finally {
-    await browser.close();
-  }
-  return `${folder}/film.mjpeg`;
-}

@@ -37,7 +37,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::orders::pg::STATEMENTS,
         admit::orders::refunds::pg::STATEMENTS,
         admit::entrance::board::pg::STATEMENTS,
-        admit::entrance::book::pg::STATEMENTS,
+        admit::entrance::rulebook::pg::STATEMENTS,
         admit::entrance::conflicts::pg::STATEMENTS,
         admit::entrance::devices::pg::STATEMENTS,
         admit::entrance::ledger::pg::STATEMENTS,

@@ -4,6 +4,8 @@
   var $ = function (id) { return document.getElementById(id); };
   /** How long the same code in view is the same scan. [ms] */
   var SAME = 4000;
+  /** What is asked of the camera: at arm's length a code has five pixels and more for each of its modules. [px] */
+  var WIDTH = 1280, HEIGHT = 720;
   var view = $("view"), words = null, on = null, stream = null, detector = null, seen = {};
 
   function stop() {
@@ -22,7 +24,7 @@
     try { detector = detector || await newDetector(); } catch { return note(words.no_camera); }
     try {
       stop();
-      stream = await navigator.mediaDevices.getUserMedia({ video: id ? { deviceId: { exact: id } } : { facingMode: "environment" } });
+      stream = await navigator.mediaDevices.getUserMedia({ video: Object.assign({ width: { ideal: WIDTH }, height: { ideal: HEIGHT } }, id ? { deviceId: { exact: id } } : { facingMode: "environment" }) });
     } catch { return note(words.camera_refused); }
     note("");
     view.srcObject = stream;
@@ -50,14 +52,18 @@
       document.head.append(script);
     });
     await ZXingWASM.prepareZXingModule({ overrides: { locateFile: function () { return on.wasm; } }, fireImmediately: true });
-    var canvas = document.createElement("canvas"), pen = canvas.getContext("2d", { willReadFrequently: true });
+    var canvas = document.createElement("canvas"), pen = canvas.getContext("2d", { willReadFrequently: true }), frames = 0;
     return { detect: async function (video) {
-      var shrink = Math.min(1, 960 / Math.max(video.videoWidth, video.videoHeight, 1));
+      var shrink = Math.min(1, WIDTH / Math.max(video.videoWidth, video.videoHeight, 1));
       canvas.width = Math.round(video.videoWidth * shrink);
       canvas.height = Math.round(video.videoHeight * shrink);
       if (!canvas.width || !canvas.height) return [];
       pen.drawImage(video, 0, 0, canvas.width, canvas.height);
-      var read = await ZXingWASM.readBarcodes(pen.getImageData(0, 0, canvas.width, canvas.height), { formats: ["QRCode"], tryHarder: true, maxNumberOfSymbols: 2 });
+      // What the one way of telling dark from light does not read in uneven light, the other often does in the next frame.
+      frames += 1;
+      var read = await ZXingWASM.readBarcodes(pen.getImageData(0, 0, canvas.width, canvas.height), {
+        formats: ["QRCode"], tryHarder: true, maxNumberOfSymbols: 2, binarizer: frames % 2 ? "LocalAverage" : "GlobalHistogram",
+      });
       return read.filter(function (one) { return one.isValid; }).map(function (one) { return { rawValue: one.text }; });
     } };
   }

@@ -6,12 +6,17 @@ pub mod pg;
 use uuid::Uuid;
 
 use super::rules::{Past, Reason, against};
+use crate::app::App;
+use crate::error::Result;
 use crate::platform::secrets::plain_sha256;
 use crate::tickets::number;
 
 /// Records of a page: 440 kB. Old codes of re-issued tickets come on top.
 pub const PAGE_ROWS: i64 = 10_000;
 pub const RECORD_BYTES: usize = 44;
+/// Changes that are forgotten by one statement, and statements in a round.
+const FORGET_BATCH: i64 = 5_000;
+const FORGET_BATCHES_MAX: usize = 100;
 const MAGIC: &[u8; 4] = b"ADS1";
 /// Of SHA-256 over everything before it, at the end of a page.
 const CHECK_BYTES: usize = 8;
@@ -25,17 +30,28 @@ const ORDER_VERSION: u16 = 1;
 pub struct Cursor {
     /// Of which database the transactions are.
     pub database: String,
-    /// The row that was sent last.
-    pub changed: u64,
-    pub id: Uuid,
-    /// Where the next pass begins; None: this pass has not begun.
+    /// What was sent last.
+    pub place: Place,
+    /// The transaction with which the next pass begins; None: this pass has not begun.
     pub next: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In the first pass, over all tickets by their id.
+    All(Uuid),
+    /// In a later one, over the changes by transaction and ticket.
+    Since(u64, Uuid),
 }
 
 impl Cursor {
     pub fn written(&self) -> String {
         let next = self.next.map_or(String::new(), |next| next.to_string());
-        format!("{}.{}.{}.{next}", self.database, self.changed, self.id.simple())
+        let (changed, id) = match self.place {
+            Place::All(id) => (String::new(), id),
+            Place::Since(changed, id) => (changed.to_string(), id),
+        };
+        format!("{}.{changed}.{}.{next}", self.database, id.simple())
     }
 
     pub fn read(text: &str) -> Option<Cursor> {
@@ -44,9 +60,24 @@ impl Cursor {
         if parts.next().is_some() || database.len() > 40 {
             return None;
         }
-        let next = if next.is_empty() { None } else { Some(next.parse().ok()?) };
-        Some(Cursor { database: database.to_owned(), changed: changed.parse().ok()?, id: id.parse().ok()?, next })
+        let number = |text: &str| if text.is_empty() { Some(None) } else { text.parse::<u64>().ok().map(Some) };
+        let id = id.parse().ok()?;
+        let place = number(changed)?.map_or(Place::All(id), |changed| Place::Since(changed, id));
+        Some(Cursor { database: database.to_owned(), place, next: number(next)? })
     }
+}
+
+/// Forgets old changes, some at a time.
+pub async fn forget(app: &App) -> Result<usize> {
+    let mut forgotten = 0;
+    for _ in 0..FORGET_BATCHES_MAX {
+        let rows = pg::forget(&app.pg.get().await?, FORGET_BATCH).await?;
+        forgotten += rows;
+        if rows < FORGET_BATCH {
+            break;
+        }
+    }
+    Ok(usize::try_from(forgotten).unwrap_or(0))
 }
 
 /// A ticket as devices hear of it.
@@ -162,7 +193,7 @@ mod tests {
             of_total: 2,
             past: Past { entries: 1, day: 2524, entries_day: 1, inside: true, last_in: 1_796_000_000, last_out: 0 },
         };
-        let cursor = Cursor { database: "1-1".into(), changed: 7, id: known.id, next: Some(9) };
+        let cursor = Cursor { database: "1-1".into(), place: Place::Since(7, known.id), next: Some(9) };
         let head = 18 + cursor.written().len();
         let changes = Changes { tickets: vec![known.clone()], cursor, more: true, anew: false };
         let page = page(&changes, 1_796_000_000_123);

@@ -14,7 +14,7 @@ const GATES_MAX: usize = 50;
 
 /// Of the exhibition and of the products that differ from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Book {
+pub struct Rulebook {
     pub exhibition: Option<Rules>,
     pub products: HashMap<i32, Rules>,
 }

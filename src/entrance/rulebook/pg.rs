@@ -2,33 +2,33 @@
 
 use deadpool_postgres::GenericClient;
 
-use super::Book;
+use super::Rulebook;
 use crate::entrance::pg::rules;
 use crate::entrance::rules::Rules;
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
 const OF: Statement = Statement::new(
-    "book.of",
+    "rulebook.of",
     "select early_min, late_min, gates, entries, per_day, reentry, gap_s, product_id
        from entry_rules where exhibition_id = $1",
 );
 
 /// Two admins who set rules at the same time: the later one's stand, whole.
-const LOCK: Statement = Statement::new("book.lock", "select id from exhibitions where id = $1 for no key update");
+const LOCK: Statement = Statement::new("rulebook.lock", "select id from exhibitions where id = $1 for no key update");
 
-const CLEAR: Statement = Statement::new("book.clear", "delete from entry_rules where exhibition_id = $1");
+const CLEAR: Statement = Statement::new("rulebook.clear", "delete from entry_rules where exhibition_id = $1");
 
 const ADD: Statement = Statement::new(
-    "book.add",
+    "rulebook.add",
     "insert into entry_rules (exhibition_id, product_id, early_min, late_min, gates, entries, per_day, reentry, gap_s, changed_at)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, admit_now())",
 );
 
 pub const STATEMENTS: &[&Statement] = &[&OF, &LOCK, &CLEAR, &ADD];
 
-pub async fn of(client: &impl GenericClient, exhibition_id: i32) -> Result<Book> {
-    let mut book = Book::default();
+pub async fn of(client: &impl GenericClient, exhibition_id: i32) -> Result<Rulebook> {
+    let mut book = Rulebook::default();
     for row in OF.query(client, &[&exhibition_id]).await? {
         let rules = rules(&row, 0)?;
         match row.get::<_, Option<i32>>(7) {
@@ -42,7 +42,7 @@ pub async fn of(client: &impl GenericClient, exhibition_id: i32) -> Result<Book>
 }
 
 /// Replaces all of them; returns those before. In a transaction.
-pub async fn set(client: &impl GenericClient, exhibition_id: i32, book: &Book) -> Result<Book> {
+pub async fn set(client: &impl GenericClient, exhibition_id: i32, book: &Rulebook) -> Result<Rulebook> {
     LOCK.query_opt(client, &[&exhibition_id]).await?.ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))?;
     let before = of(client, exhibition_id).await?;
     CLEAR.execute(client, &[&exhibition_id]).await?;

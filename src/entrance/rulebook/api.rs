@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Book, pg};
+use super::{Rulebook, pg};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::entrance::devices::shift::OnShift;
@@ -23,7 +23,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Rulebook {
+struct RulebookOfDevice {
     exhibition: ExhibitionShown,
     /// Where this device stands.
     gate: String,
@@ -69,7 +69,7 @@ struct SlotShown {
     end: Option<i64>,
 }
 
-fn compose(app: &App, exhibition: &Exhibition, gate: String, mut book: Book) -> Rulebook {
+fn compose(app: &App, exhibition: &Exhibition, gate: String, mut book: Rulebook) -> RulebookOfDevice {
     let key = |key: crate::tickets::keys::PublicKey| KeyShown {
         id: key.id,
         public_key: URL_SAFE_NO_PAD.encode(key.public),
@@ -85,7 +85,7 @@ fn compose(app: &App, exhibition: &Exhibition, gate: String, mut book: Book) -> 
         let hours = s.start_time.zip(s.end_time).map(|(start, end)| (second_of(start), second_of(end)));
         SlotShown { id: s.id, day: day_number(s.date), start: hours.map(|h| h.0), end: hours.map(|h| h.1) }
     });
-    Rulebook {
+    RulebookOfDevice {
         exhibition: ExhibitionShown {
             id: exhibition.id,
             code: exhibition.code.clone(),
@@ -103,7 +103,7 @@ fn compose(app: &App, exhibition: &Exhibition, gate: String, mut book: Book) -> 
 /// Rules, products, slots and public keys: what a device needs to judge tickets without a network.
 #[utoipa::path(get, path = "/api/entrance/rulebook", tag = "entrance", security(("staff" = [])),
     params(("if-none-match" = Option<String>, Header, description = "The ETag of the one it has.")),
-    responses((status = 200, body = Rulebook, headers(("etag" = String, description = "Names this state of it."))),
+    responses((status = 200, body = RulebookOfDevice, headers(("etag" = String, description = "Names this state of it."))),
         (status = 304, description = "nothing has changed"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden, device.off_shift"),

@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Book, check, pg};
+use super::{Rulebook, check, pg};
 use crate::admin::access::AdminOf;
 use crate::app::App;
 use crate::entrance::api::GATE_CHARS_MAX;
@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct BookShown {
+struct RulebookShown {
     /// Null: 30 minutes early, none late, every gate, once.
     exhibition: Option<Rules>,
     /// By id: products whose rules differ, as a whole.
@@ -33,16 +33,16 @@ struct BookShown {
     products: HashMap<i32, Rules>,
 }
 
-fn shown(book: Book) -> Response {
+fn shown(book: Rulebook) -> Response {
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    let body = BookShown { exhibition: book.exhibition, products: book.products };
+    let body = RulebookShown { exhibition: book.exhibition, products: book.products };
     (no_store, axum::Json(body)).into_response()
 }
 
 /// The rules of entry.
 #[utoipa::path(get, path = "/api/admin/exhibitions/{code}/entry-rules", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition.")),
-    responses((status = 200, body = BookShown),
+    responses((status = 200, body = RulebookShown),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 503, description = "server.starting, server.database_away")))]
@@ -52,19 +52,19 @@ async fn look(AppState(app): AppState<App>, admin: AdminOf) -> Result<Response> 
 
 /// Replaces the rules of entry, all of them.
 #[utoipa::path(put, path = "/api/admin/exhibitions/{code}/entry-rules", tag = "admin", security(("staff" = [])),
-    params(("code" = String, Path, description = "Code of the exhibition.")), request_body = BookShown,
-    responses((status = 200, body = BookShown),
+    params(("code" = String, Path, description = "Code of the exhibition.")), request_body = RulebookShown,
+    responses((status = 200, body = RulebookShown),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 422, description = "request.invalid"),
         (status = 503, description = "server.starting, server.database_away")))]
-async fn set(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<BookShown>) -> Result<Response> {
+async fn set(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<RulebookShown>) -> Result<Response> {
     let book = checked(&admin, ask)?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let before = pg::set(&transaction, admin.exhibition.id, &book).await?;
     if before != book {
-        let written = |book: &Book| json!({ "exhibition": book.exhibition, "products": book.products });
+        let written = |book: &Rulebook| json!({ "exhibition": book.exhibition, "products": book.products });
         let by = &Actor::from(&admin);
         let (before, after) = (written(&before), written(&book));
         let entry = Entry { by, action: "entry.rules", exhibition_id: admin.exhibition.id, before, after };
@@ -74,7 +74,7 @@ async fn set(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<BookS
     Ok(shown(book))
 }
 
-fn checked(admin: &AdminOf, ask: BookShown) -> Result<Book> {
+fn checked(admin: &AdminOf, ask: RulebookShown) -> Result<Rulebook> {
     let mut errors = Vec::new();
     if let Some(rules) = &ask.exhibition {
         check(rules, "exhibition", GATE_CHARS_MAX, &mut errors);
@@ -87,7 +87,7 @@ fn checked(admin: &AdminOf, ask: BookShown) -> Result<Book> {
         check(rules, &under, GATE_CHARS_MAX, &mut errors);
     }
     if errors.is_empty() {
-        Ok(Book { exhibition: ask.exhibition, products: ask.products })
+        Ok(Rulebook { exhibition: ask.exhibition, products: ask.products })
     } else {
         Err(Error::fields(errors))
     }
