@@ -29,7 +29,7 @@ fn presented<'a>(rules: &'a Rules, visit: Visit, past: Past) -> Presented<'a> {
 
 #[test]
 fn what_speaks_against_a_ticket_in_its_order() {
-    let table: &[(bool, u16, i16, &str, &str, Option<Reason>)] = &[
+    let table = [
         (true, 1, 1, "valid", "paid", None),
         (true, 1, 1, "valid", "partially_refunded", None),
         (true, 1, 1, "valid", "held", Some(Reason::NotPaid)),
@@ -47,7 +47,7 @@ fn what_speaks_against_a_ticket_in_its_order() {
         (false, 1, 2, "blocked", "held", Some(Reason::WrongExhibition)),
     ];
     for (at_home, code, version, ticket, order, reason) in table {
-        assert_eq!(against(*at_home, *code, *version, ticket, order), *reason, "{code} {version} {ticket} {order}");
+        assert_eq!(against(at_home, code, version, ticket, order), reason, "{code} {version} {ticket} {order}");
     }
 }
 

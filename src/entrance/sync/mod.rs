@@ -168,9 +168,11 @@ mod tests {
 
     #[test]
     fn cursors_read_back_and_others_are_refused() {
-        let cursor =
-            Cursor { database: "7713682160761280701-1".into(), changed: 7, id: Uuid::from_u128(9), next: None };
-        for cursor in [cursor.clone(), Cursor { next: Some(u64::MAX), changed: u64::MAX, ..cursor }] {
+        let id = Uuid::from_u128(9);
+        let cursor = Cursor { database: "7713682160761280701-1".into(), place: Place::Since(7, id), next: None };
+        let all = Cursor { place: Place::All(id), next: Some(3), ..cursor.clone() };
+        let last = Cursor { place: Place::Since(u64::MAX, id), next: Some(u64::MAX), ..cursor.clone() };
+        for cursor in [cursor, all, last] {
             assert_eq!(Cursor::read(&cursor.written()), Some(cursor.clone()));
             assert!(cursor.written().len() < 256, "its length is one byte");
         }
