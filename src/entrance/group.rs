@@ -11,7 +11,7 @@ use super::devices::shift::Scanner;
 use super::door::Door;
 use super::judge::{Asked, Verdict};
 use super::pg::{self, TicketRow, Wanted};
-use super::rules::{self, Direction, Presented, Reason};
+use super::rules::{Direction, Reason};
 use crate::app::App;
 use crate::error::Result;
 use crate::platform::ids;
@@ -120,16 +120,7 @@ fn against(ask: &GroupAsk<'_>, tickets: &[TicketRow]) -> Option<Reason> {
 
 impl GroupAsk<'_> {
     fn judge(&self, ticket: &TicketRow) -> Reason {
-        let version = ticket.version.unsigned_abs();
-        let presented = Presented {
-            against: rules::against(true, version, ticket.version, &ticket.state, &ticket.order_state),
-            visit: ticket.visit,
-            past: ticket.past,
-            rules: &ticket.rules,
-            gate: &self.one.gate,
-            direction: self.one.direction,
-        };
-        rules::judge(&presented, self.one.at.as_second()).0
+        ticket.judged_now(&self.one.gate, self.one.direction, self.one.at).0
     }
 
     fn look(&self, ticket: TicketRow) -> Verdict {

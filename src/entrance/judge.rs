@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::devices;
 use super::devices::shift::At;
 use super::pg::{self, Answered, Movement, NewScan, Read, SeenBefore, TicketRow, Wanted, Written};
-use super::rules::{self, Direction, Presented, Reason};
+use super::rules::{Direction, Reason};
 use crate::admin::StaffUser;
 use crate::error::{Error, Result};
 use crate::platform::secrets::hex;
@@ -108,16 +108,10 @@ impl Asked {
         if claims.kind != Kind::Single || u32::try_from(ticket.exhibition_id) != Ok(claims.exhibition_id) {
             return (Reason::Unknown, false);
         }
-        let at_home = self.staff.may_enter(ticket.exhibition_id);
-        let presented = Presented {
-            against: rules::against(at_home, claims.version, ticket.version, &ticket.state, &ticket.order_state),
-            visit: ticket.visit,
-            past: ticket.past,
-            rules: &ticket.rules,
-            gate: &self.gate,
-            direction: self.direction,
-        };
-        rules::judge(&presented, self.at.as_second())
+        if !self.staff.may_enter(ticket.exhibition_id) {
+            return (Reason::WrongExhibition, false);
+        }
+        ticket.judged(claims.version, ticket.past, &self.gate, self.direction, self.at)
     }
 
     fn verdict(&self, ticket: Option<TicketRow>) -> Verdict {

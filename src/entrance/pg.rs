@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::rules::{self, Direction, Entries, Past, Reason, Rules, Visit};
+use super::rules::{self, Direction, Entries, Past, Presented, Reason, Rules, Visit};
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
@@ -129,6 +129,26 @@ pub struct TicketRow {
     pub past: Past,
     pub last: Option<SeenBefore>,
     pub rules: Rules,
+}
+
+impl TicketRow {
+    /// What the rules say of it for a code of this version, and whether it uses an entry; by staff of its exhibition.
+    pub fn judged(&self, version: u16, past: Past, gate: &str, direction: Direction, at: Timestamp) -> (Reason, bool) {
+        let presented = Presented {
+            against: rules::against(true, version, self.version, &self.state, &self.order_state),
+            visit: self.visit,
+            past,
+            rules: &self.rules,
+            gate,
+            direction,
+        };
+        rules::judge(&presented, at.as_second())
+    }
+
+    /// As if its present code were shown now.
+    pub fn judged_now(&self, gate: &str, direction: Direction, at: Timestamp) -> (Reason, bool) {
+        self.judged(self.version.unsigned_abs(), self.past, gate, direction, at)
+    }
 }
 
 /// When and where a ticket was let in before.

@@ -1,5 +1,7 @@
 //! What the gate sees: the verdict in the caller's language, the visitor's name masked.
 
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use serde::Serialize;
@@ -13,6 +15,11 @@ use crate::app::App;
 use crate::orders::contact;
 use crate::platform::clock::seoul;
 use crate::platform::texts::{self, Language};
+
+/// Nobody between us and the device keeps it.
+pub fn private(body: impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response()
+}
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScanReply {

@@ -2,8 +2,7 @@
 
 use axum::Extension;
 use axum::extract::State as AppState;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,14 +14,11 @@ use crate::admin::access::AdminOf;
 use crate::app::App;
 use crate::entrance::conflicts;
 use crate::entrance::devices::{self, DEVICES_MAX, Device};
+use crate::entrance::reply::private;
 use crate::error::Result;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(counts)).routes(routes!(board)).layer(Extension(Board::default()))
-}
-
-fn private(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response()
 }
 
 #[derive(Serialize, ToSchema)]

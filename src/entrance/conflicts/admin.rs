@@ -1,8 +1,8 @@
 //! An admin looks at conflicts and decides on them.
 
 use axum::extract::State as AppState;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::pg::{self, Listed, Place};
 use crate::admin::access::AdminOf;
 use crate::app::App;
 use crate::entrance::ledger;
+use crate::entrance::reply::private;
 use crate::error::{Error, Result};
 use crate::orders::contact::has_control;
 use crate::platform::http::{Json, Path, Query};
@@ -111,7 +112,7 @@ async fn list(AppState(app): AppState<App>, admin: AdminOf, Query(which): Query<
     let rows = pg::list(&client, admin.exhibition.id, which.decided, which.after, PAGE).await?;
     let next = if rows.len() as i64 == PAGE { rows.last().map(|row| row.id) } else { None };
     let body = ConflictList { conflicts: rows.into_iter().map(shown).collect(), next };
-    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response())
+    Ok(private(body))
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]

@@ -1,8 +1,8 @@
 //! The calls of a device: enrol, begin and end a shift, and see how it stands.
 
 use axum::extract::State as AppState;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use super::{Device, credential, digest, pg};
 use crate::admin::password::PASSWORD_BYTES_MAX;
 use crate::admin::{pin, sign_in};
 use crate::app::App;
+use crate::entrance::reply::private;
 use crate::error::{Error, Result};
 use crate::platform::clock::seoul;
 use crate::platform::http::{ClientAddress, Json};
@@ -24,10 +25,6 @@ use crate::platform::secrets::Purpose;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(enrol)).routes(routes!(begin_shift, end_shift)).routes(routes!(look))
-}
-
-fn private(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response()
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -1,8 +1,7 @@
 //! Second thoughts at a device: an admission is taken back, or somebody is let in against the rules.
 
 use axum::extract::State as AppState;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,7 +15,7 @@ use crate::app::App;
 use crate::entrance::devices::shift::OnShift;
 use crate::entrance::judge::{Seen, Verdict};
 use crate::entrance::pg::TicketRow;
-use crate::entrance::reply::{self, ScanReply};
+use crate::entrance::reply::{self, ScanReply, private};
 use crate::entrance::rules::{Direction, Reason};
 use crate::entrance::uploads;
 use crate::error::{Error, Result};
@@ -32,10 +31,6 @@ const WHY_CHARS_MAX: usize = 200;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(undo)).routes(routes!(force))
-}
-
-fn private(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response()
 }
 
 #[derive(Deserialize, ToSchema)]

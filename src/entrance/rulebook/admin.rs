@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use axum::extract::State as AppState;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -14,6 +13,7 @@ use super::{Rulebook, check, pg};
 use crate::admin::access::AdminOf;
 use crate::app::App;
 use crate::entrance::api::GATE_CHARS_MAX;
+use crate::entrance::reply::private;
 use crate::entrance::rules::Rules;
 use crate::error::{Error, FieldError, Result};
 use crate::platform::http::Json;
@@ -34,9 +34,8 @@ struct RulebookShown {
 }
 
 fn shown(book: Rulebook) -> Response {
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     let body = RulebookShown { exhibition: book.exhibition, products: book.products };
-    (no_store, axum::Json(body)).into_response()
+    private(body)
 }
 
 /// The rules of entry.

@@ -1,8 +1,7 @@
 //! Somebody at a device looks for a ticket.
 
 use axum::extract::State as AppState;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use crate::entrance::devices::shift::OnShift;
 use crate::entrance::judge::{Seen, Verdict};
 use crate::entrance::pg::{TicketRow, Wanted, read};
 use crate::entrance::reply::{self, ScanReply};
-use crate::entrance::rules::{self, Direction, Presented};
+use crate::entrance::rules::Direction;
 use crate::error::{Error, Result};
 use crate::platform::http::{Json, RequestLanguage};
 use crate::tickets::number;
@@ -84,8 +83,7 @@ async fn search(
         number: number::of(ticket.id, ticket.version),
         ticket: reply::shown(&app, now(&app, &by, ticket), language),
     });
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((no_store, axum::Json(FoundList { found: found.collect() })).into_response())
+    Ok(reply::private(FoundList { found: found.collect() }))
 }
 
 /// Days on which an order of this exhibition may have been placed, the latest first.
@@ -98,15 +96,6 @@ fn days(app: &App, exhibition: &Exhibition) -> impl Iterator<Item = Date> + use<
 }
 
 fn now(app: &App, by: &OnShift, ticket: TicketRow) -> Verdict {
-    let version = ticket.version.unsigned_abs();
-    let presented = Presented {
-        against: rules::against(true, version, ticket.version, &ticket.state, &ticket.order_state),
-        visit: ticket.visit,
-        past: ticket.past,
-        rules: &ticket.rules,
-        gate: &by.at.gate,
-        direction: Direction::In,
-    };
-    let (reason, counts) = rules::judge(&presented, app.clock.now().as_second());
+    let (reason, counts) = ticket.judged_now(&by.at.gate, Direction::In, app.clock.now());
     Verdict { reason, direction: Direction::In, counts, seen: Seen::of(reason, Some(&ticket)), ticket: Some(ticket) }
 }

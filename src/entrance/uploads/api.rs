@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State as AppState;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -17,6 +16,7 @@ use super::{Decided, pg, take};
 use crate::app::App;
 use crate::entrance::api::is_nonce;
 use crate::entrance::devices::{Device, HandsIn};
+use crate::entrance::reply::private;
 use crate::entrance::rules::{Direction, Reason};
 use crate::error::{Error, FieldError, Kind, Result};
 use crate::platform::http::Json;
@@ -146,8 +146,7 @@ async fn hand_in(
         pg::handed_in(&app.entrance_pg.get().await?, device.id, written).await?;
     }
     drop(writing);
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((no_store, axum::Json(Taken { results, wipe: revoked })).into_response())
+    Ok(private(Taken { results, wipe: revoked }))
 }
 
 async fn taken(app: &App, device: &Device, revoked: bool, scans: Vec<UploadedScan>) -> Result<Vec<TakenScan>> {

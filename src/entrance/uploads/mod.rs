@@ -14,7 +14,7 @@ use super::ledger::pg::{LateScan, Named};
 use super::ledger::{self, pg as ledger_pg};
 use super::pg::TicketRow;
 use super::replay::{Moved, replay};
-use super::rules::{self, Direction, Past, Presented, Reason};
+use super::rules::{Direction, Past, Reason};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::ids;
@@ -164,15 +164,7 @@ async fn recorded(
 fn judged(ticket: &TicketRow, past: Past, by: &By<'_>, decided: &Decided, at: Timestamp) -> Reason {
     // A typed number names the version it was made of.
     let version = if decided.ticket.is_some() { decided.version } else { ticket.version.unsigned_abs() };
-    let presented = Presented {
-        against: rules::against(true, version, ticket.version, &ticket.state, &ticket.order_state),
-        visit: ticket.visit,
-        past,
-        rules: &ticket.rules,
-        gate: &by.device.gate,
-        direction: decided.direction,
-    };
-    rules::judge(&presented, at.as_second()).0
+    ticket.judged(version, past, &by.device.gate, decided.direction, at).0
 }
 
 /// Under which name to write it down; None: it is there. A device that asked the server first writes under that name, so that
