@@ -118,6 +118,8 @@ create table entry_conflicts (
 create index entry_conflict_other on entry_conflicts (other_scan_id);
 create index entry_conflict_open on entry_conflicts (exhibition_id, created_at) where decided_at is null;
 
+create index shift_device on shifts (device_id, began_at);
+
 -- Six digits for the beginning of a shift at a device, and how often they were wrong of late.
 alter table admin_users
     add column pin_hash       text,

@@ -110,7 +110,8 @@ pub fn group(app: &App, answer: Answer, language: Language) -> ScanReply {
     };
     let told = group.filter(|group| choose || group.admitted > 0).map(|group| {
         let key = match (choose, verdict.direction) {
-            (true, _) => "scan.group_choose",
+            (true, Direction::In) => "scan.group_choose",
+            (true, Direction::Out) => "scan.group_choose_out",
             (false, Direction::In) => "scan.group_in",
             (false, Direction::Out) => "scan.group_out",
         };

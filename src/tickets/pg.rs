@@ -30,12 +30,18 @@ const TO_SHOW: Statement = Statement::new(
       where t.id = $1",
 );
 
-/// A used ticket keeps its code: there is nothing left to steal. The order's history says how often it was done.
+/// A ticket that is used for good keeps its code: there is nothing left to steal. The order's history says how often it was
+/// done.
 const REISSUE: Statement = Statement::new(
     "tickets.reissue",
     "with reissued as (
-         update tickets set version = version + 1
-          where id = $1 and order_id = $2 and state = 'valid' and used_at is null and version <= $3 returning id, order_id
+         update tickets t set version = version + 1
+          where id = $1 and order_id = $2 and state = 'valid' and version <= $3
+            and (used_at is null
+                 or (select r.entries = 'daily' or r.reentry from entry_rules r
+                      where r.exhibition_id = t.exhibition_id and (r.product_id = t.product_id or r.product_id is null)
+                      order by r.product_id nulls last limit 1))
+         returning id, order_id
      ), told as (
          insert into order_events (order_id, kind, actor, cause, correlation_id, at)
          select order_id, 'ticket_reissued', 'visitor', 'reissue', id::text, admit_now() from reissued

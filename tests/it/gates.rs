@@ -368,6 +368,11 @@ async fn an_answer_that_got_lost_is_not_a_second_admission() {
     assert_eq!(phone.outcomes(scans).await, ["known", "known", "known"]);
     assert_eq!(used_at_gate(&app, &qr[1]).await, None);
     assert_eq!(app.db.one::<i16>("select entries from tickets where ticket_no = 3").await, 2);
+    // Taken back by either name: the device does not know which of the two it was written down under.
+    let undo = json!({ "nonce": "d2", "asked": "q2" });
+    let undo = app.http.post(app.url("/api/entrance/undo")).bearer_auth(&token).json(&undo);
+    Answer::of(undo).await.expect(200);
+    assert_eq!(app.db.one::<i16>("select entries from tickets where ticket_no = 3").await, 1);
     app.finish().await;
 }
 

@@ -63,7 +63,12 @@
     if (!device) return true;
     if (device.revoked && (error.status === 401 || error.status === 403)) return wipe(device.revoked), true;
     // Restored from a backup of before, say: then what waits here is all that is left of it.
-    if (error.code === "device.unknown") return GateStore.queue.length ? offShift([error.detail, unsent()].join(" ")) : wipe(error.detail), true;
+    if (error.code === "device.unknown" && GateStore.queue.length) {
+      device.unknown = true;
+      save(DEVICE, device);
+      return offShift([error.detail, unsent()].join(" ")), true;
+    }
+    if (error.code === "device.unknown") return wipe(error.detail), true;
     if (error.code === "device.revoked") return leave(error.detail), true;
     if (error.code === "device.off_shift") return look(), offShift(error.detail), true;
     if (error.status === 401 && error.code !== "auth.invalid_credentials") return offShift(error.detail), true;
@@ -111,18 +116,26 @@
   async function enrol(token) {
     var was = device;
     if (was) await GateSync.soon();
-    // They are from another gate, or another exhibition, and nobody else can say them.
-    var waits = GateStore.queue.filter(function (one) { return !one.stuck; }).length;
-    if (waits) return show(fill(words.enrol_waits, { n: waits }));
+    // They are from another gate, or another exhibition, and nobody else can say them; unless the server has forgotten this
+    // phone, and it comes back to where it was.
+    var waits = GateStore.queue.filter(function (one) { return !one.stuck; }).length, lost = was && was.unknown;
+    if (waits && !lost) return show(fill(words.enrol_waits, { n: waits }));
+    // What the server did not take is told before it goes.
+    if (!lost && GateStore.queue.length && !confirm(fill(words.enrol_lost, { list: unsent() }))) return show();
     try {
       device = null;
       var fresh = await GateSync.call("POST", "enrol", { body: { token: token } });
-      shift = last = refused = null;
-      await GateStore.wipe();
-      await GateStore.open();
+      var gone = "";
+      shift = last = refused = several = null;
+      if (lost && was.device.exhibition_code === fresh.device.exhibition_code) await GateStore.lock();
+      else {
+        gone = unsent();
+        await GateStore.wipe();
+        await GateStore.open();
+      }
       device = fresh;
       save(DEVICE, device);
-      show();
+      show(gone);
       if ("serviceWorker" in navigator) navigator.serviceWorker.ready.then(function (its) { its.active.postMessage("fill"); });
     } catch (error) {
       device = device || was;
@@ -164,6 +177,8 @@
     text = text.trim();
     if (busy || !shift || !text) return;
     if (!onShift()) return offShift();
+    // A group whose answer did not come: the same question again, or some would be counted twice.
+    if (several && several.unheard && several.text === text && several.direction === direction()) return put(several);
     return put({ text: text, direction: direction(), nonce: crypto.randomUUID(), asked: null });
   }
 
@@ -174,7 +189,9 @@
     ask.guess = decide(ask, GateSync.now());
     ask.guess.catch(function () { /* Only where it is needed. */ });
     try {
-      var able = GateStore.table && GateStore.meta.complete, tries = !able ? TRIES : GateSync.online ? 1 : 0;
+      // Nobody but the server judges a group.
+      var signed = GateCodes.read(ask.text), group = Boolean(signed) && signed.kind === "group";
+      var able = !group && GateStore.table && GateStore.meta.complete, tries = !able ? TRIES : GateSync.online ? 1 : 0;
       for (var said = null, silent = false; tries > 0; tries -= 1) {
         ask.asked = ask.nonce;
         try { said = await GateSync.call("POST", "scan", { token: shift.shift_token, limit_ms: able ? MOMENT : PATIENCE, body: { qr_code: ask.text, nonce: ask.nonce, direction: ask.direction, people: ask.people } }); }
@@ -186,6 +203,10 @@
         if (said) return await answered(said, ask);
       }
       if (silent) GateSync.failed();
+      if (group && ask.people) {
+        several = Object.assign(ask, { unheard: true });
+        return GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: words.alone_group_asked });
+      }
       await alone(ask);
     } catch (error) {
       GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: String(error.message || error) });
@@ -201,8 +222,11 @@
 
   /** The server's verdict. What it let in is remembered here: the network may be gone before the next page of changes. */
   async function answered(said, ask) {
+    several = null;
     if (said.entrance_status === "choose") {
       several = ask;
+      $("how-many-label").textContent = ask.direction === "out" ? words.people_out : words.people;
+      $("let-in").textContent = ask.direction === "out" ? words.let_out : words.let_in;
       return GateVerdict.present({ kind: "choose", sign: "…", head: words.several, why: said.message, who: [said.product, said.customer_name].filter(Boolean).join("\n"), free: said.group.free });
     }
     var allowed = said.entrance_status === "allowed", what = [said.product, said.group ? fill(words.group, { n: said.group.admitted, of: said.group.of }) : said.ticket_no && fill(words.of, { n: said.ticket_no, of: said.of })].filter(Boolean);
@@ -258,7 +282,7 @@
     try {
       if (GateSync.flying.has(mine.nonce)) await GateSync.settled();
       if (!(await GateStore.undo(mine.nonce, GateSync.now()))) {
-        await GateSync.call("POST", "undo", { token: shift.shift_token, body: { nonce: mine.asked } });
+        await GateSync.call("POST", "undo", { token: shift.shift_token, body: { nonce: mine.nonce, asked: mine.asked } });
         await GateStore.recount(mine.key);
         look();
       }
@@ -319,6 +343,8 @@
   async function begin() {
     try {
       await GateStore.open();
+      // It was the server's mistake, which may be mended.
+      GateStore.queue.forEach(function (one) { if (one.stuck === "server.bug") delete one.stuck; });
       if (onShift()) await GateStore.unlock(null);
       else if (shift) await GateStore.lock();
     } catch { /* As above. */ }

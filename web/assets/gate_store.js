@@ -28,6 +28,8 @@
     return mine;
   }
 
+  var STORES = ["meta", "keys", "log", "queue"];
+
   function told(request) {
     return new Promise(function (done, failed) {
       request.onsuccess = function () { done(request.result); };
@@ -49,12 +51,13 @@
     catch (error) {
       if (!db) throw error;
       // Browsers close the databases of pages in the background, and do not say so.
-      db = await told(indexedDB.open(NAME, VERSION));
+      db.close();
+      await connect();
       return once(names, body);
     }
   }
 
-  store.open = async function () {
+  async function connect() {
     var opening = indexedDB.open(NAME, VERSION);
     opening.onupgradeneeded = function () {
       opening.result.createObjectStore("meta");
@@ -63,6 +66,10 @@
       opening.result.createObjectStore("queue", { autoIncrement: true, keyPath: "id" });
     };
     db = await told(opening);
+  }
+
+  store.open = async function () {
+    await connect();
     var reading = db.transaction(["meta", "keys", "queue"]), meta = reading.objectStore("meta");
     var all = await Promise.all([told(meta.getAllKeys()), told(meta.getAll()), told(reading.objectStore("keys").get(KEY)), told(reading.objectStore("queue").getAll())]);
     all[0].forEach(function (name, n) { store.meta[name] = all[1][n]; });
@@ -281,13 +288,18 @@
   /** Nothing stays, but what belongs to visitors' pages of the same site. The next one to enrol this phone fills it again. */
   store.wipe = function () {
     return next(async function () {
-      if (db) db.close();
+      // Emptied first: whatever still holds the database open, nothing is in it.
+      if (db) {
+        await write(STORES, function (t) { STORES.forEach(function (name) { t.objectStore(name).clear(); }); }).catch(function () {});
+        db.close();
+      }
       db = key = store.table = null;
       store.own = new Map();
       store.queue = [];
       store.meta = {};
       Object.keys(localStorage).filter(function (name) { return name.startsWith("admit-"); }).forEach(function (name) { localStorage.removeItem(name); });
-      await told(indexedDB.deleteDatabase(NAME)).catch(function () {});
+      var gone = indexedDB.deleteDatabase(NAME);
+      await Promise.race([told(gone), new Promise(function (done) { gone.onblocked = done; })]).catch(function () {});
       if (!window.caches) return;
       var names = await caches.keys();
       await Promise.all(names.filter(function (name) { return name.startsWith("gate-"); }).map(function (name) { return caches.delete(name); }));

@@ -47,9 +47,9 @@
 
   sync.failed = function () { state(false); };
 
-  /** Until nothing waits. The server takes a scan once, however often it is sent. */
+  /** Until nothing waits; whether there was anything to send. The server takes a scan once, however often it is sent. */
   async function upload() {
-    var size = BATCH, wipe = false;
+    var size = BATCH, wipe = false, sent = false;
     for (;;) {
       var batch = GateStore.queue.filter(function (one) { return !one.stuck; }).slice(0, size), said;
       if (!batch.length) break;
@@ -65,6 +65,7 @@
         size = 1;
         continue;
       }
+      sent = true;
       var answers = new Map(said.results.map(function (one) { return [one.nonce, one]; })), gone = [], stuck = [];
       batch.forEach(function (one) {
         var answer = answers.get(one.scan.nonce);
@@ -79,6 +80,7 @@
       if (!gone.length && !stuck.length) throw { status: 0, code: "away", detail: on.away };
     }
     if (wipe && !on.leaving()) throw { status: 403, code: "device.revoked", detail: on.revoked };
+    return sent;
   }
 
   async function rulebook() {
@@ -115,8 +117,9 @@
       var step = steps[n];
       if (step === upload ? Date.now() < upload_at && !on.leaving() : !GateStore.table || !on.token()) continue;
       try {
-        await step();
-        heard = true;
+        var said = await step();
+        // Nothing to send is nothing heard.
+        heard = heard || step !== upload || said;
         if (step !== upload) continue;
         refusals = 0;
         if (on.leaving()) return on.emptied();
@@ -132,6 +135,8 @@
         } else if (error.status === 0) break;
       }
     }
+    // Off shift, and with nothing to send, nobody was asked.
+    if (!heard && !wrong) return;
     failures = heard ? 0 : failures + 1;
     state(heard);
     if (!wrong) on.synced();

@@ -37,6 +37,8 @@ pub fn routes() -> OpenApiRouter<App> {
 struct UndoAsk {
     /// Of the scan that let in, or out.
     nonce: String,
+    /// Where the device decided by itself: the nonce under which it had asked before.
+    asked: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -60,7 +62,8 @@ async fn undo(
     let now = app.clock.now();
     let mut client = app.entrance_pg.get().await?;
     let transaction = client.transaction().await?;
-    let moves = pg::moves_of_device(&transaction, by.staff.home(), by.at.device_id, &ask.nonce).await?;
+    let names: Vec<&str> = [Some(ask.nonce.as_str()), ask.asked.as_deref()].into_iter().flatten().collect();
+    let moves = pg::moves_of_device(&transaction, by.staff.home(), by.at.device_id, &names).await?;
     if moves.is_empty() {
         return Err(Error::not_found("entrance.nothing_to_undo"));
     }

@@ -45,6 +45,7 @@ const CONFLICTS: Statement = Statement::new(
      insert into entry_conflicts (id, exhibition_id, kind, ticket_id, scan_id, other_scan_id, created_at)
      select n.id, $1, 'double', $2, n.scan_id, n.other, $6
        from unnest($3::uuid[], $4::uuid[], $5::uuid[]) as n (id, scan_id, other)
+      where not exists (select 1 from entry_conflicts c where c.scan_id = n.scan_id and c.kind <> 'double')
      on conflict on constraint entry_conflict_once do update set other_scan_id = excluded.other_scan_id
         where entry_conflicts.decided_at is null",
 );
@@ -73,8 +74,10 @@ const MOVES_OF_DEVICE: Statement = Statement::new(
     "select s.id, s.ticket_id, s.allowed, s.reason, s.scanned_at, s.undone_at, s.direction = 'out', s.uploaded_at is not null
        from (select distinct staff_id from shifts
               where device_id = $2 and began_at > admit_now() - interval '1 day') w
-      cross join (select $3 as nonce union all select $3 || ' forced'
-                   union all select $3 || ' ' || n from generate_series(1, 100) n) a
+      cross join unnest($3::text[]) named (nonce)
+      cross join lateral (
+            select named.nonce union all select named.nonce || ' forced'
+             union all select named.nonce || ' ' || n from generate_series(1, 100) n) a (nonce)
        join lateral (
             select * from scans s
              where s.exhibition_id = $1 and s.staff_id = w.staff_id and s.nonce = a.nonce limit 1) s on true
@@ -273,9 +276,9 @@ pub async fn moves_of_device(
     client: &impl GenericClient,
     home: i32,
     device_id: Uuid,
-    nonce: &str,
+    nonces: &[&str],
 ) -> Result<Vec<Named>> {
-    Ok(MOVES_OF_DEVICE.query(client, &[&home, &device_id, &nonce]).await?.iter().map(named).collect())
+    Ok(MOVES_OF_DEVICE.query(client, &[&home, &device_id, &nonces]).await?.iter().map(named).collect())
 }
 
 pub async fn by_nonce(client: &impl GenericClient, home: i32, staff_id: i32, nonce: &str) -> Result<Option<Named>> {

@@ -22,6 +22,7 @@ use crate::tickets::number;
 
 /// A clock may differ by this much before it is mentioned.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
+const ATTEMPTS_MAX: usize = 3;
 /// A device decides within seconds of having asked.
 const ASKED_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 
@@ -88,24 +89,28 @@ fn kind(reason: Reason) -> Option<&'static str> {
 pub async fn take(app: &App, device: &Device, revoked: bool, decided: &Decided) -> Result<Outcome> {
     let mut client = app.entrance_pg.get().await?;
     let shift = pg::shift(&client, device.id, decided.shift).await?;
-    let apart = match (revoked, shift.covers(decided.at)) {
+    // A clock that ran ahead is held to now, by which the shift may have ended; that is no reason to doubt the scan.
+    let apart = match (revoked, shift.covers(decided.at.min(app.clock.now()))) {
         (true, _) => Some("revoked_device"),
         (false, false) => Some("no_shift"),
         (false, true) => None,
     };
     let by = By { device, shift, apart };
-    let transaction = client.transaction().await?;
-    let outcome = recorded(&transaction, &by, decided, app.clock.now()).await?;
-    if let Some(outcome) = outcome {
-        transaction.commit().await?;
-        return Ok(outcome);
+    for _ in 0..ATTEMPTS_MAX {
+        let transaction = client.transaction().await?;
+        match recorded(&transaction, &by, decided, app.clock.now()).await? {
+            Some(outcome) => {
+                transaction.commit().await?;
+                return Ok(outcome);
+            }
+            // The same name was written at the same moment, by this scan sent twice or by its question: look again which.
+            None => transaction.rollback().await?,
+        }
     }
-    // Sent twice at the same time: the other one has written it.
-    transaction.rollback().await?;
-    Ok(Outcome::Known)
+    Err(Error::unavailable("server.busy", "an upload was overtaken again and again"))
 }
 
-/// None: a scan of this name is there already.
+/// None: a scan of this name was written meanwhile.
 async fn recorded(
     transaction: &deadpool_postgres::Transaction<'_>,
     by: &By<'_>,
@@ -126,7 +131,9 @@ async fn recorded(
         None => None,
     };
     let ticket = ticket.filter(|ticket| ticket.exhibition_id == by.device.exhibition_id);
-    let Some(name) = name(transaction, by, decided, ticket.as_ref(), now).await? else { return Ok(None) };
+    let Some(name) = name(transaction, by, decided, ticket.as_ref(), now).await? else {
+        return Ok(Some(Outcome::Known));
+    };
     let scan = late(by, decided, name, ticket.as_ref(), now);
     if !ledger_pg::insert(transaction, &scan).await? {
         return Ok(None);
@@ -203,8 +210,11 @@ async fn name<'a>(
 
 /// Takes a scan back, and tells its ticket's past without it. False: it was taken back before.
 pub async fn undo(transaction: &deadpool_postgres::Transaction<'_>, named: &Named, now: Timestamp) -> Result<bool> {
-    let ticket_id = named.ticket_id.ok_or_else(|| Error::bug("an admission without a ticket"))?;
-    let ticket = ledger::locked(transaction, ticket_id).await?;
+    // What was let in by a phone may have been no ticket of ours.
+    let ticket = match named.ticket_id {
+        Some(ticket_id) => ledger::locked(transaction, ticket_id).await?,
+        None => None,
+    };
     if !ledger_pg::undo(transaction, named.id, now).await? {
         return Ok(false);
     }
