@@ -82,7 +82,8 @@ choose_ports() {
     BASE_URL="http://localhost:$HTTP_PORT" PHONES='' PHONES_PORT=''
     [[ -z ${ADMIT_PHONES:-} ]] && return
     # Phones on the local network: cameras, service workers and Web Crypto want TLS there.
-    [[ $ADMIT_PHONES =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}$ ]] || die "ADMIT_PHONES=\"$ADMIT_PHONES\" is not an IPv4 address of this machine"
+    [[ $ADMIT_PHONES =~ ^(10|127|192\.168|172\.(1[6-9]|2[0-9]|3[01]))(\.[0-9]{1,3}){2,3}$ && $ADMIT_PHONES =~ ^[0-9]+(\.[0-9]+){3}$ ]] ||
+        die "ADMIT_PHONES=\"$ADMIT_PHONES\" is not this machine's IPv4 address on a local network, such as 192.168.0.10"
     PHONES=$ADMIT_PHONES PHONES_PORT=$((base + 9))
     BASE_URL="https://$PHONES:$PHONES_PORT"
 }
