@@ -96,12 +96,16 @@ fn summed(rows: Vec<pg::Tally>) -> Counts {
     }
     counts.gates = gates.into_values().collect();
     counts.gates.sort_by(|a, b| a.gate.cmp(&b.gate));
-    for gate in &counts.gates {
+    // Tenths are as exact as five minutes are.
+    let tenths = |rate: f64| (rate * 10.0).round() / 10.0;
+    for gate in &mut counts.gates {
+        gate.per_minute = tenths(gate.per_minute);
         counts.admitted_today += gate.admitted;
         counts.left_today += gate.left;
         counts.refused_today += gate.refused;
         counts.per_minute += gate.per_minute;
     }
+    counts.per_minute = tenths(counts.per_minute);
     counts.inside = (counts.admitted_today - counts.left_today).max(0);
     counts
 }
