@@ -135,7 +135,7 @@ impl TicketRow {
     /// What the rules say of it for a code of this version, and whether it uses an entry; by staff of its exhibition.
     pub fn judged(&self, version: u16, past: Past, gate: &str, direction: Direction, at: Timestamp) -> (Reason, bool) {
         let presented = Presented {
-            against: rules::against(true, version, self.version, &self.state, &self.order_state),
+            against: rules::against(version, self.version, &self.state, &self.order_state),
             visit: self.visit,
             past,
             rules: &self.rules,

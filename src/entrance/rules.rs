@@ -259,7 +259,7 @@ pub fn judge(presented: &Presented<'_>, now: i64) -> (Reason, bool) {
     let today = day_of(now);
     if presented.direction == Direction::Out {
         return match presented.against {
-            Some(reason @ (Reason::Unknown | Reason::Reissued | Reason::WrongExhibition)) => (reason, false),
+            Some(reason @ (Reason::Unknown | Reason::Reissued)) => (reason, false),
             // Nobody is kept in, whatever became of the ticket.
             _ if past.inside_since(today) => (Reason::Ok, false),
             _ => (Reason::NotInside, false),
@@ -293,12 +293,9 @@ pub fn judge(presented: &Presented<'_>, now: i64) -> (Reason, bool) {
     (reason, reason == Reason::Ok)
 }
 
-/// What speaks against a ticket wherever it goes, and first of all that it is somebody else's. An old code is refused
+/// What speaks against a ticket of this exhibition wherever it goes. An old code is refused
 /// before anything is said of its ticket: its holder may no longer be the ticket's owner.
-pub fn against(at_home: bool, code_version: u16, version: i16, ticket: &str, order: &str) -> Option<Reason> {
-    if !at_home {
-        return Some(Reason::WrongExhibition);
-    }
+pub fn against(code_version: u16, version: i16, ticket: &str, order: &str) -> Option<Reason> {
     match i32::from(code_version) {
         older if older < i32::from(version) => return Some(Reason::Reissued),
         // Signed by us, for a version that was never written: not a ticket the books know.

@@ -29,6 +29,7 @@ mod model;
 mod money_edges;
 mod money_faults;
 mod notifications;
+mod offline;
 mod pages;
 mod payments;
 mod pictures;

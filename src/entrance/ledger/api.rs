@@ -2,14 +2,14 @@
 
 use axum::extract::State as AppState;
 use axum::response::Response;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::pg::{self, LateScan, Named};
-use super::{locked, settle};
+use super::{SECOND_THOUGHTS, locked, settle};
 use crate::admin::{Role, StaffUser, sign_in};
 use crate::app::App;
 use crate::entrance::devices::shift::OnShift;
@@ -17,7 +17,6 @@ use crate::entrance::judge::{Seen, Verdict};
 use crate::entrance::pg::TicketRow;
 use crate::entrance::reply::{self, ScanReply, private};
 use crate::entrance::rules::{Direction, Reason};
-use crate::entrance::uploads;
 use crate::error::{Error, Result};
 use crate::orders::contact::has_control;
 use crate::platform::http::{ClientAddress, Json, RequestLanguage};
@@ -25,8 +24,6 @@ use crate::platform::ids;
 use crate::platform::texts;
 use crate::waiting_room::audit::{self, Actor, Entry};
 
-/// How long a device may think again.
-pub const SECOND_THOUGHTS: SignedDuration = SignedDuration::from_mins(15);
 const WHY_CHARS_MAX: usize = 200;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -69,7 +66,7 @@ async fn undo(
     }
     for named in moves.iter().filter(|named| named.undone_at.is_none()) {
         within(named, now, "entrance.too_late_to_undo")?;
-        uploads::undo(&transaction, named, now).await?;
+        super::undo(&transaction, named, now).await?;
     }
     transaction.commit().await?;
     Ok(private(Undone { message: texts::filled(language, "scan.undone", &[]) }))

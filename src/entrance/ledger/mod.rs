@@ -13,6 +13,9 @@ use super::pg::{TicketRow, Wanted, read};
 use super::replay::replay;
 use crate::error::Result;
 
+/// How long a device may think again.
+pub const SECOND_THOUGHTS: SignedDuration = SignedDuration::from_mins(15);
+
 /// A ticket under its lock: nobody else moves it until the transaction ends.
 pub async fn locked(transaction: &impl GenericClient, ticket_id: Uuid) -> Result<Option<TicketRow>> {
     if !pg::lock(transaction, ticket_id).await? {
@@ -37,4 +40,20 @@ pub async fn settle(
     let last_in = moved.iter().rev().find(|one| one.direction == super::rules::Direction::In);
     pg::write(transaction, ticket.id, &told, first, last_in).await?;
     pg::conflicts(transaction, ticket, &told.doubles, from, now).await
+}
+
+/// Takes a scan back, and tells its ticket's past without it. False: it was taken back before.
+pub async fn undo(transaction: &impl GenericClient, named: &pg::Named, now: Timestamp) -> Result<bool> {
+    // What was let in by a phone may have been no ticket of ours.
+    let ticket = match named.ticket_id {
+        Some(ticket_id) => locked(transaction, ticket_id).await?,
+        None => None,
+    };
+    if !pg::undo(transaction, named.id, now).await? {
+        return Ok(false);
+    }
+    if let Some(ticket) = ticket {
+        settle(transaction, &ticket, named.at, now).await?;
+    }
+    Ok(true)
 }

@@ -97,7 +97,7 @@ pub struct Known {
 
 fn standing(known: &Known) -> u8 {
     let version = known.version.unsigned_abs();
-    match against(true, version, known.version, &known.state, &known.order_state) {
+    match against(version, known.version, &known.state, &known.order_state) {
         None => 0,
         Some(Reason::NotPaid) => 1,
         Some(Reason::Cancelled) => 2,

@@ -9,9 +9,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::devices::Device;
-use super::ledger::api::SECOND_THOUGHTS;
-use super::ledger::pg::{LateScan, Named};
-use super::ledger::{self, pg as ledger_pg};
+use super::ledger::pg::LateScan;
+use super::ledger::{self, SECOND_THOUGHTS, pg as ledger_pg};
 use super::pg::TicketRow;
 use super::replay::{Moved, replay};
 use super::rules::{Direction, Past, Reason};
@@ -202,26 +201,10 @@ async fn name<'a>(
         let same = named.ticket_id.is_some() && named.ticket_id == ticket.map(|t| t.id);
         let moment = named.at.duration_since(decided.at).abs() <= ASKED_WITHIN;
         if same && moment && named.direction == decided.direction && by.apart.is_none() {
-            undo(transaction, &named, now).await?;
+            ledger::undo(transaction, &named, now).await?;
         }
     }
     Ok(Some(&decided.nonce))
-}
-
-/// Takes a scan back, and tells its ticket's past without it. False: it was taken back before.
-pub async fn undo(transaction: &deadpool_postgres::Transaction<'_>, named: &Named, now: Timestamp) -> Result<bool> {
-    // What was let in by a phone may have been no ticket of ours.
-    let ticket = match named.ticket_id {
-        Some(ticket_id) => ledger::locked(transaction, ticket_id).await?,
-        None => None,
-    };
-    if !ledger_pg::undo(transaction, named.id, now).await? {
-        return Ok(false);
-    }
-    if let Some(ticket) = ticket {
-        ledger::settle(transaction, &ticket, named.at, now).await?;
-    }
-    Ok(true)
 }
 
 fn late<'a>(
