@@ -137,4 +137,6 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::entrance::conflicts::admin::routes())
         .merge(crate::entrance::ledger::admin::routes())
         .merge(crate::entrance::search::api::routes())
+        .merge(crate::entrance::walk_ins::api::routes())
+        .merge(crate::entrance::walk_ins::admin::routes())
 }

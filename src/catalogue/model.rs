@@ -40,6 +40,8 @@ pub struct Exhibition {
     pub culture_expense: bool,
     /// Time to pay into a virtual account. [hours]
     pub deposit_h: i32,
+    /// Gates may sell what is left, for cash.
+    pub walk_ins: bool,
     pub picture: Option<Shot>,
     pub products: Vec<Product>,
     pub slots: Vec<Slot>,

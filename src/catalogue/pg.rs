@@ -15,7 +15,7 @@ const EXHIBITIONS: Statement = Statement::new(
     "catalogue.exhibitions",
     "select id, code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
             sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max, payment_provider,
-            canary_provider, canary_pct, refund_rules, refund_free_h, culture_expense, deposit_h,
+            canary_provider, canary_pct, refund_rules, refund_free_h, culture_expense, deposit_h, walk_ins,
             picture_digest, picture_height, picture_alt_ko, picture_alt_en
        from exhibitions order by code",
 );
@@ -190,10 +190,11 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
                 refund_free_h: r.get(20),
                 culture_expense: r.get(21),
                 deposit_h: r.get(22),
+                walk_ins: r.get(23),
                 picture: r
-                    .get::<_, Option<String>>(23)
-                    .zip(r.get::<_, Option<i32>>(24))
-                    .map(|(digest, height)| Shot::new(&digest, height.unsigned_abs(), r.get(25), r.get(26))),
+                    .get::<_, Option<String>>(24)
+                    .zip(r.get::<_, Option<i32>>(25))
+                    .map(|(digest, height)| Shot::new(&digest, height.unsigned_abs(), r.get(26), r.get(27))),
                 products: products.remove(&id).unwrap_or_default(),
                 slots: slots.remove(&id).unwrap_or_default(),
                 stock: stock.remove(&id).unwrap_or_default(),

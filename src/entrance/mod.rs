@@ -23,3 +23,4 @@ pub mod rules;
 pub mod search;
 pub mod sync;
 pub mod uploads;
+pub mod walk_ins;

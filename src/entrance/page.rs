@@ -16,7 +16,7 @@ use crate::platform::http::assets;
 use crate::platform::texts::{self, Language};
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 11] = [
+const SCRIPTS: [&str; 12] = [
     "gate_rules.js",
     "gate_codes.js",
     "gate_records.js",
@@ -27,6 +27,7 @@ const SCRIPTS: [&str; 11] = [
     "gate_camera.js",
     "gate_verdict.js",
     "gate_aside.js",
+    "gate_till.js",
     "entrance.js",
 ];
 /// What the page needs besides, also without a network: a decoder and a signature check for browsers that have none.

@@ -170,6 +170,8 @@ fn masked_name(app: &App, ticket: &TicketRow) -> Option<String> {
         .inspect_err(|error| tracing::error!(%error, "a contact does not open"))
         .ok()
         .map(|contact| masked(&contact.name))
+        // Whoever came without booking gave none.
+        .filter(|name| !name.is_empty())
 }
 
 /// Enough to compare with a face that says its name, too little to learn one: of each word the first and the last

@@ -13,7 +13,6 @@ use crate::orders::mine;
 use crate::orders::model::{Order, OrderState};
 use crate::orders::pages::words;
 use crate::orders::read;
-use crate::orders::token;
 use crate::platform::texts::{Language, filled};
 use crate::tickets::{self, TicketView};
 use crate::waiting_room;
@@ -179,10 +178,7 @@ impl About<'_> {
     }
 
     fn order_link(&self) -> String {
-        let until_s = self.app.clock.now().as_second() + LINK_S;
-        let facts = &self.order.facts;
-        let proof = token::link(self.app, "order", facts.id, until_s);
-        format!("{}/{}/complete/{}?{proof}", self.app.settings.base_url, facts.code, facts.number)
+        read::order_url(self.app, self.order, LINK_S)
     }
 
     fn visit(&self) -> String {

@@ -232,7 +232,7 @@ async fn initialize(
     }
     let opened = pay::open(&app, &order, ask.amount, key.as_ref().map(|k| k.0.as_str()), &request_id).await?;
     let (base, code, number) = (&app.settings.base_url, &order.facts.code, &order.facts.number);
-    let browser = in_browser(&app.settings, opened.provider);
+    let browser = in_browser(&app.settings, opened.provider)?;
     let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
     let wishes = Wishes {
         culture_expense: exhibition.culture_expense,

@@ -74,17 +74,17 @@ impl std::fmt::Debug for ContactChecked {
     }
 }
 
-struct Refusals(Vec<FieldError>);
+pub(super) struct Refusals(pub Vec<FieldError>);
 
 impl Refusals {
-    fn push(&mut self, field: impl Into<String>, code: &'static str) {
+    pub fn push(&mut self, field: impl Into<String>, code: &'static str) {
         self.0.push(FieldError { field: field.into(), code });
     }
 }
 
 pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Date) -> Result<Checked> {
     let mut refusals = Refusals(Vec::new());
-    let items = check_items(ask, exhibition, &mut refusals);
+    let items = check_items(&ask.items, exhibition, &mut refusals);
     let mut contact_errors = Vec::new();
     let contact =
         contact::check(&ask.customer_name, &ask.customer_phone, ask.customer_email.as_deref(), &mut contact_errors);
@@ -99,7 +99,8 @@ pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Dat
         }
     }
     let dated = items.iter().any(|item| exhibition.product(item.product_id).is_some_and(|p| p.dated));
-    let slot = if dated { check_slot(ask, exhibition, today, &mut refusals) } else { None };
+    let wanted = (ask.visit_date.as_deref(), ask.slot_id);
+    let slot = if dated { check_slot(wanted, exhibition, today, &mut refusals) } else { None };
     if !dated {
         check_idle_date(ask, today, &mut refusals);
     }
@@ -108,17 +109,13 @@ pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Dat
     };
     check_on_sale(&items, slot, exhibition, now)?;
 
-    let total = items.iter().map(|i| i64::from(i.unit_won) * i64::from(i.quantity)).sum::<i64>();
-    let total_won = i32::try_from(total).map_err(|_| Error::field("items", "out_of_range"))?;
+    let total_won = total_won(&items)?;
     let products = items.iter().filter_map(|i| Some((exhibition.product(i.product_id)?, i.quantity)));
     let person_places = match exhibition.person_limit {
-        Some(_) => products.clone().filter(|(p, _)| p.person_limited).map(|(_, quantity)| quantity).sum(),
+        Some(_) => products.filter(|(p, _)| p.person_limited).map(|(_, quantity)| quantity).sum(),
         None => 0,
     };
-    let lines = lines(products.flat_map(|(product, quantity)| {
-        let of_slot = slot.filter(|_| product.dated).map(|slot| (slot.stock_id, quantity));
-        [Some((product.stock_id, quantity)), of_slot].into_iter().flatten()
-    }));
+    let lines = lines_of(&items, slot, exhibition);
     let slot_id = slot.map(|slot| slot.id);
     let fingerprint = fingerprint(exhibition.id, &contact, slot_id, &items, referral_code);
     let referral_code = referral_code.map(str::to_owned);
@@ -135,16 +132,30 @@ pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Dat
     })
 }
 
-fn check_items(ask: &OrderAsk, exhibition: &Exhibition, refusals: &mut Refusals) -> Vec<Item> {
-    if ask.items.is_empty() {
+pub(super) fn total_won(items: &[Item]) -> Result<i32> {
+    let total = items.iter().map(|i| i64::from(i.unit_won) * i64::from(i.quantity)).sum::<i64>();
+    i32::try_from(total).map_err(|_| Error::field("items", "out_of_range"))
+}
+
+/// The places of an order, by stock.
+pub(super) fn lines_of(items: &[Item], slot: Option<&Slot>, exhibition: &Exhibition) -> Vec<Line> {
+    let products = items.iter().filter_map(|i| Some((exhibition.product(i.product_id)?, i.quantity)));
+    lines(products.flat_map(|(product, quantity)| {
+        let of_slot = slot.filter(|_| product.dated).map(|slot| (slot.stock_id, quantity));
+        [Some((product.stock_id, quantity)), of_slot].into_iter().flatten()
+    }))
+}
+
+pub(super) fn check_items(asked: &[ItemAsk], exhibition: &Exhibition, refusals: &mut Refusals) -> Vec<Item> {
+    if asked.is_empty() {
         refusals.push("items", "required");
     }
-    if ask.items.len() > ITEMS_MAX {
+    if asked.len() > ITEMS_MAX {
         refusals.push("items", "too_many");
         return Vec::new();
     }
-    let mut items: Vec<Item> = Vec::with_capacity(ask.items.len());
-    for (at, item) in ask.items.iter().enumerate() {
+    let mut items: Vec<Item> = Vec::with_capacity(asked.len());
+    for (at, item) in asked.iter().enumerate() {
         let product = i32::try_from(item.product_id).ok().and_then(|id| exhibition.product(id));
         let Some(product) = product.filter(|p| p.active) else {
             refusals.push(format!("items[{at}].product_id"), "unknown_product");
@@ -171,12 +182,12 @@ fn check_items(ask: &OrderAsk, exhibition: &Exhibition, refusals: &mut Refusals)
 }
 
 fn check_slot<'e>(
-    ask: &OrderAsk,
+    (visit_date, slot_id): (Option<&str>, Option<i64>),
     exhibition: &'e Exhibition,
     today: Date,
     refusals: &mut Refusals,
 ) -> Option<&'e Slot> {
-    let date: Option<Date> = match ask.visit_date.as_deref().map(str::trim).filter(|d| !d.is_empty()) {
+    let date: Option<Date> = match visit_date.map(str::trim).filter(|d| !d.is_empty()) {
         // Strictly YYYY-MM-DD: a lenient parser would accept an instant.
         Some(text) if text.len() == 10 => match text.parse() {
             Ok(date) => Some(date),
@@ -191,7 +202,7 @@ fn check_slot<'e>(
         }
         None => None,
     };
-    let slot = match (ask.slot_id, date) {
+    let slot = match (slot_id, date) {
         (Some(id), date) => {
             let slot = i32::try_from(id).ok().and_then(|id| exhibition.slot(id));
             match (slot, date) {

@@ -27,5 +27,6 @@ pub mod recover;
 pub mod refunds;
 pub mod settle;
 pub mod token;
+pub mod walk_in;
 pub mod worker;
 pub mod writer;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::ask::{self, Checked, OrderAsk};
+use super::ask::{self, OrderAsk};
 use super::contact;
 use super::model::{Order, OrderFacts, OrderState, Origin, Seat};
 use super::pg;
@@ -36,6 +36,33 @@ pub struct Caller {
     pub key: Option<String>,
     /// Genuine; whether it is still good is judged where places are taken.
     pub pass: Option<Pass>,
+}
+
+/// By what right places are taken.
+pub(super) struct Terms {
+    /// A repeat under the same key gets the order of the first call.
+    pub keyed: bool,
+    pub pass: redis::Pass,
+    /// As it came, to put it back where Redis has lost it.
+    pub session: Option<Pass>,
+    /// Unpaid holds that this caller may have open at once; None: nobody counts.
+    pub open_holds_max: Option<i32>,
+    pub origin: Origin,
+}
+
+impl Terms {
+    fn of(caller: &Caller, exhibition: &Exhibition) -> Terms {
+        Terms {
+            keyed: caller.key.is_some(),
+            pass: match caller.pass {
+                Some(pass) => redis::Pass::Session { sid: pass.sid, hold_ms: hold_ms(exhibition) },
+                None => redis::Pass::None,
+            },
+            session: caller.pass,
+            open_holds_max: Some(exhibition.open_holds_max).filter(|_| !caller.client.exempt),
+            origin: Origin::new("visitor", "order", &caller.request_id),
+        }
+    }
 }
 
 /// Runs to its end even if the caller's connection drops: places are never left between Redis and Postgres.
@@ -70,7 +97,7 @@ async fn place_tracked(app: &App, ask: &OrderAsk, caller: &Caller) -> Result<Ord
     }
 
     let id = ids::row_id(app.clock.now());
-    let sealed = contact::seal(app, id, &checked.contact.0, &digest, checked.consent.clone())?;
+    let sealed = contact::seal(app, id, &checked.contact.0, &digest, checked.consent)?;
     let facts = OrderFacts {
         id,
         number: ids::order_number(app.clock.now()),
@@ -87,13 +114,15 @@ async fn place_tracked(app: &App, ask: &OrderAsk, caller: &Caller) -> Result<Ord
         person_allowed: exhibition.person_limit,
         has_email: checked.contact.0.email.is_some(),
         language: caller.language.tag(),
-        items: checked.items.clone(),
-        lines: checked.lines.clone(),
+        items: checked.items,
+        lines: checked.lines,
         pass_sid: caller.pass.map(|pass| pass.sid),
     };
-    let order = hold(app, &exhibition, facts, &checked, sealed, caller).await?;
+    let terms = Terms::of(caller, &exhibition);
+    let order = hold(app, &exhibition, facts, checked.referral_code, sealed, &terms).await?;
     if order.facts.total_won == 0 && order.state == OrderState::Held {
-        return super::settle::settle_free(app, order, &caller.request_id).await;
+        let origin = Origin::new("visitor", "free", &caller.request_id);
+        return super::settle::settle_free(app, order, origin).await;
     }
     Ok(order)
 }
@@ -117,20 +146,28 @@ enum Round {
     Again,
 }
 
-async fn hold(
+/// Takes the places and makes the hold durable, or finds the order that an earlier call has made.
+pub(super) async fn hold(
     app: &App,
     exhibition: &Exhibition,
     facts: OrderFacts,
-    checked: &Checked,
+    referral_code: Option<String>,
     contact: SealedContact,
-    caller: &Caller,
+    terms: &Terms,
 ) -> Result<Order> {
+    let hold = Hold {
+        // Of the take, which is still to come.
+        seat: Seat { hold_id: facts.hold_id, epoch: 0, at_ms: 0 },
+        contact,
+        referral_code,
+        ttl_s: exhibition.hold_ttl_s,
+    };
     let mut corrected = false;
     for round in 0..ROUNDS {
         if round > 0 {
             tokio::time::sleep(ROUND_PAUSE).await;
         }
-        match hold_once(app, exhibition, &facts, checked, &contact, caller, &mut corrected).await? {
+        match hold_once(app, exhibition, &facts, &hold, terms, &mut corrected).await? {
             Round::Placed(order) => return Ok(*order),
             Round::Again => {}
         }
@@ -142,9 +179,8 @@ async fn hold_once(
     app: &App,
     exhibition: &Exhibition,
     facts: &OrderFacts,
-    checked: &Checked,
-    contact: &SealedContact,
-    caller: &Caller,
+    hold: &Hold,
+    terms: &Terms,
     corrected: &mut bool,
 ) -> Result<Round> {
     let ask = redis::Ask {
@@ -154,11 +190,8 @@ async fn hold_once(
         person: &facts.person_key,
         places: facts.person_places,
         allowed: exhibition.person_limit.filter(|_| facts.person_places > 0),
-        open_holds_max: Some(exhibition.open_holds_max).filter(|_| !caller.client.exempt),
-        pass: match caller.pass {
-            Some(pass) => redis::Pass::Session { sid: pass.sid, hold_ms: hold_ms(exhibition) },
-            None => redis::Pass::None,
-        },
+        open_holds_max: terms.open_holds_max,
+        pass: terms.pass,
         lines: &facts.lines,
     };
     let take = redis::take(&app.redis, &ask, app.clock.now_ms()).await?;
@@ -167,21 +200,12 @@ async fn hold_once(
         redis::Take::Repeat { epoch, at_ms } => (Seat { hold_id: facts.hold_id, epoch, at_ms }, false),
         refused => {
             app.metrics.take("refused");
-            return refuse_take(app, exhibition, facts, caller, refused, corrected).await;
+            return refuse_take(app, exhibition, facts, terms, refused, corrected).await;
         }
     };
     app.metrics.take(if ours { "taken" } else { "repeated" });
-    let hold = Hold {
-        seat,
-        contact: contact.clone(),
-        referral_code: checked.referral_code.clone(),
-        ttl_s: exhibition.hold_ttl_s,
-    };
-    let entry = Entry {
-        facts: facts.clone(),
-        ask: Ask::Hold(Box::new(hold)),
-        origin: Origin::new("visitor", "order", &caller.request_id),
-    };
+    let ask = Ask::Hold(Box::new(Hold { seat, ..hold.clone() }));
+    let entry = Entry { facts: facts.clone(), ask, origin: terms.origin.clone() };
     let reply = app.writer.submit(entry).await;
     // What Postgres did not take must not stay taken; what somebody else took is theirs to give back.
     let keep = match &reply {
@@ -226,7 +250,7 @@ async fn refuse_take(
     app: &App,
     exhibition: &Exhibition,
     facts: &OrderFacts,
-    caller: &Caller,
+    terms: &Terms,
     take: redis::Take,
     corrected: &mut bool,
 ) -> Result<Round> {
@@ -245,7 +269,7 @@ async fn refuse_take(
         redis::Take::Taken { .. } | redis::Take::Repeat { .. } => Error::bug("a take that was not refused"),
     };
     let client = app.pg.get().await?;
-    if caller.key.is_some()
+    if terms.keyed
         && let Some(order) = pg::by_hold(app, &client, &facts.hold_id).await?
     {
         return same_ask(order, facts).map(|o| Round::Placed(Box::new(o)));
@@ -255,12 +279,12 @@ async fn refuse_take(
         *corrected = true;
         let (used, open) = stock::pg::person(&client, exhibition.id, &facts.person_key).await?;
         let fits = exhibition.person_limit.is_none_or(|allowed| used + facts.person_places <= allowed);
-        if fits && (caller.client.exempt || open < exhibition.open_holds_max) {
+        if fits && terms.open_holds_max.is_none_or(|most| open < most) {
             redis::set_person(&app.redis, &facts.code, &facts.person_key, used, open).await?;
             return Ok(Round::Again);
         }
     }
-    if let (redis::Take::PassEnded, Some(pass), false) = (take, caller.pass, *corrected) {
+    if let (redis::Take::PassEnded, Some(pass), false) = (take, terms.session, *corrected) {
         // Redis may have lost it together with the room: then it is good again, once.
         *corrected = true;
         let keys = RoomKeys::new(&app.redis, &facts.code, pass.run);

@@ -147,6 +147,12 @@ pub fn payment_url(app: &App, order: &Order) -> String {
     )
 }
 
+/// The order's own page, opened by a proof in the link for so many seconds.
+pub fn order_url(app: &App, order: &Order, for_s: i64) -> String {
+    let proof = token::link(app, "order", order.facts.id, app.clock.now().as_second() + for_s);
+    format!("{}/{}/complete/{}?{proof}", app.settings.base_url, order.facts.code, order.facts.number)
+}
+
 /// With tickets once paid, for whoever proved that the order is theirs.
 pub async fn full(app: &App, order: &Order) -> Result<OrderView> {
     let mut view = view(app, order)?;

@@ -191,9 +191,8 @@ pub async fn doubted(app: &App, order: &Order, attempt: &Attempt, origin: &Origi
 }
 
 /// An order that costs nothing is paid as soon as it is held.
-pub async fn settle_free(app: &App, order: Order, request_id: &str) -> Result<Order> {
+pub async fn settle_free(app: &App, order: Order, origin: Origin) -> Result<Order> {
     let ask = Ask::SettleFree { ticket_key_id: ticket_key(app)? };
-    let origin = Origin::new("visitor", "free", request_id);
     match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin }).await {
         Reply::Paid | Reply::Already => Ok(Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), ..order }),
         Reply::Failed(error) => Err(error),
@@ -203,7 +202,7 @@ pub async fn settle_free(app: &App, order: Order, request_id: &str) -> Result<Or
     }
 }
 
-fn ticket_key(app: &App) -> Result<i16> {
+pub fn ticket_key(app: &App) -> Result<i16> {
     app.keys.current_id().ok_or_else(|| Error::unavailable("server.starting", "no ticket key yet"))
 }
 

@@ -82,15 +82,16 @@ pub struct InBrowser<'a> {
 pub fn window(provider: Provider, wishes: &Wishes) -> Option<serde_json::Value> {
     match provider {
         Provider::Toss => Some(super::toss::window(wishes)),
-        Provider::Stripe => None,
+        Provider::Stripe | Provider::Cash => None,
     }
 }
 
-pub fn in_browser(settings: &Settings, provider: Provider) -> InBrowser<'_> {
-    match provider {
+pub fn in_browser(settings: &Settings, provider: Provider) -> Result<InBrowser<'_>> {
+    Ok(match provider {
         Provider::Toss => InBrowser { client_key: &settings.toss_client_key, sdk_url: &settings.toss_sdk_url },
         Provider::Stripe => {
             InBrowser { client_key: &settings.stripe.stripe_publishable_key, sdk_url: &settings.stripe.stripe_sdk_url }
         }
-    }
+        Provider::Cash => return Err(Error::bug("cash is not paid in a browser")),
+    })
 }

@@ -11,15 +11,18 @@ use utoipa::ToSchema;
 pub enum Provider {
     Toss,
     Stripe,
+    /// The staff at a gate. Nobody who could be asked or told anything over a network.
+    Cash,
 }
 
 impl Provider {
-    pub const ALL: [Provider; 2] = [Provider::Toss, Provider::Stripe];
+    pub const ALL: [Provider; 3] = [Provider::Toss, Provider::Stripe, Provider::Cash];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Provider::Toss => "toss",
             Provider::Stripe => "stripe",
+            Provider::Cash => "cash",
         }
     }
 

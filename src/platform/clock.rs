@@ -8,6 +8,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::error::{Error, Result};
+
 #[derive(Clone)]
 pub enum Clock {
     System,
@@ -36,6 +38,12 @@ impl Clock {
     pub fn today_in_seoul(&self) -> Date {
         self.now().to_zoned(seoul()).date()
     }
+}
+
+/// From midnight to midnight.
+pub fn seoul_day(day: Date) -> Result<(Timestamp, Timestamp)> {
+    let midnight = |day: Date| day.to_zoned(seoul()).map(|at| at.timestamp()).map_err(Error::bug);
+    Ok((midnight(day)?, midnight(day.tomorrow().map_err(Error::bug)?)?))
 }
 
 pub fn seoul() -> TimeZone {

@@ -5,36 +5,9 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { PHONE, Visitor, visit } from "./support/browser.mjs";
 import { filmed, withCamera } from "./support/film.mjs";
+import { known, phone, section, signIn, synced, typed, verdict, waiting } from "./support/gate.mjs";
 import * as on from "./support/pages.mjs";
 import { admin, demo, enrolment, exhibition, readQr, sql, until } from "./support/system.mjs";
-
-const section = (page, id) => page.locator(`#${id}`);
-const verdict = (page) => page.locator("#result").getAttribute("data-verdict");
-
-async function signIn(page) {
-  await section(page, "sign").waitFor();
-  await page.locator("#username").fill(demo.accounts.super_admin.username);
-  await page.locator("#password").fill(demo.accounts.super_admin.password);
-  await page.locator("#sign-form button").click();
-  await section(page, "scan").waitFor();
-}
-
-/** Until the phone knows what it needs without a network, and has handed in what it had. */
-const known = (page) => page.waitForFunction(() => GateStore.meta.complete && GateStore.queue.length === 0);
-
-/** Once more around, after what was just sold or changed. */
-async function synced(page) {
-  await page.evaluate(() => GateSync.settled().then(GateSync.soon));
-  await known(page);
-}
-
-const waiting = (page) => page.evaluate(() => GateStore.queue.length);
-
-async function typed(page, code) {
-  await page.locator("#code").fill(code);
-  await page.locator("#typed button").click();
-  await page.locator("#result").waitFor();
-}
 
 /** Tickets of an order, by what their codes say. */
 async function tickets(page, code, open) {
@@ -96,16 +69,6 @@ for (const locale of ["ko", "en"]) visit(`a phone becomes a device, scans by han
   visitor.wrong = [];
   visitor.wellMade();
 });
-
-/** Another phone: enrolled at a gate, somebody on shift, the list of tickets at hand. */
-async function phone(code, gate, options = {}) {
-  const visitor = await Visitor.start({ locale: "en", ...options });
-  const { id, path } = await enrolment(code, gate);
-  await visitor.page.goto(path);
-  await signIn(visitor.page);
-  await known(visitor.page);
-  return { ...visitor, id, page: visitor.page, context: visitor.context };
-}
 
 /** Tickets of one order, as their codes. */
 async function sold(visitor, code, quantity) {

@@ -44,6 +44,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::entrance::search::pg::STATEMENTS,
         admit::entrance::sync::pg::STATEMENTS,
         admit::entrance::uploads::pg::STATEMENTS,
+        admit::entrance::walk_ins::pg::STATEMENTS,
         admit::orders::inbox::pg::STATEMENTS,
         admit::orders::mine::pg::STATEMENTS,
         admit::orders::gauges::STATEMENTS,

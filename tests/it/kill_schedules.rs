@@ -194,7 +194,7 @@ async fn upset(app: &TestApp, provider: Provider, seed: u64, random: &mut SmallR
             app.simulate("options", json!({ "latency_ms": 20 })).await;
             app.simulate("webhooks", json!({ "mode": mode })).await;
         }
-        Provider::Stripe => {
+        _ => {
             app.simulate_stripe("webhook-url", url("stripe")).await;
             app.simulate_stripe("random", faults).await;
             app.simulate_stripe("options", json!({ "latency_ms": 20 })).await;
@@ -206,7 +206,7 @@ async fn upset(app: &TestApp, provider: Provider, seed: u64, random: &mut SmallR
 async fn calm(app: &TestApp, provider: Provider) {
     let base = match provider {
         Provider::Toss => app.simulator.base_url(),
-        Provider::Stripe => app.stripe.as_ref().unwrap().base_url(),
+        _ => app.stripe.as_ref().unwrap().base_url(),
     };
     app.http.delete(format!("{base}/_sim/random")).send().await.unwrap();
 }

@@ -50,4 +50,5 @@ mod stripe;
 mod tickets;
 mod torture;
 mod waiting_room;
+mod walk_ins;
 mod webhooks;

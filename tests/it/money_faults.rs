@@ -40,7 +40,7 @@ impl<'a> Run<'a> {
     fn simulator(&self) -> String {
         match self.provider {
             Provider::Toss => self.app.simulator.base_url(),
-            Provider::Stripe => self.app.stripe.as_ref().unwrap().base_url(),
+            _ => self.app.stripe.as_ref().unwrap().base_url(),
         }
     }
 
@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
     async fn simulate(&self, control: &str, body: Value) -> Value {
         match self.provider {
             Provider::Toss => self.app.simulate(control, body).await,
-            Provider::Stripe => self.app.simulate_stripe(control, body).await,
+            _ => self.app.simulate_stripe(control, body).await,
         }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
                 4 if self.chance(0.4) => {
                     let (control, name) = match self.provider {
                         Provider::Toss => ("dashboard-cancel", "paymentKey"),
-                        Provider::Stripe => ("dashboard-refund", "payment_intent"),
+                        _ => ("dashboard-refund", "payment_intent"),
                     };
                     self.try_control(control, json!({ name: payment_key, "amount": 1_000 })).await;
                 }

@@ -306,7 +306,7 @@ async fn webhooks_to(app: &TestApp, way: Way, at: usize) {
     let base = format!("http://{}/api/webhooks", app.instances[at].address);
     match way.provider() {
         Provider::Toss => app.simulate("webhook-url", json!({ "url": format!("{base}/toss") })).await,
-        Provider::Stripe => app.simulate_stripe("webhook-url", json!({ "url": format!("{base}/stripe") })).await,
+        _ => app.simulate_stripe("webhook-url", json!({ "url": format!("{base}/stripe") })).await,
     };
 }
 

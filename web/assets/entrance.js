@@ -7,6 +7,8 @@
   var DEVICE = "admit-device", SHIFT = "admit-shift", LAST = "admit-last", DIRECTION = "admit-direction";
   /** How long a scan waits for the server; without knowledge of its own the phone can only be patient. [ms] */
   var MOMENT = 1500, PATIENCE = 8000, TRIES = 3;
+  /** A sale is asked for until the server's own limit. [ms] */
+  var SALE = 15000;
   /** How often the day's counts are asked for while people come in. [ms] */
   var LOOK = 10000;
   /** How long an admission can be taken back. [ms] */
@@ -35,6 +37,7 @@
     var lost = unsent();
     device = shift = last = refused = null;
     await GateStore.wipe();
+    GateTill.wipe();
     show([text, lost].filter(Boolean).join(" "));
   }
 
@@ -55,6 +58,7 @@
     save(SHIFT); save(LAST); save(DIRECTION);
     GateStore.lock().catch(function () {});
     GateAside.clear();
+    GateTill.clear();
     show(text);
   }
 
@@ -90,6 +94,7 @@
   function changed() {
     if ($("scan").hidden) { if (device && device.revoked) $("leaving-lead").textContent = fill(words.leaving_lead, { n: GateStore.queue.length }); return; }
     GateAside.state();
+    GateTill.allowed(Boolean(GateStore.meta.rulebook && GateStore.meta.rulebook.walk_ins));
     var fresh = last && GateSync.now() - last.at_ms < UNDO;
     $("last").hidden = !fresh;
     if (fresh) $("last-what").textContent = fill(words.last, { what: last.what, at: GateSeoul.time(last.at_ms / 1000) });
@@ -134,6 +139,7 @@
         await GateStore.open();
       }
       device = fresh;
+      GateTill.wipe();
       save(DEVICE, device);
       show(gone);
       if ("serviceWorker" in navigator) navigator.serviceWorker.ready.then(function (its) { its.active.postMessage("fill"); });
@@ -327,6 +333,15 @@
     scan: scan,
     search: function (text) { return GateSync.call("POST", "search", { token: shift.shift_token, body: { q: text } }); },
     counts: function () { return GateSync.call("GET", "counts"); },
+  });
+  GateTill.begin(words, {
+    offers: function () { return GateSync.call("GET", "walk-ins", { token: shift.shift_token }); },
+    sell: function (key, body) { return GateSync.call("POST", "walk-ins", { token: shift.shift_token, headers: { "Idempotency-Key": key }, body: body, limit_ms: SALE }); },
+    let_in: function (text, people) {
+      if (busy || !onShift()) return;
+      put({ text: text, direction: "in", nonce: crypto.randomUUID(), asked: null, people: people > 1 ? people : undefined });
+    },
+    ended: ended,
   });
   GateSync.start({
     language: words.language, away: words.away, revoked: words.revoked, changed: changed, ended: ended,

@@ -31,10 +31,13 @@ struct RulebookShown {
     /// By id: products whose rules differ, as a whole.
     #[serde(default)]
     products: HashMap<i32, Rules>,
+    /// Gates may sell what is left of the day, for cash.
+    #[serde(default)]
+    walk_ins: bool,
 }
 
 fn shown(book: Rulebook) -> Response {
-    let body = RulebookShown { exhibition: book.exhibition, products: book.products };
+    let body = RulebookShown { exhibition: book.exhibition, products: book.products, walk_ins: book.walk_ins };
     private(body)
 }
 
@@ -63,7 +66,7 @@ async fn set(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<Ruleb
     let transaction = client.transaction().await?;
     let before = pg::set(&transaction, admin.exhibition.id, &book).await?;
     if before != book {
-        let written = |book: &Rulebook| json!({ "exhibition": book.exhibition, "products": book.products });
+        let written = |book: &Rulebook| json!({ "exhibition": book.exhibition, "products": book.products, "walk_ins": book.walk_ins });
         let by = &Actor::from(&admin);
         let (before, after) = (written(&before), written(&book));
         let entry = Entry { by, action: "entry.rules", exhibition_id: admin.exhibition.id, before, after };
@@ -86,7 +89,7 @@ fn checked(admin: &AdminOf, ask: RulebookShown) -> Result<Rulebook> {
         check(rules, &under, GATE_CHARS_MAX, &mut errors);
     }
     if errors.is_empty() {
-        Ok(Rulebook { exhibition: ask.exhibition, products: ask.products })
+        Ok(Rulebook { exhibition: ask.exhibition, products: ask.products, walk_ins: ask.walk_ins })
     } else {
         Err(Error::fields(errors))
     }

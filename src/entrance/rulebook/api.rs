@@ -31,6 +31,8 @@ struct RulebookOfDevice {
     rules: Rules,
     products: Vec<ProductShown>,
     slots: Vec<SlotShown>,
+    /// This gate may sell what is left, for cash.
+    walk_ins: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -97,6 +99,7 @@ fn compose(app: &App, exhibition: &Exhibition, gate: String, mut book: Rulebook)
         products: products.collect(),
         slots: slots.collect(),
         rules: book.exhibition.unwrap_or_default(),
+        walk_ins: book.walk_ins,
     }
 }
 

@@ -17,6 +17,8 @@ const GATES_MAX: usize = 50;
 pub struct Rulebook {
     pub exhibition: Option<Rules>,
     pub products: HashMap<i32, Rules>,
+    /// Gates may sell what is left, for cash.
+    pub walk_ins: bool,
 }
 
 /// Appends what is wrong with `rules`, each under its field.

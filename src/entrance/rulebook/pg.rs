@@ -17,6 +17,11 @@ const OF: Statement = Statement::new(
 /// Two admins who set rules at the same time: the later one's stand, whole.
 const LOCK: Statement = Statement::new("rulebook.lock", "select id from exhibitions where id = $1 for no key update");
 
+const WALK_INS: Statement = Statement::new("rulebook.walk_ins", "select walk_ins from exhibitions where id = $1");
+
+const SET_WALK_INS: Statement =
+    Statement::new("rulebook.set_walk_ins", "update exhibitions set walk_ins = $2 where id = $1 and walk_ins <> $2");
+
 const CLEAR: Statement = Statement::new("rulebook.clear", "delete from entry_rules where exhibition_id = $1");
 
 const ADD: Statement = Statement::new(
@@ -25,10 +30,11 @@ const ADD: Statement = Statement::new(
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, admit_now())",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&OF, &LOCK, &CLEAR, &ADD];
+pub const STATEMENTS: &[&Statement] = &[&OF, &LOCK, &WALK_INS, &SET_WALK_INS, &CLEAR, &ADD];
 
 pub async fn of(client: &impl GenericClient, exhibition_id: i32) -> Result<Rulebook> {
-    let mut book = Rulebook::default();
+    let walk_ins = WALK_INS.query_opt(client, &[&exhibition_id]).await?.is_some_and(|row| row.get(0));
+    let mut book = Rulebook { walk_ins, ..Rulebook::default() };
     for row in OF.query(client, &[&exhibition_id]).await? {
         let rules = rules(&row, 0)?;
         match row.get::<_, Option<i32>>(7) {
@@ -45,6 +51,7 @@ pub async fn of(client: &impl GenericClient, exhibition_id: i32) -> Result<Ruleb
 pub async fn set(client: &impl GenericClient, exhibition_id: i32, book: &Rulebook) -> Result<Rulebook> {
     LOCK.query_opt(client, &[&exhibition_id]).await?.ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))?;
     let before = of(client, exhibition_id).await?;
+    SET_WALK_INS.execute(client, &[&exhibition_id, &book.walk_ins]).await?;
     CLEAR.execute(client, &[&exhibition_id]).await?;
     let own = book.exhibition.iter().map(|rules| (None, rules));
     for (product_id, r) in own.chain(book.products.iter().map(|(id, rules)| (Some(*id), rules))) {

@@ -1,7 +1,7 @@
 //! Compares a day with the provider's books, once it is over.
 
+use jiff::SignedDuration;
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
 
 use super::pg::{self, Difference};
 use crate::app::App;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::orders::pg as orders;
 use crate::orders::recover;
 use crate::payments::PaymentGateway;
-use crate::platform::clock::seoul;
+use crate::platform::clock::seoul_day;
 
 /// Pages of one day, of up to 5,000 rows each. More is no day of ours.
 const PAGES_MAX: usize = 400;
@@ -25,7 +25,7 @@ pub async fn tick(app: &App) -> Result<usize> {
         drop(client);
         let Some(day) = day else { continue };
         // The books of a day may be a little late.
-        if app.clock.now() < midnight_after(day)? + SignedDuration::from_hours(1) {
+        if app.clock.now() < seoul_day(day)?.1 + SignedDuration::from_hours(1) {
             continue;
         }
         match day_of(app, gateway, day).await {
@@ -41,17 +41,12 @@ pub async fn tick(app: &App) -> Result<usize> {
     Ok(compared)
 }
 
-fn midnight_after(day: Date) -> Result<Timestamp> {
-    let next = day.tomorrow().map_err(Error::bug)?;
-    Ok(next.to_zoned(seoul()).map_err(Error::bug)?.timestamp())
-}
-
 /// Reads the day's books, asks about money that we do not know of, and notes what still differs.
 pub async fn day_of(app: &App, gateway: &dyn PaymentGateway, day: Date) -> Result<Vec<Difference>> {
     let provider = gateway.provider();
-    let from = day.to_zoned(seoul()).map_err(Error::bug)?.timestamp();
+    let (from, midnight) = seoul_day(day)?;
     // What went back since is in our own figures as well.
-    let until = (midnight_after(day)? + SignedDuration::from_hours(24)).min(app.clock.now());
+    let until = (midnight + SignedDuration::from_hours(24)).min(app.clock.now());
     let (mut after, mut rows) = (None, 0);
     for _ in 0..PAGES_MAX {
         let page = gateway.transactions(from, until, after.as_deref()).await;

@@ -86,8 +86,9 @@ pub async fn payment(
     }
     let e = app.catalogue.current().by_id(order.facts.exhibition_id)?;
     let providers = pay::providers(&app, &e)?;
-    let sdk_url = |provider: Provider| in_browser(&app.settings, provider).sdk_url.to_owned();
-    let sdk_urls: Vec<String> = providers.iter().copied().filter(|p| app.gateways.has(*p)).map(sdk_url).collect();
+    let sdk_url = |provider: Provider| in_browser(&app.settings, provider).map(|browser| browser.sdk_url.to_owned());
+    let known = providers.iter().copied().filter(|p| app.gateways.has(*p));
+    let sdk_urls: Vec<String> = known.map(sdk_url).collect::<Result<_>>()?;
     let now = app.clock.now();
     let frame = Frame::new(language, words::text(language, "page.pay.title"), here);
     let template = PaymentPage {

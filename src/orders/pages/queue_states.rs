@@ -41,6 +41,7 @@ fn exhibition() -> Exhibition {
         refund_free_h: 24,
         culture_expense: false,
         deposit_h: 24,
+        walk_ins: false,
         products: Vec::new(),
         slots: Vec::new(),
         stock: Default::default(),

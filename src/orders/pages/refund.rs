@@ -211,6 +211,7 @@ async fn tickets_shown(
     let because = |why| match why {
         "used" => frame.t("page.refund.because_used"),
         "too_late" => frame.t("page.refund.because_too_late"),
+        "at_the_desk" => frame.t("page.refund.because_at_the_desk"),
         _ => frame.t("page.refund.because_gone"),
     };
     let shown = all.tickets.iter().map(|ticket| {

@@ -84,7 +84,7 @@ struct RefundBody {
     security(("order_token" = []), ("order_cookie" = [])),
     responses((status = 200, body = RefundView), (status = 401, description = "order.token_required"),
               (status = 403, description = "order.wrong_token, request.cross_site"), (status = 404, description = "order.unknown, refund.unknown_ticket"),
-              (status = 409, description = "refund.not_paid, refund.too_late, refund.ticket_used, refund.ticket_gone, refund.amount_changed, refund.nothing_back, refund.wrong_amount"),
+              (status = 409, description = "refund.not_paid, refund.too_late, refund.at_the_desk, refund.ticket_used, refund.ticket_gone, refund.amount_changed, refund.nothing_back, refund.wrong_amount"),
               (status = 410, description = "order.closed"), (status = 422, description = "request.invalid, idempotency.key_reused"),
               (status = 503, description = "stock.busy, server.database_away, order.unknown_outcome")))]
 async fn refund(

@@ -28,9 +28,9 @@ macro_rules! refunds_by {
 refunds_by!(BY_REQUEST, "refunds.by_request", "r.request_key = $1");
 refunds_by!(OF_ORDER, "refunds.of_order", "r.order_id = $1");
 
-const NEEDS_ACCOUNT: Statement = Statement::new(
-    "refunds.needs_account",
-    "select exists (select from orders o join attempts a on a.id = o.paid_attempt_id where o.id = $1 and a.to_account)",
+const PAID_BY: Statement = Statement::new(
+    "refunds.paid_by",
+    "select a.to_account, a.provider from orders o join attempts a on a.id = o.paid_attempt_id where o.id = $1",
 );
 
 const NAME_ACCOUNT: Statement = Statement::new(
@@ -116,7 +116,7 @@ const PAID_BY_HAND: Statement = Statement::new(
 );
 
 pub const STATEMENTS: &[&Statement] =
-    &[&BY_REQUEST, &OF_ORDER, &NEEDS_ACCOUNT, &NAME_ACCOUNT, &RETRY, &CLAIM_LOOKS, &BOUNCED, &ARRIVED, &PAID_BY_HAND];
+    &[&BY_REQUEST, &OF_ORDER, &PAID_BY, &NAME_ACCOUNT, &RETRY, &CLAIM_LOOKS, &BOUNCED, &ARRIVED, &PAID_BY_HAND];
 
 fn view(r: &Row) -> RefundView {
     RefundView {
@@ -142,9 +142,22 @@ pub async fn of_order(client: &impl GenericClient, order_id: Uuid) -> Result<Vec
     Ok(OF_ORDER.query(client, &[&order_id]).await?.iter().map(view).collect())
 }
 
-/// Whether the order's money can only go back to an account that is named.
-pub async fn needs_account(client: &impl GenericClient, order_id: Uuid) -> Result<bool> {
-    Ok(NEEDS_ACCOUNT.query_one(client, &[&order_id]).await?.get(0))
+/// How an order's money came, as far as that says how it goes back.
+#[derive(Clone, Copy, Default)]
+pub struct PaidBy {
+    /// Only to an account that is named.
+    pub needs_account: bool,
+    /// Only from hand to hand.
+    pub cash: bool,
+}
+
+/// Of a free order: neither.
+pub async fn paid_by(client: &impl GenericClient, order_id: Uuid) -> Result<PaidBy> {
+    let row = PAID_BY.query_opt(client, &[&order_id]).await?;
+    Ok(row.map_or_else(PaidBy::default, |row| PaidBy {
+        needs_account: row.get(0),
+        cash: row.get::<_, &str>(1) == Provider::Cash.as_str(),
+    }))
 }
 
 /// False: no such refund waits for an account.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::pg::PaidBy;
 use super::rules::{self, Rule, Rules};
 use crate::app::App;
 use crate::catalogue::Exhibition;
@@ -23,7 +24,7 @@ pub struct TicketQuote {
     /// Kept of the price [%]; null: cannot be given back.
     pub fee_pct: Option<i32>,
     pub fee: i32,
-    /// used, gone (given back already) or too_late; null: can be given back.
+    /// used, gone (given back already), too_late or at_the_desk (paid in cash); null: can be given back.
     pub refused_because: Option<&'static str>,
 }
 
@@ -55,19 +56,19 @@ pub struct Ending {
 /// The tickets of an order with their prices.
 pub struct Priced {
     pub rows: Vec<(TicketRow, i32)>,
-    pub needs_account: bool,
+    pub paid_by: PaidBy,
 }
 
 pub async fn priced(app: &App, order: &Order) -> Result<Priced> {
     let client = app.pg.get().await?;
     let rows = tickets::of_order(&client, order.facts.id).await?;
-    let needs_account = super::pg::needs_account(&client, order.facts.id).await?;
+    let paid_by = super::pg::paid_by(&client, order.facts.id).await?;
     let price = |row: &TicketRow| {
         let item = order.facts.items.iter().find(|item| item.product_id == row.product_id);
         item.map(|item| item.unit_won).ok_or_else(|| Error::bug("a ticket of a product that was not ordered"))
     };
     let rows = rows.into_iter().map(|row| price(&row).map(|price| (row, price))).collect::<Result<_>>()?;
-    Ok(Priced { rows, needs_account })
+    Ok(Priced { rows, paid_by })
 }
 
 /// What the exhibition's rules give back for these tickets; for all of the order where none is named.
@@ -84,6 +85,7 @@ pub async fn quote(app: &App, order: &Order, wanted: &[Uuid]) -> Result<Quote> {
     for (row, price) in priced.rows.iter().filter(|(row, _)| wanted.contains(&row.id)) {
         let pct = rules.fee_pct(visit(&exhibition, row), app.clock.today_in_seoul(), order.paid_at.unwrap_or(now), now);
         let refused_because = match (row.state.as_str(), row.used_at, pct) {
+            ("valid" | "blocked", None, Some(_)) if priced.paid_by.cash => Some("at_the_desk"),
             ("valid" | "blocked", None, Some(_)) => None,
             ("valid" | "blocked", Some(_), _) => Some("used"),
             ("valid" | "blocked", None, None) => Some("too_late"),
@@ -107,7 +109,7 @@ pub async fn quote(app: &App, order: &Order, wanted: &[Uuid]) -> Result<Quote> {
         fee,
         amount: price - fee,
         currency: "KRW",
-        needs_account: priced.needs_account,
+        needs_account: priced.paid_by.needs_account,
         rules: rules.table().to_vec(),
         free_hours: rules.free_h(),
         tickets,

@@ -129,6 +129,7 @@ fn code_of(because: &str) -> &'static str {
     match because {
         "used" => "refund.ticket_used",
         "too_late" => "refund.too_late",
+        "at_the_desk" => "refund.at_the_desk",
         _ => "refund.ticket_gone",
     }
 }
@@ -182,7 +183,7 @@ pub async fn submit(
     let ending = quote::ending(app, order, &priced, &request.ticket_ids)?;
     let id = ids::row_id(app.clock.now());
     let account = match &request.account {
-        Some(account) if priced.needs_account => Some(seal(app, id, account)?),
+        Some(account) if priced.paid_by.needs_account => Some(seal(app, id, account)?),
         _ => None,
     };
     let key = request_key(app, order, request.key);

@@ -100,6 +100,9 @@ impl Books {
                     Ask::Reverse { attempt_id, kept_until } => self.reverse(entry, order, *attempt_id, *kept_until),
                     Ask::LapseDeposit { attempt_id } => self.lapse_deposit(entry, order, *attempt_id),
                     Ask::Refund(ask) => self.give_back(entry, order, ask),
+                    Ask::Cash { attempt_id, captured, ticket_key_id } => {
+                        self.cash(entry, order, *attempt_id, captured, *ticket_key_id)
+                    }
                     Ask::SettleFree { ticket_key_id } => self.settle_free(entry, order, *ticket_key_id),
                     Ask::Expire => self.expire(entry, order),
                     Ask::Cancel => self.cancel(entry, order),
@@ -279,9 +282,7 @@ impl Books {
                 }
             }
         } else {
-            self.change_stock(facts, -1, 1);
-            self.change_person(facts, 0, -1);
-            self.free_person_in_redis(facts, 0);
+            self.sell_held(facts);
         }
         self.pay(entry, order, Some(attempt_id), *ticket_key_id);
         Reply::Paid
@@ -297,11 +298,44 @@ impl Books {
             OrderState::Paid => return Reply::Already,
             _ => return Reply::Refused(Refusal::Closed),
         }
+        self.sell_held(facts);
+        self.pay(entry, order, None, ticket_key_id);
+        Reply::Paid
+    }
+
+    /// Whoever took the cash has the money: there is no outcome to wait for.
+    fn cash(
+        &mut self,
+        entry: &Entry,
+        order: OrderRow,
+        attempt_id: Uuid,
+        captured: &Captured,
+        ticket_key_id: i16,
+    ) -> Reply {
+        match order.state {
+            OrderState::Held => {}
+            OrderState::Paid | OrderState::PartiallyRefunded | OrderState::Refunded => return Reply::Already,
+            OrderState::Confirming | OrderState::AwaitingDeposit => return Reply::Refused(Refusal::InProgress),
+            OrderState::Expired => return Reply::Refused(Refusal::Lapsed),
+            OrderState::Cancelled => return Reply::Refused(Refusal::Closed),
+        }
+        match self.open(entry, order, attempt_id, Provider::Cash) {
+            Reply::Opened { .. } => {}
+            refused => return refused,
+        }
+        let Some(attempt) = self.attempts.get(&attempt_id).cloned() else {
+            return Reply::Refused(Refusal::UnknownAttempt);
+        };
+        self.capture(&attempt, captured, None);
+        self.sell_held(&entry.facts);
+        self.pay(entry, order, Some(attempt_id), ticket_key_id);
+        Reply::Paid
+    }
+
+    fn sell_held(&mut self, facts: &OrderFacts) {
         self.change_stock(facts, -1, 1);
         self.change_person(facts, 0, -1);
         self.free_person_in_redis(facts, 0);
-        self.pay(entry, order, None, ticket_key_id);
-        Reply::Paid
     }
 
     fn pay(&mut self, entry: &Entry, order: OrderRow, attempt_id: Option<Uuid>, ticket_key_id: i16) {

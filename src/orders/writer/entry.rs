@@ -140,6 +140,12 @@ pub enum Ask {
         attempt_id: Uuid,
     },
     Refund(Box<RefundAsk>),
+    /// Paid at the door, in cash: the attempt and its end in one.
+    Cash {
+        attempt_id: Uuid,
+        captured: Box<Captured>,
+        ticket_key_id: i16,
+    },
     /// Nothing to pay.
     SettleFree {
         ticket_key_id: i16,
@@ -154,6 +160,7 @@ impl Ask {
         match self {
             Ask::Hold(_)
             | Ask::Accept { .. }
+            | Ask::Cash { .. }
             | Ask::SettleFree { .. }
             | Ask::Reverse { .. }
             | Ask::LapseDeposit { .. }

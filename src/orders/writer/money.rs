@@ -8,6 +8,7 @@ use super::decide::{Books, OrderRow};
 use super::entry::{Captured, Deposit, Entry, RefundAsk, RefundKind, Refusal, Reply};
 use super::rows::{AttemptChange, DepositRow, RefundRow};
 use crate::orders::model::{AttemptState, OrderState};
+use crate::payments::Provider;
 use crate::waiting_room::redis::PassEnd;
 
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +172,8 @@ impl Books {
         if let Some(attempt) = attempt.filter(|_| amount_won > 0) {
             let state = match ask.kind {
                 RefundKind::Provider => "done",
+                // Counted out at the desk by whoever writes it down.
+                _ if attempt.provider == Provider::Cash => "by_hand",
                 _ if attempt.to_account && ask.account.is_none() => "needs_account",
                 _ => "pending",
             };
@@ -195,7 +198,7 @@ impl Books {
                 amount_won,
                 request_key: ask.request.as_ref().map(|(key, _)| key.clone()),
                 request_fingerprint: ask.request.as_ref().map(|(_, asked)| asked.clone()),
-                by_hand: false,
+                by_hand: state == "by_hand",
             });
         }
         self.end_tickets(entry, order, ask);

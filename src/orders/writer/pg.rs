@@ -192,7 +192,7 @@ statements! {
          select n.id, n.attempt_id, n.order_id, n.amount_won, n.price_won,
                 case when n.kind = 'automatic' then 0 else n.price_won - n.amount_won end, n.kind, n.reason, n.state,
                 n.request_key, n.request_fingerprint, n.account_key_id, n.account_sealed, $13::timestamptz, $13::timestamptz,
-                case when n.state = 'done' then $13::timestamptz end,
+                case when n.state in ('done', 'by_hand') then $13::timestamptz end,
                 (select $13::timestamptz + interval '2 hours' from attempts a
                   where n.state = 'done' and a.id = n.attempt_id and a.to_account)
            from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::text[],

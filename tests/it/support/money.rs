@@ -62,7 +62,7 @@ impl TestApp {
         let counts = match provider {
             Provider::Toss => self.simulator_counts().await,
             Provider::Stripe if self.stripe.is_none() => return (0, 0),
-            Provider::Stripe => self.stripe_counts().await,
+            _ => self.stripe_counts().await,
         };
         let number = |name: &str| counts[name].as_i64().unwrap_or_else(|| panic!("{name}: {counts}"));
         match provider {
@@ -70,7 +70,7 @@ impl TestApp {
                 let kept = number("approved_amount") - number("cancelled_amount") - number("reversed_amount");
                 (kept, number("approved"))
             }
-            Provider::Stripe => {
+            _ => {
                 let returned = number("refunded_amount") - number("refunds_failed_amount");
                 (number("captured_amount") - returned, number("captured"))
             }
