@@ -105,55 +105,94 @@ pub fn read(key: &[u8], token: &str, now: Timestamp) -> Result<StaffUser> {
     Ok(StaffUser { id, name: claims.name, role: claims.role, exhibitions })
 }
 
-/// An admin of the exhibition that the address names, and where the call came from. A handler that takes one is for
-/// super admins and admins of that exhibition only.
+/// Somebody who signed in, and where the call came from.
 #[derive(Clone, Debug)]
-pub struct AdminOf {
+pub struct Signed {
+    pub user: StaffUser,
+    pub request_id: String,
+    pub address: IpAddr,
+}
+
+/// The same, with the exhibition that the address names, which they may enter.
+#[derive(Clone, Debug)]
+pub struct SignedOf {
     pub user: StaffUser,
     pub exhibition: Arc<Exhibition>,
     pub request_id: String,
     pub address: IpAddr,
 }
 
-/// An admin of some exhibition, where the address names none: the handler asks `user.may_enter`.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    pub user: StaffUser,
-    pub request_id: String,
-    pub address: IpAddr,
+/// A handler that takes one is for people of that rank and above; this is the one place where ranks are checked.
+macro_rules! rank {
+    ($(#[$doc:meta])* $name:ident, $signed:ident, $least:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name($signed);
+
+        impl std::ops::Deref for $name {
+            type Target = $signed;
+            fn deref(&self) -> &$signed {
+                &self.0
+            }
+        }
+
+        impl FromRequestParts<App> for $name {
+            type Rejection = Error;
+
+            async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<$name> {
+                $signed::of_rank(parts, app, Role::$least).await.map($name)
+            }
+        }
+    };
 }
+rank!(
+    /// A super admin.
+    Owner, Signed, SuperAdmin
+);
+rank!(
+    /// An admin of some exhibition, where the address names none: the handler asks `user.may_enter`.
+    Admin, Signed, Admin
+);
+rank!(
+    /// An admin of the exhibition that the address names.
+    AdminOf, SignedOf, Admin
+);
+rank!(
+    /// Somebody who helps visitors, where the address names no exhibition: the handler asks `user.may_enter`.
+    Support, Signed, Support
+);
+rank!(
+    /// Somebody who helps the visitors of the exhibition that the address names.
+    SupportOf, SignedOf, Support
+);
 
-impl FromRequestParts<App> for Admin {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Admin> {
+impl Signed {
+    async fn of_rank(parts: &mut Parts, app: &App, least: Role) -> Result<Signed> {
         let user = StaffUser::from_request_parts(parts, app).await?;
-        if user.role == Role::Staff {
+        if !user.role.is_at_least(least) {
             return Err(forbidden(&user));
         }
         let address = ClientAddress::from_request_parts(parts, app).await?.address;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        Ok(Admin { user, request_id, address })
+        Ok(Signed { user, request_id, address })
     }
 }
 
-fn forbidden(user: &StaffUser) -> Error {
-    Error::forbidden("auth.forbidden").because(format!("user {}", user.id))
-}
-
-impl FromRequestParts<App> for AdminOf {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<AdminOf> {
-        let Admin { user, request_id, address } = Admin::from_request_parts(parts, app).await?;
+impl SignedOf {
+    async fn of_rank(parts: &mut Parts, app: &App, least: Role) -> Result<SignedOf> {
+        let Signed { user, request_id, address } = Signed::of_rank(parts, app, least).await?;
         let Path(path) = Path::<HashMap<String, String>>::from_request_parts(parts, app).await?;
         let code = path.get("code").ok_or_else(|| Error::bug("an admin of what? the path has no code"))?;
         let exhibition = app.catalogue.current().by_code(code)?;
         if !user.may_enter(exhibition.id) {
             return Err(forbidden(&user));
         }
-        Ok(AdminOf { user, exhibition, request_id, address })
+        Ok(SignedOf { user, exhibition, request_id, address })
     }
+}
+
+fn forbidden(user: &StaffUser) -> Error {
+    Error::forbidden("auth.forbidden").because(format!("user {}", user.id))
 }
 
 impl FromRequestParts<App> for StaffUser {

@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod api;
+pub mod audit;
 pub mod password;
 pub mod pg;
 pub mod pictures;
@@ -27,19 +28,28 @@ pub enum Role {
     SuperAdmin,
     /// Runs the exhibitions it belongs to.
     Admin,
+    /// Helps the visitors of the exhibitions it belongs to: orders and messages, no money.
+    Support,
     /// Scans at the exhibitions it belongs to.
     Staff,
 }
 
 impl Role {
-    pub const ALL: [Role; 3] = [Role::SuperAdmin, Role::Admin, Role::Staff];
+    pub const ALL: [Role; 4] = [Role::SuperAdmin, Role::Admin, Role::Support, Role::Staff];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Role::SuperAdmin => "super_admin",
             Role::Admin => "admin",
+            Role::Support => "support",
             Role::Staff => "staff",
         }
+    }
+
+    /// Each may do what those after it may.
+    pub fn is_at_least(self, least: Role) -> bool {
+        let rank = |role: Role| Role::ALL.into_iter().position(|one| one == role);
+        rank(self) <= rank(least)
     }
 
     pub fn parse(text: &str) -> Option<Role> {

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::access::AdminOf;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::catalogue::model::Shot;
 use crate::catalogue::pg;
@@ -18,7 +19,6 @@ use crate::catalogue::picture::{self, BYTES_MAX};
 use crate::error::{Error, FieldError, Result};
 use crate::platform::http::Query;
 use crate::platform::texts::has_control;
-use crate::waiting_room::audit::{self, Actor, Entry};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(set_picture, remove_picture))
@@ -129,7 +129,7 @@ async fn record(
     let entry = Entry {
         by: &Actor::from(admin),
         action: "exhibition.picture",
-        exhibition_id: admin.exhibition.id,
+        exhibition_id: Some(admin.exhibition.id),
         before: json!({ "picture": before }),
         after: json!({ "picture": after }),
     };

@@ -23,7 +23,7 @@ pub struct Session {
 pub fn staff(user: &UserRow) -> StaffUser {
     let exhibitions = match user.role {
         Role::SuperAdmin => Exhibitions::All,
-        Role::Admin | Role::Staff => Exhibitions::Of(user.exhibition_ids.clone()),
+        Role::Admin | Role::Support | Role::Staff => Exhibitions::Of(user.exhibition_ids.clone()),
     };
     StaffUser { id: user.id, name: user.username.clone(), role: user.role, exhibitions }
 }

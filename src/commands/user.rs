@@ -22,6 +22,7 @@ pub struct Args {
 enum RoleName {
     SuperAdmin,
     Admin,
+    Support,
     Staff,
 }
 
@@ -54,6 +55,7 @@ pub async fn run(args: Args) -> Outcome {
             let role = match role {
                 RoleName::SuperAdmin => Role::SuperAdmin,
                 RoleName::Admin => Role::Admin,
+                RoleName::Support => Role::Support,
                 RoleName::Staff => Role::Staff,
             };
             let (username, password) = (username.as_str(), password()?);

@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::audit::{self, Actor, Entry};
 use super::model::{BeaconKind, Config, DrawShown, Phase};
 use super::moves::{self, Reason};
 use super::pg::{self, Manual, RoomRow};
 use super::rehearsal::{self, RehearsalShown};
 use super::{beacon, commitment, invite, settings};
 use crate::admin::access::AdminOf;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::platform::http::{Json, Query};
@@ -153,7 +153,7 @@ async fn configure(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json
     let entry = Entry {
         by: &Actor::from(&admin),
         action: "room.config",
-        exhibition_id: room.exhibition_id,
+        exhibition_id: Some(room.exhibition_id),
         before: json!(room.config),
         after: json!(changed.config),
     };
@@ -286,7 +286,7 @@ async fn enter_beacon(AppState(app): AppState<App>, admin: AdminOf, Json(ask): J
     let entry = Entry {
         by: &Actor::from(&admin),
         action: "room.beacon",
-        exhibition_id: room.exhibition_id,
+        exhibition_id: Some(room.exhibition_id),
         before: json!({ "entries": u8::from(room.draw.manual.is_some()) }),
         after,
     };
@@ -349,7 +349,7 @@ async fn make_invites(AppState(app): AppState<App>, admin: AdminOf, Json(ask): J
     let entry = Entry {
         by: &Actor::from(&admin),
         action: "room.invites",
-        exhibition_id: room.exhibition_id,
+        exhibition_id: Some(room.exhibition_id),
         before: Value::Null,
         after: json!({ "run": room.run, "count": ask.count, "note": note, "ids": ids }),
     };
@@ -404,12 +404,12 @@ struct AuditEntry {
 async fn look_back(AppState(app): AppState<App>, admin: AdminOf, Query(query): Query<AuditQuery>) -> Result<Response> {
     let client = app.pg.get().await?;
     let before = query.before.unwrap_or(i64::MAX);
-    let mut rows = pg::audit_page(&client, admin.exhibition.id, before, "room.", AUDIT_PAGE + 1).await?;
+    let mut rows = audit::pg::page(&client, admin.exhibition.id, before, "room.", AUDIT_PAGE + 1).await?;
     drop(client);
     let more = rows.len() as i64 > AUDIT_PAGE;
     rows.truncate(AUDIT_PAGE as usize);
     let next = if more { rows.last().map(|row| row.id) } else { None };
-    let entry = |row: pg::AuditRow| AuditEntry {
+    let entry = |row: audit::pg::AuditRow| AuditEntry {
         id: row.id,
         at: row.at,
         user_name: row.user_name,

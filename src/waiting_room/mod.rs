@@ -7,7 +7,6 @@
 pub mod admin;
 pub mod alive;
 pub mod api;
-pub mod audit;
 pub mod beacon;
 pub mod bits;
 pub mod cast;

@@ -3,10 +3,10 @@
 use deadpool_postgres::GenericClient;
 use serde_json::json;
 
-use super::audit::{self, Actor, Entry};
 use super::model::{MOVES, Phase};
 use super::pg::{self, RoomRow};
 use super::{commitment, rehearsal};
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -66,8 +66,13 @@ pub async fn make(
         moved = commitment::commit(app, client, &moved, round).await?;
     }
     let told = |room: &RoomRow| json!({ "phase": room.phase, "run": room.run, "reason_ko": room.reason_ko, "reason_en": room.reason_en });
-    let entry =
-        Entry { by, action: "room.phase", exhibition_id: room.exhibition_id, before: told(room), after: told(&moved) };
+    let entry = Entry {
+        by,
+        action: "room.phase",
+        exhibition_id: Some(room.exhibition_id),
+        before: told(room),
+        after: told(&moved),
+    };
     audit::record(client, &entry).await?;
     tracing::info!(
         exhibition = room.code,

@@ -3,7 +3,6 @@
 
 use jiff::Timestamp;
 
-use super::audit::Actor;
 use super::beacon::{self, Beacon};
 use super::cohort;
 use super::commitment;
@@ -13,6 +12,7 @@ use super::model::Phase;
 use super::moves::{self, Reason};
 use super::pg::{self, RoomRow};
 use super::redis::{Look, RoomKeys};
+use crate::admin::audit::Actor;
 use crate::app::App;
 use crate::error::{Kind, Result};
 

@@ -13,13 +13,13 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::admin::{expect_revision, locked, shown};
-use super::audit::{self, Actor, Entry};
 use super::commitment::{self, GATHERS};
 use super::model::{Config, Figures, Lane, Phase, Rehearsal};
 use super::pg::{self, Begun, RehearsalRow, RoomRow};
 use super::redis::{self, Look};
 use super::token;
 use crate::admin::access::AdminOf;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, FieldError, Result};
@@ -175,7 +175,7 @@ async fn begin(
     let entry = Entry {
         by: &Actor::from(admin),
         action: "room.rehearsal",
-        exhibition_id: room.exhibition_id,
+        exhibition_id: Some(room.exhibition_id),
         before: json!({ "phase": room.phase, "run": room.run }),
         after: json!({ "phase": moved.phase, "run": moved.run, "rehearsal": asked, "during_sale": during_sale,
             "ends_at": begun.ends_at }),
@@ -252,7 +252,7 @@ pub async fn end(client: &impl GenericClient, room: &RoomRow, by: &Actor) -> Res
     let entry = Entry {
         by,
         action: "room.rehearsal",
-        exhibition_id: room.exhibition_id,
+        exhibition_id: Some(room.exhibition_id),
         before: json!({ "phase": room.phase, "run": room.run, "figures": figures }),
         after: json!({ "phase": moved.phase, "run": moved.run }),
     };

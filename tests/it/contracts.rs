@@ -249,7 +249,9 @@ fn handlers() -> BTreeMap<(String, String), (bool, bool)> {
             handlers.insert(
                 (method.to_owned(), path.to_owned()),
                 (
-                    [": StaffUser", ": Scanner", ": OnShift", ": Admin,", ": AdminOf"].into_iter().any(takes),
+                    [": StaffUser", ": Scanner", ": OnShift", ": Owner", ": Admin,", ": AdminOf", ": Support"]
+                        .into_iter()
+                        .any(takes),
                     takes(": HeaderMap"),
                 ),
             );

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use admit::admin::audit::{self, Actor, Entry};
 use admit::platform::secrets::{hex, unhex};
-use admit::waiting_room::audit::{self, Actor, Entry};
 use admit::waiting_room::draw::{self, Hash, RankTable};
 use admit::waiting_room::model::{BeaconKind, Config, Phase};
 use admit::waiting_room::{invite, pg};
@@ -200,7 +200,13 @@ async fn proofs_last_beyond_the_sale_until_the_next_cohort_is_closed() {
     let config = Config { opens_at: Some(opens_at), prequeue_at: None, freeze_lead_s: 60, ..sale.config.clone() };
     pg::set_config(&client, room.exhibition_id, room.revision, &config).await.unwrap().unwrap();
     let (by, exhibition_id) = (Actor::system("test"), room.exhibition_id);
-    let entry = Entry { by: &by, action: "room.config", exhibition_id, before: json!({}), after: json!({}) };
+    let entry = Entry {
+        by: &by,
+        action: "room.config",
+        exhibition_id: Some(exhibition_id),
+        before: json!({}),
+        after: json!({}),
+    };
     audit::record(&client, &entry).await.unwrap();
     move_room(&sale.app, &sale.given, &config, &[Phase::Prequeue]).await;
     tick(&sale.app, 4).await;

@@ -23,7 +23,7 @@ pub async fn move_room(app: &TestApp, given: &Given, config: &Config, to: &[Phas
     let mut client = app.app().pg.get().await.unwrap();
     let transaction = client.transaction().await.unwrap();
     pg::create_if_missing(&transaction, id, config).await.unwrap();
-    let by = admit::waiting_room::audit::Actor::system("test");
+    let by = admit::admin::audit::Actor::system("test");
     for phase in to {
         let room = pg::one(&transaction, id).await.unwrap().unwrap();
         let why = moves::Reason { ko: "점검 중", en: "maintenance" };

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Outcome;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::admin::{Role, password::Passwords, users, users::NewUser};
 use crate::catalogue::model::Shot;
 use crate::catalogue::pg as catalogue;
@@ -23,7 +24,6 @@ use crate::platform::clock::Clock;
 use crate::platform::ids::random_bytes;
 use crate::platform::pg::pool;
 use crate::platform::secrets::hex;
-use crate::waiting_room::audit::{self, Actor, Entry};
 use crate::waiting_room::model::{Config, Phase};
 use crate::waiting_room::pg as rooms;
 
@@ -206,7 +206,7 @@ async fn open_room(client: &impl GenericClient, exhibition_id: i32) -> Result<()
     let entry = Entry {
         by: &Actor::system("seed-demo"),
         action: "room.phase",
-        exhibition_id,
+        exhibition_id: Some(exhibition_id),
         before: json!({ "phase": Phase::Idle }),
         after: json!({ "phase": room.phase, "run": room.run }),
     };

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::pg::{self, Listed, Place};
 use crate::admin::access::AdminOf;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::entrance::ledger;
 use crate::entrance::reply::private;
 use crate::error::{Error, Result};
 use crate::orders::contact::has_control;
 use crate::platform::http::{Json, Path, Query};
-use crate::waiting_room::audit::{self, Actor, Entry};
 
 const PAGE: i64 = 100;
 const NOTE_CHARS_MAX: usize = 500;
@@ -182,7 +182,7 @@ async fn decide(
     }
     let after = json!({ "conflict": id, "kind": decided.kind, "decision": decision });
     let by = &Actor::from(&admin);
-    let entry = Entry { by, action: "entry.conflict", exhibition_id: home, before: Value::Null, after };
+    let entry = Entry { by, action: "entry.conflict", exhibition_id: Some(home), before: Value::Null, after };
     audit::record(&transaction, &entry).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)

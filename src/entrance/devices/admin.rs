@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::pg::{self, Listed, NewDevice};
 use super::{DEVICES_MAX, NAME_CHARS_MAX, enrolment};
 use crate::admin::access::AdminOf;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::entrance::api::GATE_CHARS_MAX;
 use crate::error::{Error, FieldError, Result};
@@ -20,7 +21,6 @@ use crate::orders::contact::has_control;
 use crate::platform::http::{Json, Path};
 use crate::platform::ids;
 use crate::tickets::picture;
-use crate::waiting_room::audit::{self, Actor, Entry};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(revoke))
@@ -199,5 +199,5 @@ async fn record(
     after: Value,
 ) -> Result<()> {
     let by = &Actor::from(admin);
-    audit::record(transaction, &Entry { by, action, exhibition_id: admin.exhibition.id, before, after }).await
+    audit::record(transaction, &Entry { by, action, exhibition_id: Some(admin.exhibition.id), before, after }).await
 }

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::pg;
 use crate::admin::access::AdminOf;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::Path;
-use crate::waiting_room::audit::{self, Actor, Entry};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(block)).routes(routes!(unblock))
@@ -56,7 +56,7 @@ async fn set(app: &App, admin: &AdminOf, ticket_id: Uuid, blocked: bool) -> Resu
     if changed.ok_or_else(|| Error::not_found("ticket.unknown"))? {
         let (by, action) = (&Actor::from(admin), if blocked { "ticket.block" } else { "ticket.unblock" });
         let after = json!({ "ticket": ticket_id });
-        let entry = Entry { by, action, exhibition_id: admin.exhibition.id, before: Value::Null, after };
+        let entry = Entry { by, action, exhibition_id: Some(admin.exhibition.id), before: Value::Null, after };
         audit::record(&transaction, &entry).await?;
     }
     transaction.commit().await?;

@@ -10,6 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::pg::{self, LateScan, Named};
 use super::{SECOND_THOUGHTS, locked, settle};
+use crate::admin::audit::{self, Actor, Entry};
 use crate::admin::{Role, StaffUser, sign_in};
 use crate::app::App;
 use crate::entrance::devices::shift::OnShift;
@@ -22,7 +23,6 @@ use crate::orders::contact::has_control;
 use crate::platform::http::{ClientAddress, Json, RequestLanguage};
 use crate::platform::ids;
 use crate::platform::texts;
-use crate::waiting_room::audit::{self, Actor, Entry};
 
 const WHY_CHARS_MAX: usize = 200;
 
@@ -120,7 +120,7 @@ async fn force(
     }
     let supervisor = sign_in::check(&app, caller, &ask.username, &ask.password).await?;
     let ours = by.staff.home();
-    if supervisor.role == Role::Staff || !supervisor.may_enter(ours) {
+    if !supervisor.role.is_at_least(Role::Admin) || !supervisor.may_enter(ours) {
         return Err(Error::forbidden("auth.forbidden"));
     }
     let now = app.clock.now();
@@ -217,6 +217,10 @@ impl Forced<'_> {
         let by = &Actor::at_device(supervisor, caller.address);
         let after = json!({ "ticket": ticket.id, "reason": self.reason.as_str(), "why": self.why });
         let (before, exhibition_id) = (serde_json::Value::Null, ticket.exhibition_id);
-        audit::record(transaction, &Entry { by, action: "entry.force", exhibition_id, before, after }).await
+        audit::record(
+            transaction,
+            &Entry { by, action: "entry.force", exhibition_id: Some(exhibition_id), before, after },
+        )
+        .await
     }
 }

@@ -11,13 +11,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Rulebook, check, pg};
 use crate::admin::access::AdminOf;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::entrance::api::GATE_CHARS_MAX;
 use crate::entrance::reply::private;
 use crate::entrance::rules::Rules;
 use crate::error::{Error, FieldError, Result};
 use crate::platform::http::Json;
-use crate::waiting_room::audit::{self, Actor, Entry};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(look, set))
@@ -69,7 +69,7 @@ async fn set(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<Ruleb
         let written = |book: &Rulebook| json!({ "exhibition": book.exhibition, "products": book.products, "walk_ins": book.walk_ins });
         let by = &Actor::from(&admin);
         let (before, after) = (written(&before), written(&book));
-        let entry = Entry { by, action: "entry.rules", exhibition_id: admin.exhibition.id, before, after };
+        let entry = Entry { by, action: "entry.rules", exhibition_id: Some(admin.exhibition.id), before, after };
         audit::record(&transaction, &entry).await?;
     }
     transaction.commit().await?;

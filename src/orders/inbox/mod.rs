@@ -17,10 +17,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::api::private;
 use crate::admin::access::{Admin, Exhibitions};
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::{Json, Query};
-use crate::waiting_room::audit::{self, Actor, Entry};
 
 const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 200;
@@ -128,7 +128,7 @@ async fn replay(State(app): State<App>, admin: Admin, Json(ask): Json<ReplayAsk>
     let entry = Entry {
         by: &Actor::from(&admin),
         action: "webhook.replay",
-        exhibition_id,
+        exhibition_id: Some(exhibition_id),
         before: json!({ "event": event.id, "state": event.state, "tries": event.tries, "outcome": event.outcome }),
         after: json!({ "event": event.id, "replays": replayed.replays }),
     };

@@ -15,13 +15,13 @@ use super::pg;
 use super::quote;
 use super::request::{self, AccountAsk, RefundView, Request};
 use crate::admin::access::AdminOf;
+use crate::admin::audit::{self, Actor};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::orders::api::{find, private};
 use crate::orders::model::{Order, Origin};
 use crate::orders::writer::RefundKind;
 use crate::platform::http::{IdempotencyKey, Json, Path};
-use crate::waiting_room::audit::{self, Actor};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(refund)).routes(routes!(retry)).routes(routes!(paid_by_hand))
@@ -106,7 +106,7 @@ async fn refund(
 async fn record(app: &App, admin: &AdminOf, action: &'static str, after: serde_json::Value) -> Result<()> {
     let by = Actor::from(admin);
     let client = app.pg.get().await?;
-    let entry = audit::Entry { by: &by, action, exhibition_id: admin.exhibition.id, before: json!(null), after };
+    let entry = audit::Entry { by: &by, action, exhibition_id: Some(admin.exhibition.id), before: json!(null), after };
     audit::record(&client, &entry).await.inspect_err(|error| {
         tracing::error!(%error, user = by.name, action, after = %entry.after, "an act was not recorded");
     })

@@ -41,7 +41,6 @@ macro_rules! empty_run {
     };
 }
 
-mod audit;
 mod cohort;
 mod draw;
 mod log;
@@ -56,7 +55,6 @@ use super::model::{BeaconKind, Config, LANES, Lane, MOVES, Phase};
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
-pub use audit::{AuditRow, audit_page, record};
 pub use cohort::{Chunk, Kept, keep_chunk_roots, keep_leaves, kept};
 pub use draw::{Manual, commit_seed, drawn, enter_manual, freeze};
 pub use log::{append_log, log_page};
@@ -69,7 +67,7 @@ pub use rehearsal::{
 pub fn statements() -> Vec<&'static Statement> {
     let here: &[&Statement] = &[&ALL, &ONE, &LOCK, &CREATE, &CONFIGURE, &MOVE, &NEW_RUN, &RAISE_EPOCH, &NOTE_SERVING];
     let draw = [draw::STATEMENTS, cohort::STATEMENTS].concat();
-    [here, &draw, log::STATEMENTS, notices::STATEMENTS, audit::STATEMENTS, rehearsal::STATEMENTS].concat()
+    [here, &draw, log::STATEMENTS, notices::STATEMENTS, rehearsal::STATEMENTS].concat()
 }
 
 macro_rules! select_room {

@@ -1,13 +1,15 @@
-//! Who did it. Every change of a room is recorded in the transaction that makes it.
+//! The audit log: who did what, when and from where. Every change by an admin is recorded in the transaction that makes
+//! it, and so is every look at personal data. Append-only: a trigger refuses everything else.
+
+pub mod pg;
 
 use std::net::IpAddr;
 
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
 
-use super::pg;
-use crate::admin::Role;
-use crate::admin::access::{Admin, AdminOf, StaffUser};
+use super::Role;
+use super::access::{Admin, AdminOf, Owner, StaffUser, Support, SupportOf};
 use crate::error::Result;
 
 #[derive(Clone, Debug)]
@@ -42,17 +44,16 @@ impl Actor {
     }
 }
 
-impl From<&AdminOf> for Actor {
-    fn from(admin: &AdminOf) -> Actor {
-        Actor::user(&admin.user, &admin.request_id, admin.address)
-    }
+macro_rules! actor_from {
+    ($($signed:ty),*) => {
+        $(impl From<&$signed> for Actor {
+            fn from(by: &$signed) -> Actor {
+                Actor::user(&by.user, &by.request_id, by.address)
+            }
+        })*
+    };
 }
-
-impl From<&Admin> for Actor {
-    fn from(admin: &Admin) -> Actor {
-        Actor::user(&admin.user, &admin.request_id, admin.address)
-    }
-}
+actor_from!(Owner, Admin, AdminOf, Support, SupportOf);
 
 /// One change. Never carries a secret: no seed, no token, no address of a visitor.
 pub struct Entry<'a> {
@@ -61,7 +62,8 @@ pub struct Entry<'a> {
     /// `webhook.replay`, `exhibition.picture`, `device.add`,
     /// `device.revoke`, `entry.rules`, `entry.force`, `entry.conflict`, `ticket.block`, `ticket.unblock`.
     pub action: &'static str,
-    pub exhibition_id: i32,
+    /// None: of no exhibition.
+    pub exhibition_id: Option<i32>,
     pub before: Value,
     pub after: Value,
 }

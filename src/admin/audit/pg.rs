@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::net::IpAddr;
 
+use super::Entry;
 use crate::error::Result;
 use crate::platform::pg::Statement;
-use crate::waiting_room::audit::Entry;
 
 const RECORD: Statement = Statement::new(
     "audit.record",
@@ -62,7 +62,7 @@ pub async fn record(client: &impl GenericClient, entry: &Entry<'_>) -> Result<()
 }
 
 /// Entries of one exhibition before the given id, newest first.
-pub async fn audit_page(
+pub async fn page(
     client: &impl GenericClient,
     exhibition_id: i32,
     before: i64,
