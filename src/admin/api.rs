@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::access::{ACCESS_S, StaffUser};
+use super::browser::{self, Browser};
 use super::password::PASSWORD_BYTES_MAX;
-use super::sign_in::{self, Session};
+use super::sign_in::{self, Session, SignIn};
 use super::{Role, pin, refresh};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
@@ -25,11 +26,19 @@ const USERNAME_BYTES_MAX: usize = 128;
 struct LoginAsk {
     username: String,
     password: String,
+    /// Six digits of the second factor, where there is one.
+    #[serde(default)]
+    code: Option<String>,
+    /// For pages of ours: the refresh token goes into a cookie that no script can read, and not into the answer.
+    #[serde(default)]
+    keep_in_cookie: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
 struct RefreshAsk {
-    refresh_token: String,
+    /// Left out by pages of ours, which have it in a cookie.
+    #[serde(default)]
+    refresh_token: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -39,25 +48,34 @@ struct SessionShown {
     token_type: &'static str,
     /// [seconds]
     expires_in: i64,
-    /// Good for one refresh within 30 days.
-    refresh_token: String,
+    /// Good for one refresh within 30 days; null where it is kept in a cookie.
+    refresh_token: Option<String>,
     username: String,
     role: Role,
     /// Codes of the exhibitions the user belongs to; for a super admin all.
     exhibitions: Vec<String>,
+    /// Signs in with a second factor.
+    second_factor: bool,
 }
 
-fn shown(session: Session) -> Response {
+fn shown(app: &App, session: Session, in_cookie: bool) -> Result<Response> {
+    let cookie = in_cookie.then(|| browser::kept(app, &session.refresh_token)).transpose()?;
     let body = SessionShown {
         access_token: session.access_token,
         token_type: "Bearer",
         expires_in: ACCESS_S,
-        refresh_token: session.refresh_token,
+        refresh_token: Some(session.refresh_token).filter(|_| !in_cookie),
         username: session.user.username,
         role: session.user.role,
         exhibitions: session.user.exhibition_codes,
+        second_factor: session.user.second_factor,
     };
-    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response()
+    let mut response =
+        ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response();
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }
 
 impl LoginAsk {
@@ -85,11 +103,23 @@ impl LoginAsk {
 
 /// Signs in.
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginAsk,
-    responses((status = 200, body = SessionShown), (status = 401, description = "auth.invalid_credentials"),
+    responses((status = 200, body = SessionShown),
+        (status = 401, description = "auth.invalid_credentials; auth.code_required, auth.invalid_code: the password was right"),
+        (status = 403, description = "request.cross_site"), (status = 422, description = "request.invalid"),
         (status = 429, description = "auth.too_many"), (status = 503, description = "auth.busy, server.database_away")))]
-async fn login(AppState(app): AppState<App>, caller: ClientAddress, Json(ask): Json<LoginAsk>) -> Result<Response> {
+async fn login(
+    AppState(app): AppState<App>,
+    caller: ClientAddress,
+    browser: Browser,
+    Json(ask): Json<LoginAsk>,
+) -> Result<Response> {
     ask.check()?;
-    Ok(shown(sign_in::sign_in(&app, caller, &ask.username, &ask.password).await?))
+    if ask.keep_in_cookie {
+        browser.own()?;
+    }
+    let with =
+        SignIn { username: &ask.username, password: &ask.password, code: ask.code.as_deref(), agent: &browser.agent };
+    shown(&app, sign_in::sign_in(&app, caller, with).await?, ask.keep_in_cookie)
 }
 
 /// Spends a refresh token for new tokens.
@@ -97,19 +127,23 @@ async fn login(AppState(app): AppState<App>, caller: ClientAddress, Json(ask): J
 /// A token that was spent before ends every token of its sign-in.
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", request_body = RefreshAsk,
     responses((status = 200, body = SessionShown),
-        (status = 401, description = "auth.invalid_token, auth.expired_token"),
+        (status = 401, description = "auth.invalid_token, auth.expired_token"), (status = 403, description = "request.cross_site"),
         (status = 503, description = "server.database_away")))]
-async fn renew(AppState(app): AppState<App>, Json(ask): Json<RefreshAsk>) -> Result<Response> {
-    Ok(shown(sign_in::renew(&app, &ask.refresh_token).await?))
+async fn renew(AppState(app): AppState<App>, browser: Browser, Json(ask): Json<RefreshAsk>) -> Result<Response> {
+    let in_cookie = ask.refresh_token.is_none();
+    let token = browser.token(ask.refresh_token)?.ok_or_else(|| Error::unauthenticated("auth.invalid_token"))?;
+    shown(&app, sign_in::renew(&app, &token).await?, in_cookie)
 }
 
 /// Signs out: ends every refresh token of this sign-in. The access token ends by itself within 15 minutes.
 #[utoipa::path(post, path = "/api/auth/logout", tag = "auth", request_body = RefreshAsk,
-    responses((status = 204, description = "signed out, or never signed in"),
+    responses((status = 204, description = "signed out, or never signed in"), (status = 403, description = "request.cross_site"),
         (status = 503, description = "server.database_away")))]
-async fn logout(AppState(app): AppState<App>, Json(ask): Json<RefreshAsk>) -> Result<StatusCode> {
-    refresh::end(&app, &ask.refresh_token).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn logout(AppState(app): AppState<App>, browser: Browser, Json(ask): Json<RefreshAsk>) -> Result<Response> {
+    if let Some(token) = browser.token(ask.refresh_token)? {
+        refresh::end(&app, &token).await?;
+    }
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, browser::forgotten(&app)?)]).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]

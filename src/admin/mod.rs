@@ -8,12 +8,16 @@
 pub mod access;
 pub mod api;
 pub mod audit;
+pub mod browser;
+pub mod own;
 pub mod password;
+pub mod people;
 pub mod pg;
 pub mod pictures;
 pub mod pin;
 pub mod refresh;
 pub mod sign_in;
+pub mod totp;
 pub mod users;
 
 pub use access::{Exhibitions, StaffUser};

@@ -1,5 +1,7 @@
 //! All SQL of staff accounts and refresh tokens.
 
+use std::net::IpAddr;
+
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -17,7 +19,8 @@ macro_rules! user_where {
                     array(select e.code from exhibitions e
                            where u.role = 'super_admin' or e.id in
                                  (select x.exhibition_id from admin_user_exhibitions x where x.user_id = u.id)
-                           order by e.code)
+                           order by e.code),
+                    u.revision, u.totp_confirmed_at is not null
                from admin_users u ",
             $condition
         )
@@ -125,7 +128,74 @@ const END_ALL: Statement = Statement::new(
 const SWEEP: Statement =
     Statement::new("admin.sweep_refresh_tokens", "delete from refresh_tokens where user_id = $1 and expires_at <= $2");
 
+/// Not where one is in force.
+const BEGIN_TOTP: Statement = Statement::new(
+    "admin.begin_totp",
+    "update admin_users set totp_key_id = $2, totp_sealed = $3 where id = $1 and totp_confirmed_at is null",
+);
+
+const TOTP: Statement = Statement::new(
+    "admin.totp",
+    "select totp_key_id, totp_sealed, totp_confirmed_at is not null from admin_users
+      where id = $1 and totp_sealed is not null",
+);
+
+const CONFIRM_TOTP: Statement = Statement::new(
+    "admin.confirm_totp",
+    "update admin_users set totp_confirmed_at = admit_now(), totp_step = $2 where id = $1 and totp_confirmed_at is null",
+);
+
+const USE_TOTP: Statement =
+    Statement::new("admin.use_totp", "update admin_users set totp_step = $2 where id = $1 and totp_step < $2");
+
+const REMOVE_TOTP: Statement = Statement::new(
+    "admin.remove_totp",
+    "update admin_users set totp_key_id = null, totp_sealed = null, totp_confirmed_at = null where id = $1",
+);
+
+const SIGNED_IN_FROM: Statement =
+    Statement::new("admin.signed_in_from", "update refresh_tokens set address = $2, agent = $3 where family_id = $1");
+
+/// Sign-ins that go on: a family with a token that can still be spent.
+const SIGN_INS: Statement = Statement::new(
+    "admin.sign_ins",
+    "select family_id, min(created_at), max(created_at),
+            (array_agg(host(address) order by created_at) filter (where address is not null))[1],
+            (array_agg(agent order by created_at) filter (where agent is not null))[1]
+       from refresh_tokens where user_id = $1 group by family_id
+     having bool_or(spent_at is null and revoked_at is null and expires_at > $2)
+      order by max(created_at) desc",
+);
+
+const END_OWN: Statement = Statement::new(
+    "admin.end_own_sign_in",
+    "update refresh_tokens set revoked_at = admit_now() where family_id = $1 and user_id = $2 and revoked_at is null",
+);
+
+const CHANGE: Statement = Statement::new(
+    "admin.change_user",
+    "update admin_users
+        set role = $3, disabled_at = case when $4 then coalesce(disabled_at, admit_now()) end, revision = revision + 1
+      where id = $1 and revision = $2",
+);
+
+/// In one order, so that two who step down at once wait for each other.
+const LOCK_OWNERS: Statement = Statement::new(
+    "admin.lock_owners",
+    "select id from admin_users where role = 'super_admin' and disabled_at is null order by id for update",
+);
+
 pub const STATEMENTS: &[&Statement] = &[
+    &BEGIN_TOTP,
+    &TOTP,
+    &CONFIRM_TOTP,
+    &USE_TOTP,
+    &REMOVE_TOTP,
+    &SIGNED_IN_FROM,
+    &SIGN_INS,
+    &END_OWN,
+    &CHANGE,
+    &LOCK_OWNERS,
     &BY_NAME,
     &LOCK,
     &LIST,
@@ -156,6 +226,9 @@ pub struct UserRow {
     pub exhibition_ids: Vec<i32>,
     /// What the user may see; for a super admin all there are.
     pub exhibition_codes: Vec<String>,
+    pub revision: i32,
+    /// Signs in with a second factor.
+    pub second_factor: bool,
 }
 
 fn user(row: &Row) -> Result<UserRow> {
@@ -168,6 +241,8 @@ fn user(row: &Row) -> Result<UserRow> {
         disabled: row.get(4),
         exhibition_ids: row.get(5),
         exhibition_codes: row.get(6),
+        revision: row.get(7),
+        second_factor: row.get(8),
     })
 }
 
@@ -281,4 +356,78 @@ pub async fn try_pin(client: &impl GenericClient, username: &str, max: i32, minu
 pub async fn right_pin(client: &impl GenericClient, user_id: i32) -> Result<()> {
     RIGHT_PIN.execute(client, &[&user_id]).await?;
     Ok(())
+}
+
+/// A second factor as it is kept.
+pub struct Totp {
+    pub key_id: String,
+    pub sealed: Vec<u8>,
+    pub confirmed: bool,
+}
+
+/// False: one is in force.
+pub async fn begin_totp(client: &impl GenericClient, user_id: i32, key_id: &str, sealed: &[u8]) -> Result<bool> {
+    Ok(BEGIN_TOTP.execute(client, &[&user_id, &key_id, &sealed]).await? == 1)
+}
+
+pub async fn totp(client: &impl GenericClient, user_id: i32) -> Result<Option<Totp>> {
+    let row = TOTP.query_opt(client, &[&user_id]).await?;
+    Ok(row.map(|row| Totp { key_id: row.get(0), sealed: row.get(1), confirmed: row.get(2) }))
+}
+
+pub async fn confirm_totp(client: &impl GenericClient, user_id: i32, step: i64) -> Result<()> {
+    CONFIRM_TOTP.execute(client, &[&user_id, &step]).await?;
+    Ok(())
+}
+
+/// False: this code, or a later one, was used.
+pub async fn use_totp(client: &impl GenericClient, user_id: i32, step: i64) -> Result<bool> {
+    Ok(USE_TOTP.execute(client, &[&user_id, &step]).await? == 1)
+}
+
+pub async fn remove_totp(client: &impl GenericClient, user_id: i32) -> Result<()> {
+    REMOVE_TOTP.execute(client, &[&user_id]).await?;
+    Ok(())
+}
+
+pub async fn signed_in_from(client: &impl GenericClient, family_id: Uuid, address: IpAddr, agent: &str) -> Result<()> {
+    SIGNED_IN_FROM.execute(client, &[&family_id, &address, &agent]).await?;
+    Ok(())
+}
+
+/// A sign-in that goes on.
+pub struct SignInRow {
+    pub id: Uuid,
+    pub began_at: Timestamp,
+    pub renewed_at: Timestamp,
+    pub address: Option<String>,
+    pub agent: Option<String>,
+}
+
+pub async fn sign_ins(client: &impl GenericClient, user_id: i32, now: Timestamp) -> Result<Vec<SignInRow>> {
+    let rows = SIGN_INS.query(client, &[&user_id, &now]).await?;
+    let read = |row: &Row| SignInRow {
+        id: row.get(0),
+        began_at: row.get(1),
+        renewed_at: row.get(2),
+        address: row.get(3),
+        agent: row.get(4),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// False: nobody's of this user, or ended before.
+pub async fn end_own(client: &impl GenericClient, family_id: Uuid, user_id: i32) -> Result<bool> {
+    Ok(END_OWN.execute(client, &[&family_id, &user_id]).await? > 0)
+}
+
+/// False: somebody else changed it meanwhile.
+pub async fn change(client: &impl GenericClient, id: i32, revision: i32, role: Role, disabled: bool) -> Result<bool> {
+    Ok(CHANGE.execute(client, &[&id, &revision, &role.as_str(), &disabled]).await? == 1)
+}
+
+/// In a transaction: how many super admins besides this one can sign in.
+pub async fn lock_owners(client: &impl GenericClient, id: i32) -> Result<usize> {
+    let rows = LOCK_OWNERS.query(client, &[]).await?;
+    Ok(rows.iter().filter(|row| row.get::<_, i32>(0) != id).count())
 }

@@ -28,10 +28,7 @@ pub async fn set(app: &App, caller: ClientAddress, by: &StaffUser, password: &st
     if pin.is_some_and(|pin| !is_pin(pin) || is_weak(pin)) {
         return Err(Error::field("pin", "pin"));
     }
-    let user = sign_in::check(app, caller, &by.name, password).await?;
-    if user.id != by.id {
-        return Err(Error::unauthenticated("auth.invalid_credentials"));
-    }
+    sign_in::check_own(app, caller, by, password).await?;
     let hash = match pin {
         Some(pin) => Some(app.passwords.hash(pin).await?),
         None => None,

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use deadpool_postgres::GenericClient;
 use jiff::{SignedDuration, Timestamp};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::pg::{self, UserRow};
@@ -27,6 +28,13 @@ fn digest(token: &str) -> Option<[u8; 32]> {
     Some(sha256(&[&bytes]))
 }
 
+/// Where somebody signed in.
+pub struct From<'a> {
+    pub address: IpAddr,
+    /// What their browser says it is.
+    pub agent: &'a str,
+}
+
 async fn make(client: &impl GenericClient, family_id: Uuid, user_id: i32, now: Timestamp) -> Result<String> {
     let token = URL_SAFE_NO_PAD.encode(ids::random_bytes::<32>());
     let digest = digest(&token).ok_or_else(|| Error::bug("a fresh refresh token has no digest"))?;
@@ -35,9 +43,12 @@ async fn make(client: &impl GenericClient, family_id: Uuid, user_id: i32, now: T
 }
 
 /// The first token of a new family. Old ones of the user that have ended by themselves are cleared away.
-pub async fn begin(client: &impl GenericClient, user_id: i32, now: Timestamp) -> Result<String> {
+pub async fn begin(client: &impl GenericClient, user_id: i32, from: &From<'_>, now: Timestamp) -> Result<String> {
     pg::sweep(client, user_id, now).await?;
-    make(client, ids::row_id(now), user_id, now).await
+    let family_id = ids::row_id(now);
+    let token = make(client, family_id, user_id, now).await?;
+    pg::signed_in_from(client, family_id, from.address, from.agent).await?;
+    Ok(token)
 }
 
 fn invalid() -> Error {

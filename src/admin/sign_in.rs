@@ -2,8 +2,9 @@
 
 use super::access::{Exhibitions, StaffUser};
 use super::pg::{self, UserRow};
+use super::refresh::From;
 use super::users::is_username;
-use super::{Role, access, refresh};
+use super::{Role, access, refresh, totp};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::ClientAddress;
@@ -69,6 +70,12 @@ pub async fn check(app: &App, caller: ClientAddress, username: &str, password: &
     verified(app, caller, username, password).await.map(|user| staff(&user))
 }
 
+/// Whoever is signed in proves to be themselves.
+pub async fn check_own(app: &App, caller: ClientAddress, by: &StaffUser, password: &str) -> Result<()> {
+    let user = check(app, caller, &by.name, password).await?;
+    if user.id == by.id { Ok(()) } else { Err(Error::unauthenticated("auth.invalid_credentials")) }
+}
+
 /// One answer and one amount of work for an unknown name, a disabled user and a wrong password.
 async fn verified(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<UserRow> {
     let username = username.trim().to_lowercase();
@@ -89,8 +96,19 @@ async fn verified(app: &App, caller: ClientAddress, username: &str, password: &s
     Ok(user)
 }
 
-pub async fn sign_in(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<Session> {
-    let user = verified(app, caller, username, password).await?;
+/// What somebody signs in with, and on what.
+pub struct SignIn<'a> {
+    pub username: &'a str,
+    pub password: &'a str,
+    /// Of the second factor, where there is one.
+    pub code: Option<&'a str>,
+    pub agent: &'a str,
+}
+
+pub async fn sign_in(app: &App, caller: ClientAddress, ask: SignIn<'_>) -> Result<Session> {
+    let user = verified(app, caller, ask.username, ask.password).await?;
+    // After the password: whoever does not know it learns nothing of the second factor.
+    totp::require(app, user.id, ask.code).await?;
     // Under the user's lock, and only if nothing has changed while the password was being checked: a new password or
     // a disabled account ends every family, also one that is just being made.
     let mut client = app.pg.get().await?;
@@ -99,7 +117,8 @@ pub async fn sign_in(app: &App, caller: ClientAddress, username: &str, password:
     if now.is_none_or(|now| now.disabled || now.password_hash != user.password_hash) {
         return Err(Error::unauthenticated("auth.invalid_credentials"));
     }
-    let refresh_token = refresh::begin(&transaction, user.id, app.clock.now()).await?;
+    let from = From { address: caller.address, agent: ask.agent };
+    let refresh_token = refresh::begin(&transaction, user.id, &from, app.clock.now()).await?;
     transaction.commit().await?;
     drop(client);
     session(app, user, refresh_token)

@@ -26,7 +26,7 @@ pub struct NewUser<'a> {
     pub exhibitions: &'a [String],
 }
 
-fn password_error(password: &str) -> Option<FieldError> {
+pub fn password_error(password: &str) -> Option<FieldError> {
     let code = if password.chars().count() < PASSWORD_CHARS_MIN {
         "password_too_short"
     } else if password.len() > PASSWORD_BYTES_MAX {
@@ -37,7 +37,8 @@ fn password_error(password: &str) -> Option<FieldError> {
     Some(FieldError { field: "password".into(), code })
 }
 
-async fn check(client: &impl GenericClient, user: &NewUser<'_>) -> Result<()> {
+/// What is wrong with an account to be.
+pub async fn check(client: &impl GenericClient, user: &NewUser<'_>) -> Result<()> {
     let mut errors: Vec<FieldError> = password_error(user.password).into_iter().collect();
     let mut refuse = |field: &str, code| errors.push(FieldError { field: field.into(), code });
     if !is_username(user.username) {
@@ -58,11 +59,17 @@ pub async fn create(client: &mut Client, passwords: &Passwords, user: &NewUser<'
     check(client, user).await?;
     let hash = passwords.hash(user.password).await?;
     let transaction = client.transaction().await?;
-    let id = pg::create(&transaction, user.username, &hash, user.role)
+    let id = insert(&transaction, user, &hash).await?;
+    transaction.commit().await?;
+    Ok(id)
+}
+
+/// In a transaction. Refuses a name that is taken.
+pub async fn insert(client: &impl GenericClient, user: &NewUser<'_>, hash: &str) -> Result<i32> {
+    let id = pg::create(client, user.username, hash, user.role)
         .await?
         .ok_or_else(|| Error::conflict("user.exists").with("username", user.username))?;
-    pg::set_exhibitions(&transaction, id, user.exhibitions).await?;
-    transaction.commit().await?;
+    pg::set_exhibitions(client, id, user.exhibitions).await?;
     Ok(id)
 }
 

@@ -2,6 +2,7 @@
 //! texts, and an orderly end.
 
 pub mod clock;
+pub mod csv;
 pub mod http;
 pub mod ids;
 pub mod invariants;

@@ -57,6 +57,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::tickets::pg::STATEMENTS,
         admit::entrance::pg::STATEMENTS,
         admit::admin::pg::STATEMENTS,
+        admit::admin::audit::pg::STATEMENTS,
         admit::notifications::STATEMENTS,
         admit::commands::seed_demo::pg::STATEMENTS,
     ];
@@ -249,7 +250,7 @@ fn handlers() -> BTreeMap<(String, String), (bool, bool)> {
             handlers.insert(
                 (method.to_owned(), path.to_owned()),
                 (
-                    [": StaffUser", ": Scanner", ": OnShift", ": Owner", ": Admin,", ": AdminOf", ": Support"]
+                    [": StaffUser", ": Scanner", ": OnShift", ": Owner", ": Admin,", ": Admin)", ": AdminOf", ": Support"]
                         .into_iter()
                         .any(takes),
                     takes(": HeaderMap"),
@@ -307,7 +308,9 @@ async fn every_call_says_how_it_refuses_and_what_proof_it_wants() {
                 .replace("{ticket_id}", &ticket.to_string())
                 .replace("{refund_id}", &ticket.to_string())
                 .replace("{conflict_id}", &ticket.to_string())
-                .replace("{device_id}", &ticket.to_string());
+                .replace("{device_id}", &ticket.to_string())
+                .replace("{sign_in_id}", &ticket.to_string())
+                .replace("{username}", "nobody");
             let request = app.http.request(method.to_uppercase().parse().unwrap(), app.url(&path));
             let request = request.header("idempotency-key", format!("contract {calls}"));
             let body = json!({ "order_number": order.number, "amount": order.total, "qr_code": "x", "email": "a@example.org",

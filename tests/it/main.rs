@@ -11,6 +11,7 @@ mod bad_input;
 mod books;
 mod breaker;
 mod contracts;
+mod control_room;
 mod deposits;
 mod devices;
 mod draw;

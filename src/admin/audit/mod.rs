@@ -1,6 +1,7 @@
 //! The audit log: who did what, when and from where. Every change by an admin is recorded in the transaction that makes
 //! it, and so is every look at personal data. Append-only: a trigger refuses everything else.
 
+pub mod api;
 pub mod pg;
 
 use std::net::IpAddr;
@@ -28,8 +29,8 @@ impl Actor {
         Actor { user_id: None, name: part.to_owned(), role: "system", request_id: String::new(), address: None }
     }
 
-    /// Somebody who signed for one thing at a device of the gates.
-    pub fn at_device(user: &StaffUser, address: IpAddr) -> Actor {
+    /// Somebody who acts for themselves, or signs for one thing at a device of the gates.
+    pub fn themselves(user: &StaffUser, address: IpAddr) -> Actor {
         Actor::user(user, "", address)
     }
 

@@ -214,7 +214,7 @@ impl Forced<'_> {
         caller: ClientAddress,
         ticket: &TicketRow,
     ) -> Result<()> {
-        let by = &Actor::at_device(supervisor, caller.address);
+        let by = &Actor::themselves(supervisor, caller.address);
         let after = json!({ "ticket": ticket.id, "reason": self.reason.as_str(), "why": self.why });
         let (before, exhibition_id) = (serde_json::Value::Null, ticket.exhibition_id);
         audit::record(
