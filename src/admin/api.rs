@@ -128,10 +128,10 @@ async fn login(
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", request_body = RefreshAsk,
     responses((status = 200, body = SessionShown),
         (status = 401, description = "auth.invalid_token, auth.expired_token"), (status = 403, description = "request.cross_site"),
-        (status = 503, description = "server.database_away")))]
+        (status = 422, description = "request.invalid"), (status = 503, description = "server.database_away")))]
 async fn renew(AppState(app): AppState<App>, browser: Browser, Json(ask): Json<RefreshAsk>) -> Result<Response> {
     let in_cookie = ask.refresh_token.is_none();
-    let token = browser.token(ask.refresh_token)?.ok_or_else(|| Error::unauthenticated("auth.invalid_token"))?;
+    let token = browser.token(ask.refresh_token)?.ok_or_else(|| Error::field("refresh_token", "required"))?;
     shown(&app, sign_in::renew(&app, &token).await?, in_cookie)
 }
 

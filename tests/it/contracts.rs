@@ -250,9 +250,18 @@ fn handlers() -> BTreeMap<(String, String), (bool, bool)> {
             handlers.insert(
                 (method.to_owned(), path.to_owned()),
                 (
-                    [": StaffUser", ": Scanner", ": OnShift", ": Owner", ": Admin,", ": Admin)", ": AdminOf", ": Support"]
-                        .into_iter()
-                        .any(takes),
+                    [
+                        ": StaffUser",
+                        ": Scanner",
+                        ": OnShift",
+                        ": Owner",
+                        ": Admin,",
+                        ": Admin)",
+                        ": AdminOf",
+                        ": Support",
+                    ]
+                    .into_iter()
+                    .any(takes),
                     takes(": HeaderMap"),
                 ),
             );
