@@ -216,3 +216,19 @@ select n.id::text, n.state from room_notices n join rooms r on r.exhibition_id =
 
 -- invariant: the pass an order was placed with is a whole session
 select id, number from orders where octet_length(pass_sid) <> 16;
+
+-- invariant: the figures are what the events up to their cursor add up to
+with seen as (
+    select e.kind, e.to_state, e.from_state, e.at, e.order_id from order_events e cross join figures_cursor c where (e.changed, e.id) <= (c.changed, c.id)
+), truth as (
+    select o.exhibition_id, count(*) filter (where s.kind = 'held') as placed,
+           count(*) filter (where s.to_state = 'paid' and s.from_state <> 'paid') - count(*) filter (where s.kind = 'deposit_reversed') as paid,
+           coalesce(sum(o.total_won) filter (where s.to_state = 'paid' and s.from_state <> 'paid'), 0)
+             - coalesce(sum(o.total_won) filter (where s.kind = 'deposit_reversed'), 0) as won
+      from seen s join orders o on o.id = s.order_id group by 1
+), told as (
+    select exhibition_id, sum(placed) as placed, sum(paid) as paid, sum(revenue_won) as won from figures_hours group by 1
+)
+select coalesce(t.exhibition_id, f.exhibition_id) as exhibition_id, t.placed, f.placed as told_placed, t.paid, f.paid as told_paid, t.won, f.won as told_won
+  from truth t full join told f using (exhibition_id)
+ where coalesce(t.placed, 0) <> coalesce(f.placed, 0) or coalesce(t.paid, 0) <> coalesce(f.paid, 0) or coalesce(t.won, 0) <> coalesce(f.won, 0);

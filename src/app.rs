@@ -9,17 +9,20 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::catalogue::Catalogue;
 use crate::config::Settings;
+use crate::dashboard::live::Boards;
 use crate::error::{Error, Result};
 use crate::notifications::Notifier;
 use crate::observability::Metrics;
+use crate::observability::pulse::Pulse;
 use crate::orders::writer::Writer;
 use crate::payments::gateways::Gateways;
 use crate::payments::intake::Intake;
 use crate::platform::clock::Clock;
+use crate::platform::ids::random_bytes;
 use crate::platform::lifecycle::Lifecycle;
 use crate::platform::pg;
 use crate::platform::redis::Redis;
-use crate::platform::secrets::Secrets;
+use crate::platform::secrets::{Secrets, hex};
 use crate::stock::audit::Audit;
 use crate::stock::rebuild::Rebuilding;
 use crate::tickets::keys::KeyRing;
@@ -40,6 +43,8 @@ pub struct Parts {
     pub redis: Redis,
     pub secrets: Secrets,
     pub metrics: Metrics,
+    pub pulse: Pulse,
+    pub boards: Boards,
     pub lifecycle: Lifecycle,
     pub catalogue: Catalogue,
     pub writer: Writer,
@@ -74,6 +79,8 @@ impl App {
             entrance_pg: pg::pool(&database.database_url, database.entrance_pool as usize, "admit entrance")?,
             redis: Redis::connect(&settings.redis_url, &settings.redis_prefix)?,
             metrics: Metrics::install()?,
+            pulse: Pulse::new(hex(&random_bytes::<4>())),
+            boards: Boards::default(),
             lifecycle: Lifecycle::default(),
             catalogue: Catalogue::default(),
             writer: Writer::new(settings.writer_queue),
@@ -126,6 +133,7 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::admin::own::routes())
         .merge(crate::admin::people::routes())
         .merge(crate::admin::audit::api::routes())
+        .merge(crate::dashboard::api::routes())
         .merge(crate::waiting_room::api::routes())
         .merge(crate::waiting_room::admin::routes())
         .merge(crate::entrance::api::routes())

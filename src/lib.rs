@@ -9,13 +9,15 @@
 //! - [`payments`]: the port to payment providers, and Toss.
 //! - [`orders`]: hold, pay, settle, expire; the stock writer.
 //! - [`entrance`]: scans. [`admin`]: who may sign in. [`notifications`]: the outbox's consumer.
-//! - [`observability`]: every metric by name. [`app`]: the only place that wires things. [`commands`]: the binary.
+//! - [`dashboard`]: what admins watch: figures, the live board.
+//! - [`observability`]: every metric by name, and the pulse of a process. [`app`]: the only place that wires things. [`commands`]: the binary.
 
 pub mod admin;
 pub mod app;
 pub mod catalogue;
 pub mod commands;
 pub mod config;
+pub mod dashboard;
 pub mod entrance;
 pub mod error;
 pub mod notifications;

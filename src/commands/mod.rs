@@ -124,6 +124,16 @@ async fn start(settings: Settings) -> Result<(App, WriterTask), String> {
         app.metrics.upkeep();
         app.metrics.writer_waiting(app.writer.waiting());
     }));
+    app.lifecycle.spawn(every(app.clone(), Duration::from_secs(1), |app| async move {
+        if let Err(error) = crate::dashboard::beat(&app).await {
+            tracing::debug!(%error, "the others were not told how this process is doing");
+        }
+    }));
+    app.lifecycle.spawn(every(app.clone(), Duration::from_secs(10), |app| async move {
+        if let Err(error) = crate::dashboard::save(&app).await {
+            tracing::warn!(%error, "counts stay here until they can be written down");
+        }
+    }));
     app.lifecycle.spawn(every(app.clone(), Duration::from_secs(60), |app| async move {
         if let Err(error) = app.keys.load(&app).await {
             tracing::warn!(%error, "ticket keys not refreshed");

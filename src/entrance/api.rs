@@ -20,11 +20,13 @@ use super::reply::{self, ScanReply};
 use super::rules::{Direction, Reason};
 use crate::admin::Exhibitions;
 use crate::app::App;
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, FieldError, Kind as ErrorKind, Result};
+use crate::observability::pulse::What;
 use crate::orders::contact::has_control;
 use crate::platform::http::{Json, RequestLanguage};
 use crate::platform::ids;
 use crate::platform::secrets::sha256;
+use crate::platform::texts::Language;
 use crate::tickets::code::{self, Claims, Kind, Signed};
 use crate::tickets::number;
 
@@ -140,13 +142,28 @@ async fn scan(
     Json(ask): Json<ScanAsk>,
 ) -> Result<Response> {
     ask.check()?;
+    let home = scanner.staff.home();
+    let reply = answer(&app, &door, scanner, language, ask).await;
+    match &reply {
+        Ok(_) => app.pulse.count(home, What::Scanned),
+        Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Bug) => {
+            app.pulse.count(home, What::ScanFailed);
+        }
+        Err(_) => {}
+    }
+    let reply = reply?;
+    app.metrics.scan(reply.reason);
+    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Answer(reply)).into_response())
+}
+
+async fn answer(app: &App, door: &Door, scanner: Scanner, language: Language, ask: ScanAsk) -> Result<ScanReply> {
     let now = app.clock.now();
     let text = ask.qr_code.trim();
     let mut code_digest = [0u8; 16];
     code_digest.copy_from_slice(&sha256(&[text.as_bytes()])[..16]);
     let asked = Asked {
         scan_id: ids::row_id(now),
-        claims: claims(&app, &door, &scanner, text, now).await?,
+        claims: claims(app, door, &scanner, text, now).await?,
         direction: ask.direction,
         // A device stands where its admin put it.
         gate: match &scanner.at {
@@ -159,18 +176,13 @@ async fn scan(
         at: now,
         staff: scanner.staff.clone(),
     };
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     if let Ok(claims) = asked.claims
         && claims.kind == Kind::Group
     {
         let ask = GroupAsk { claims, people: ask.people, one: asked, scanner: &scanner };
-        let reply = reply::group(&app, group::scan(&app, &door, ask).await?, language);
-        app.metrics.scan(reply.reason);
-        return Ok((no_store, Answer(reply)).into_response());
+        return Ok(reply::group(app, group::scan(app, door, ask).await?, language));
     }
-    let verdict = door.scan(&app, asked).await?;
-    app.metrics.scan(verdict.reason.as_str());
-    Ok((no_store, Answer(reply::shown(&app, verdict, language))).into_response())
+    Ok(reply::shown(app, door.scan(app, asked).await?, language))
 }
 
 #[derive(Serialize, ToSchema)]

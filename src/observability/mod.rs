@@ -1,5 +1,7 @@
 //! Every metric Admit exports, by name, in one place.
 
+pub mod pulse;
+
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};

@@ -12,6 +12,7 @@ use super::writer::{Ask, Entry, Refusal, Reply};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
+use crate::observability::pulse::What;
 use crate::payments::model::{OpenAsk, OpenOutcome};
 use crate::payments::{
     CancelAsk, CancelOutcome, ConfirmAsk, ConfirmOutcome, FindOutcome, Payment, PaymentGateway, Provider, Status,
@@ -45,7 +46,7 @@ pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, 
         None => ids::row_id(app.clock.now()),
     };
     let provider = provider_for(app, order, attempt_id)?;
-    app.gateways.is_there(provider)?;
+    app.gateways.is_there(provider).inspect_err(|_| app.pulse.count(order.facts.exhibition_id, What::Doubted))?;
     let entry = Entry {
         facts: order.facts.clone(),
         ask: Ask::Open { attempt_id, provider },

@@ -13,6 +13,7 @@ use super::writer::{Ask, Entry, Hold, Refusal, Reply, SealedContact};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Kind, Result};
+use crate::observability::pulse::What;
 use crate::platform::http::ClientAddress;
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, hex};
@@ -67,7 +68,8 @@ impl Terms {
 
 /// Runs to its end even if the caller's connection drops: places are never left between Redis and Postgres.
 pub async fn place(app: &App, ask: OrderAsk, caller: Caller) -> Result<Order> {
-    let room = app.rooms.of(&ask.exhibition_code);
+    let code = ask.exhibition_code.clone();
+    let room = app.rooms.of(&code);
     let began = std::time::Instant::now();
     let task_app = app.clone();
     let placed = app
@@ -75,8 +77,13 @@ pub async fn place(app: &App, ask: OrderAsk, caller: Caller) -> Result<Order> {
         .spawn(async move { place_tracked(&task_app, &ask, &caller).await })
         .await
         .map_err(|error| Error::bug(format!("placing an order: {error}")))?;
+    let failed = matches!(&placed, Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Bug));
+    if (placed.is_ok() || failed)
+        && let Ok(exhibition) = app.catalogue.current().by_code(&code)
+    {
+        app.pulse.count(exhibition.id, if failed { What::Failed } else { What::Placed });
+    }
     if let Some(room) = room {
-        let failed = matches!(&placed, Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Bug));
         room.arrivals.fetch_add(1, Ordering::Relaxed);
         room.pace.record(began.elapsed(), failed, app.clock.now_ms());
     }

@@ -8,6 +8,7 @@ use super::pg::{self, Attempt};
 use super::writer::{Ask, Captured, Deposit, Entry, Refusal, Reply};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::observability::pulse::What;
 use crate::payments::Payment;
 use crate::platform::secrets::{Purpose, sha256};
 use crate::stock::model::{Fingerprint, HoldId};
@@ -63,6 +64,7 @@ pub async fn accepted(
         match reply {
             Reply::Paid => {
                 app.metrics.settled("paid");
+                app.pulse.count(order.facts.exhibition_id, What::Paid);
                 return Ok(Settled::Paid);
             }
             Reply::Refunding => {
@@ -168,8 +170,10 @@ pub async fn declined(
 ) -> Result<Settled> {
     let ask = Ask::Decline { attempt_id: attempt.id, code: code.to_owned(), message: message.to_owned() };
     match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
-        Reply::Declined | Reply::Released | Reply::Already => {
+        Reply::Already => Ok(Settled::Declined),
+        Reply::Declined | Reply::Released => {
             app.metrics.settled("declined");
+            app.pulse.count(order.facts.exhibition_id, What::Declined);
             Ok(Settled::Declined)
         }
         // An account was issued: it ends with its places.
@@ -186,6 +190,10 @@ pub async fn doubted(app: &App, order: &Order, attempt: &Attempt, origin: &Origi
     let ask = Ask::Doubt { attempt_id: attempt.id };
     match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
         Reply::Failed(error) => Err(error),
+        Reply::Doubted => {
+            app.pulse.count(order.facts.exhibition_id, What::Doubted);
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

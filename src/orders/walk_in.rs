@@ -16,6 +16,7 @@ use super::writer::{Ask, Captured, Entry, Refusal, Reply};
 use crate::app::App;
 use crate::catalogue::{Exhibition, Product, Slot};
 use crate::error::{Error, Result};
+use crate::observability::pulse::What;
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, sha256};
 use crate::platform::texts::Language;
@@ -222,6 +223,7 @@ async fn take_cash(app: &App, order: Order, seller: &Seller, origin: Origin, tic
     match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin }).await {
         Reply::Paid | Reply::Already => {
             app.metrics.settled("paid");
+            app.pulse.count(order.facts.exhibition_id, What::Paid);
             Ok(Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), ..order })
         }
         Reply::Refused(Refusal::Lapsed) => Err(Error::gone("order.expired")),

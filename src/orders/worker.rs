@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 13] = [
+pub const WORKERS: [Worker; 15] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
@@ -35,6 +35,16 @@ pub const WORKERS: [Worker; 13] = [
     },
     Worker { name: "audit", every: Duration::from_secs(1), tick: |app| Box::pin(audit(app)) },
     Worker { name: "gauges", every: Duration::from_secs(5), tick: |app| Box::pin(gauges::tick(app)) },
+    Worker {
+        name: "figures",
+        every: Duration::from_secs(1),
+        tick: |app| Box::pin(crate::dashboard::figures::tick(app)),
+    },
+    Worker {
+        name: "entrances",
+        every: Duration::from_secs(10),
+        tick: |app| Box::pin(crate::dashboard::figures::entrances(app)),
+    },
     Worker { name: "purge", every: Duration::from_secs(3600), tick: |app| Box::pin(purge::tick(app)) },
     Worker {
         name: "changes",
@@ -103,6 +113,7 @@ pub async fn run(app: App, worker: &'static Worker) {
             }
         };
         app.metrics.worker(worker.name, outcome, started.elapsed());
+        app.pulse.worked(worker.name, outcome, started.elapsed(), app.clock.now_ms());
         // With something to do there is probably more.
         let pause = if outcome == "worked" { worker.every / 10 } else { jitter(worker.every) };
         tokio::select! {

@@ -34,6 +34,11 @@ impl Gateways {
         self.0.values().map(|gateway| gateway as &dyn PaymentGateway)
     }
 
+    /// Each with the state of its breaker.
+    pub fn states(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.0.iter().map(|(provider, gateway)| (provider.as_str(), gateway.state().as_str()))
+    }
+
     /// Unavailable: its keys are not set here, though an attempt was opened with it.
     pub fn of(&self, provider: Provider) -> Result<&dyn PaymentGateway> {
         self.guarded(provider).map(|gateway| gateway as &dyn PaymentGateway)

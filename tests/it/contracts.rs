@@ -59,6 +59,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::admin::pg::STATEMENTS,
         admit::admin::audit::pg::STATEMENTS,
         admit::notifications::STATEMENTS,
+        admit::dashboard::pg::STATEMENTS,
         admit::commands::seed_demo::pg::STATEMENTS,
     ];
     let rooms = admit::waiting_room::pg::statements();

@@ -195,7 +195,8 @@ async fn with_a_second_factor_a_password_alone_opens_nothing() {
     // Not in force before a code was seen.
     app.login("runs", PASSWORD).await.expect(200);
     runs.call(Method::PUT, factor, json!({ "code": "000000" })).await.refused(401, "auth.invalid_code");
-    runs.call(Method::PUT, factor, json!({ "code": now() })).await.expect(204);
+    let used = now();
+    runs.call(Method::PUT, factor, json!({ "code": used })).await.expect(204);
     runs.call(Method::POST, factor, json!({ "password": PASSWORD })).await.refused(409, "auth.second_factor_set");
 
     let sign_in = async |password: &str, code: &str| {
@@ -204,7 +205,7 @@ async fn with_a_second_factor_a_password_alone_opens_nothing() {
     };
     app.login("runs", PASSWORD).await.refused(401, "auth.code_required");
     sign_in("wrong", &now()).await.refused(401, "auth.invalid_credentials");
-    sign_in(PASSWORD, &now()).await.refused(401, "auth.invalid_code");
+    sign_in(PASSWORD, &used).await.refused(401, "auth.invalid_code");
     app.advance(Duration::from_secs(60)).await;
     // The same code at the same moment opens one door.
     let shown = now();

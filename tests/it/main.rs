@@ -12,6 +12,7 @@ mod books;
 mod breaker;
 mod contracts;
 mod control_room;
+mod dashboard;
 mod deposits;
 mod devices;
 mod draw;

@@ -99,6 +99,9 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let elapsed = started.elapsed();
     let route = route.unwrap_or_else(|| "none".to_owned());
     app.metrics.http(method, &route, status.as_u16(), elapsed);
+    if route.starts_with("/api/") {
+        app.pulse.answered(status.is_server_error(), elapsed);
+    }
     log(&id, method, &route, status, elapsed, error.as_ref());
     response
 }

@@ -31,7 +31,8 @@ impl Answer {
         let header = |name: &str| reply.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let (status, retry_after) = (reply.status().as_u16(), header("retry-after"));
         let content_type = header("content-type").unwrap_or_default();
-        let bytes = reply.bytes().await?;
+        // A stream has no end to wait for.
+        let bytes = if content_type == "text/event-stream" { Vec::new() } else { reply.bytes().await?.to_vec() };
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
         Ok(Answer { status, body, retry_after, content_type })
     }

@@ -1,0 +1,290 @@
+//! The live board of an exhibition: one picture a second for however many watch it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+use super::Heard;
+use crate::app::App;
+use crate::catalogue::Exhibition;
+use crate::observability::pulse::{Picture, What};
+use crate::waiting_room::model::Phase;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Serialize, ToSchema)]
+pub struct LiveBoard {
+    /// Unix ms.
+    at: i64,
+    paused: bool,
+    /// How old what is known of the processes is. [ms]
+    heard_age_ms: i64,
+    /// Null: none is open.
+    room: Option<RoomLive>,
+    placed_per_s: f64,
+    paid_per_s: f64,
+    declined_per_s: f64,
+    /// Orders that could not be placed for a reason of ours; sold out is none.
+    failed_per_s: f64,
+    /// Of all answers of the API, those that were our failure.
+    error_rate: f64,
+    p50_ms: Option<f64>,
+    p95_ms: Option<f64>,
+    stocks: Vec<StockLive>,
+    providers: Vec<ProviderLive>,
+    instances: Vec<InstanceLive>,
+    workers: Vec<WorkerLive>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RoomLive {
+    phase: Phase,
+    stale: bool,
+    waiting: u32,
+    active: i32,
+    capacity: i32,
+    admitted_per_s: f64,
+    /// At most, as lowered by the brake.
+    rate_per_s: f64,
+    reason_ko: String,
+    reason_en: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct StockLive {
+    stock_id: i32,
+    product_id: Option<i32>,
+    slot_id: Option<i32>,
+    name_ko: Option<String>,
+    name_en: Option<String>,
+    #[schema(value_type = Option<String>, format = Date)]
+    date: Option<jiff::civil::Date>,
+    #[schema(value_type = Option<String>)]
+    start_time: Option<jiff::civil::Time>,
+    #[schema(value_type = Option<String>)]
+    end_time: Option<jiff::civil::Time>,
+    total: i32,
+    offered: i32,
+    held: i32,
+    sold: i32,
+    free: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ProviderLive {
+    name: String,
+    /// closed (all is well), half_open or open, as the worst of the processes sees it.
+    state: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct InstanceLive {
+    name: String,
+    age_ms: i64,
+    /// Entries that wait for its stock writer.
+    writer_waiting: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+struct WorkerLive {
+    name: String,
+    /// idle, worked, failed or panicked.
+    outcome: String,
+    age_ms: i64,
+    took_ms: u64,
+}
+
+/// What was heard last, and the boards that somebody watches.
+#[derive(Default)]
+pub struct Boards {
+    heard: ArcSwap<(i64, Heard)>,
+    watched: Mutex<HashMap<String, watch::Sender<Arc<str>>>>,
+}
+
+impl Boards {
+    pub fn heard(&self, heard: Heard, now_ms: i64) {
+        self.heard.store(Arc::new((now_ms, heard)));
+    }
+
+    /// The pictures of a board from now on. The first who watches sets it going, and it stops when nobody does.
+    pub fn watch(&self, app: &App, code: &str) -> watch::Receiver<Arc<str>> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(board) = watched.get(code) {
+            return board.subscribe();
+        }
+        let (sender, receiver) = watch::channel(Arc::from(picture(app, code).unwrap_or_default()));
+        watched.insert(code.to_owned(), sender);
+        app.lifecycle.spawn(keep_going(app.clone(), code.to_owned()));
+        receiver
+    }
+
+    /// False: nobody watches any more, and the board is put away.
+    fn show(&self, code: &str, picture: Option<String>) -> bool {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(board) = watched.get(code) else { return false };
+        if board.receiver_count() == 0 {
+            watched.remove(code);
+            return false;
+        }
+        if let Some(picture) = picture {
+            board.send_replace(Arc::from(picture));
+        }
+        true
+    }
+}
+
+async fn keep_going(app: App, code: String) {
+    let stopping = app.lifecycle.stopping();
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let picture = picture(&app, &code);
+        if !app.boards.show(&code, picture) {
+            return;
+        }
+    }
+}
+
+fn picture(app: &App, code: &str) -> Option<String> {
+    let exhibition = app.catalogue.current().by_code(code).ok()?;
+    serde_json::to_string(&board(app, &exhibition)).ok()
+}
+
+pub fn board(app: &App, exhibition: &Exhibition) -> LiveBoard {
+    let now_ms = app.clock.now_ms();
+    let known = app.boards.heard.load();
+    let (heard_ms, heard) = (known.0, &known.1);
+    let mut all = Picture::default();
+    for (_, picture) in heard {
+        all.add(picture);
+    }
+    // Processes beat at their own second; each covers as many as it has.
+    let seconds = heard.iter().map(|(_, picture)| picture.seconds).max().unwrap_or(1).max(1) as f64;
+    let counts = all.sales.get(&exhibition.id).copied().unwrap_or_default();
+    let per_s = |what: What| what.of(&counts) as f64 / seconds;
+    LiveBoard {
+        at: now_ms,
+        paused: exhibition.paused,
+        heard_age_ms: now_ms - heard_ms,
+        room: room(app, &exhibition.code, now_ms),
+        placed_per_s: per_s(What::Placed),
+        paid_per_s: per_s(What::Paid),
+        declined_per_s: per_s(What::Declined),
+        failed_per_s: per_s(What::Failed),
+        error_rate: if all.answered == 0 { 0.0 } else { all.failed as f64 / all.answered as f64 },
+        p50_ms: all.quantile_ms(0.5),
+        p95_ms: all.quantile_ms(0.95),
+        stocks: stocks(exhibition),
+        providers: providers(heard),
+        instances: instances(heard, now_ms),
+        workers: workers(heard, now_ms),
+    }
+}
+
+fn room(app: &App, code: &str, now_ms: i64) -> Option<RoomLive> {
+    let room = app.rooms.of(code)?;
+    let view = room.view();
+    let snap = &view.snap;
+    if matches!(snap.phase, Phase::Idle | Phase::Ended) {
+        return None;
+    }
+    Some(RoomLive {
+        phase: snap.phase,
+        stale: view.is_stale(now_ms),
+        waiting: snap.lanes.iter().map(|lane| lane.alive).sum(),
+        active: snap.active,
+        capacity: snap.capacity,
+        admitted_per_s: snap.lanes.iter().map(|lane| lane.passed_per_s).sum(),
+        rate_per_s: snap.rate_per_s,
+        reason_ko: snap.reason_ko.clone(),
+        reason_en: snap.reason_en.clone(),
+    })
+}
+
+fn stocks(e: &Exhibition) -> Vec<StockLive> {
+    let stock = |stock_id: i32| {
+        let known = e.stock.get(&stock_id)?;
+        let level = known.level;
+        Some(StockLive {
+            stock_id,
+            product_id: None,
+            slot_id: None,
+            name_ko: None,
+            name_en: None,
+            date: None,
+            start_time: None,
+            end_time: None,
+            total: level.total,
+            offered: level.offered,
+            held: level.held,
+            sold: level.sold,
+            free: known.free.max(0),
+        })
+    };
+    let products = e.products.iter().filter_map(|p| {
+        let (name_ko, name_en) = (Some(p.name_ko.clone()), Some(p.name_en.clone()));
+        Some(StockLive { product_id: Some(p.id), name_ko, name_en, ..stock(p.stock_id)? })
+    });
+    let slots = e.slots.iter().filter_map(|s| {
+        let date = Some(s.date);
+        Some(StockLive {
+            slot_id: Some(s.id),
+            date,
+            start_time: s.start_time,
+            end_time: s.end_time,
+            ..stock(s.stock_id)?
+        })
+    });
+    products.chain(slots).collect()
+}
+
+/// Whatever is worst is what somebody must look at.
+fn providers(heard: &Heard) -> Vec<ProviderLive> {
+    let rank = |state: &str| ["closed", "half_open", "open"].iter().position(|one| *one == state);
+    let mut worst: std::collections::BTreeMap<&str, &str> = std::collections::BTreeMap::new();
+    for (name, state) in heard.iter().flat_map(|(_, picture)| &picture.providers) {
+        let seen = worst.entry(name).or_insert(state);
+        if rank(state) > rank(seen) {
+            *seen = state;
+        }
+    }
+    worst.into_iter().map(|(name, state)| ProviderLive { name: name.to_owned(), state: state.to_owned() }).collect()
+}
+
+fn instances(heard: &Heard, now_ms: i64) -> Vec<InstanceLive> {
+    let mut all: Vec<InstanceLive> = heard
+        .iter()
+        .map(|(name, picture)| InstanceLive {
+            name: name.clone(),
+            age_ms: now_ms - picture.at_ms,
+            writer_waiting: picture.writer_waiting,
+        })
+        .collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// Several may run the same worker: its last round, wherever that was.
+fn workers(heard: &Heard, now_ms: i64) -> Vec<WorkerLive> {
+    let mut last: std::collections::BTreeMap<&str, &crate::observability::pulse::Round> = Default::default();
+    for (name, round) in heard.iter().flat_map(|(_, picture)| &picture.workers) {
+        let seen = last.entry(name).or_insert(round);
+        if round.at_ms > seen.at_ms {
+            *seen = round;
+        }
+    }
+    let live = |(name, round): (&str, &crate::observability::pulse::Round)| WorkerLive {
+        name: name.to_owned(),
+        outcome: round.outcome.clone(),
+        age_ms: now_ms - round.at_ms,
+        took_ms: round.took_ms,
+    };
+    last.into_iter().map(live).collect()
+}

@@ -1,0 +1,239 @@
+//! What this process did in the last seconds, for people who watch a sale: counted where it happens, told to the others
+//! once a second. Metrics are for machines and history; this is for eyes and now.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Seconds that a picture covers: one alone flickers.
+pub const SECONDS: usize = 5;
+/// Upper bounds grow by a quarter each, from half a millisecond to over a minute.
+const BUCKETS: usize = 54;
+const FIRST_MS: f64 = 0.5;
+const GROWTH: f64 = 1.25;
+
+/// What is counted of an exhibition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An order was placed.
+    Placed,
+    /// An order could not be placed for a reason of ours. Sold out is none.
+    Failed,
+    Paid,
+    /// The bank or the buyer refused.
+    Declined,
+    /// A payment without a certain end, or one that could not begin since its provider is away.
+    Doubted,
+    /// A scan was answered, with whatever verdict.
+    Scanned,
+    /// A scan was not.
+    ScanFailed,
+}
+
+const KINDS: usize = 7;
+pub type Counts = [u64; KINDS];
+
+impl What {
+    pub fn of(self, counts: &Counts) -> u64 {
+        counts[self as usize]
+    }
+}
+
+/// One round of a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Round {
+    pub at_ms: i64,
+    pub outcome: String,
+    pub took_ms: u64,
+}
+
+/// The last seconds of one process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Picture {
+    pub at_ms: i64,
+    /// How many seconds it covers: fewer than five just after the start.
+    pub seconds: usize,
+    /// Answers of the API, and those of them that were our failure.
+    pub answered: u64,
+    pub failed: u64,
+    /// How long answers took, by bucket.
+    pub buckets: Vec<u64>,
+    /// By exhibition.
+    pub sales: HashMap<i32, Counts>,
+    pub workers: BTreeMap<String, Round>,
+    pub writer_waiting: usize,
+    /// Breakers of the payment providers.
+    pub providers: BTreeMap<String, String>,
+}
+
+impl Picture {
+    /// Adds what another process did.
+    pub fn add(&mut self, other: &Picture) {
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
+        for (sum, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *sum += more;
+        }
+        for (id, counts) in &other.sales {
+            add(self.sales.entry(*id).or_default(), counts);
+        }
+    }
+
+    /// At most so long took this share of the answers [ms]; None: there were none.
+    pub fn quantile_ms(&self, share: f64) -> Option<f64> {
+        let total: u64 = self.buckets.iter().sum();
+        let wanted = (total as f64 * share).ceil() as u64;
+        let mut sum = 0;
+        let at = self.buckets.iter().position(|count| {
+            sum += count;
+            sum >= wanted.max(1)
+        })?;
+        Some(FIRST_MS * GROWTH.powi(i32::try_from(at).unwrap_or(i32::MAX)))
+    }
+}
+
+fn add(sum: &mut Counts, more: &Counts) {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        *sum += more;
+    }
+}
+
+fn bucket(elapsed: Duration) -> usize {
+    let ms = elapsed.as_secs_f64() * 1_000.0;
+    let at = (ms / FIRST_MS).max(1.0).log(GROWTH).ceil();
+    (at as usize).min(BUCKETS - 1)
+}
+
+#[derive(Default)]
+struct State {
+    /// Of the running second.
+    sales: HashMap<i32, Counts>,
+    /// Since it was last written down for good.
+    unsaved: HashMap<i32, Counts>,
+    workers: BTreeMap<String, Round>,
+    beats: VecDeque<Picture>,
+}
+
+pub struct Pulse {
+    /// Tells this process from the others.
+    pub name: String,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    buckets: [AtomicU64; BUCKETS],
+    state: Mutex<State>,
+}
+
+impl Pulse {
+    pub fn new(name: String) -> Pulse {
+        Pulse {
+            name,
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn answered(&self, failed: bool, elapsed: Duration) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.failed.fetch_add(u64::from(failed), Ordering::Relaxed);
+        self.buckets[bucket(elapsed)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count(&self, exhibition_id: i32, what: What) {
+        self.state().sales.entry(exhibition_id).or_default()[what as usize] += 1;
+    }
+
+    pub fn worked(&self, worker: &str, outcome: &str, took: Duration, now_ms: i64) {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let round = Round { at_ms: now_ms, outcome: outcome.to_owned(), took_ms };
+        self.state().workers.insert(worker.to_owned(), round);
+    }
+
+    /// Ends the running second; the picture of the last ones.
+    pub fn beat(&self, now_ms: i64) -> Picture {
+        let taken = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
+        let mut state = self.state();
+        let sales = std::mem::take(&mut state.sales);
+        for (id, counts) in &sales {
+            add(state.unsaved.entry(*id).or_default(), counts);
+        }
+        let second = Picture {
+            answered: taken(&self.answered),
+            failed: taken(&self.failed),
+            buckets: self.buckets.iter().map(taken).collect(),
+            sales,
+            ..Picture::default()
+        };
+        state.beats.push_back(second);
+        if state.beats.len() > SECONDS {
+            state.beats.pop_front();
+        }
+        let mut picture = Picture { at_ms: now_ms, workers: state.workers.clone(), ..Picture::default() };
+        picture.seconds = state.beats.len();
+        for beat in &state.beats {
+            picture.add(beat);
+        }
+        picture
+    }
+
+    /// What is to be added to the books of the hour. Whoever cannot write it down puts it back.
+    pub fn take_unsaved(&self) -> HashMap<i32, Counts> {
+        std::mem::take(&mut self.state().unsaved)
+    }
+
+    pub fn put_back(&self, counts: &HashMap<i32, Counts>) {
+        let mut state = self.state();
+        for (id, counts) in counts {
+            add(state.unsaved.entry(*id).or_default(), counts);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_covers_five_seconds_and_no_more() {
+        let pulse = Pulse::new("a".into());
+        for second in 0..8 {
+            pulse.count(7, What::Placed);
+            pulse.answered(second == 7, Duration::from_millis(10));
+            let picture = pulse.beat(second * 1_000);
+            assert_eq!(picture.seconds, (second as usize + 1).min(SECONDS));
+            assert_eq!(What::Placed.of(&picture.sales[&7]), picture.seconds as u64);
+            assert_eq!((picture.answered, picture.failed), (picture.seconds as u64, u64::from(second == 7)));
+        }
+        let unsaved = pulse.take_unsaved();
+        assert_eq!(What::Placed.of(&unsaved[&7]), 8, "nothing is lost between the seconds");
+        pulse.put_back(&unsaved);
+        pulse.put_back(&unsaved);
+        assert_eq!(What::Placed.of(&pulse.take_unsaved()[&7]), 16);
+    }
+
+    #[test]
+    fn quantiles_are_within_a_quarter() {
+        let pulse = Pulse::new("a".into());
+        assert_eq!(pulse.beat(0).quantile_ms(0.95), None);
+        for ms in 1..=100 {
+            pulse.answered(false, Duration::from_millis(ms));
+        }
+        let picture = pulse.beat(1_000);
+        for (share, exact) in [(0.5, 50.0), (0.95, 95.0), (1.0, 100.0)] {
+            let said = picture.quantile_ms(share).unwrap();
+            assert!((exact..exact * 1.26).contains(&said), "{share}: {said}");
+        }
+        pulse.answered(false, Duration::from_secs(3600));
+        assert!(pulse.beat(2_000).quantile_ms(1.0).unwrap() > 60_000.0);
+    }
+}

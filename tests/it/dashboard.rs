@@ -1,0 +1,247 @@
+//! What admins watch: figures that are kept up, and a board of this second.
+
+use std::time::Duration;
+
+use admit::admin::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::devices::{Door, codes};
+use crate::support::given::places;
+use crate::support::{Answer, Kind, TestApp};
+
+async fn figures(app: &TestApp, token: &str) -> Value {
+    // Until there is nothing more to read: a transaction that began before hides what came after it for a moment.
+    app.until("the figures have read everything", async || {
+        app.tick("figures").await;
+        let left = "select count(*) from order_events e, figures_cursor c where (e.changed, e.id) > (c.changed, c.id)";
+        app.db.one::<i64>(left).await == 0
+    })
+    .await;
+    app.tick("entrances").await;
+    app.refresh().await;
+    let call = app.http.get(app.url("/api/admin/dashboard?exhibition=xyz")).bearer_auth(token);
+    Answer::of(call).await.expect(200).body
+}
+
+#[tokio::test]
+async fn the_dashboard_says_what_was_sold_given_back_and_let_in() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { slot_places: Some(20), open_holds_max: 20, ..places(30) }).await;
+    app.given(Kind { code: "other", ..places(5) }).await;
+    let door = Door::of(&app).await;
+    let empty = figures(&app, &door.admin).await;
+    assert_eq!((&empty["total_orders"], &empty["success"]["reservation"]["rate"]), (&json!(0), &json!(null)));
+    assert_eq!(empty["hours"].as_array().unwrap().len(), 48);
+
+    let visitor = app.visitor(1);
+    let (two, three) = (visitor.held(&adult, 2).await, app.visitor(2).held(&adult, 3).await);
+    visitor.pay(&two).await.expect(200);
+    app.visitor(2).pay(&three).await.expect(200);
+    let lapses = app.visitor(3).held(&adult, 1).await;
+    app.advance(Duration::from_secs(3600)).await;
+    app.tick("expire").await;
+    let _ = lapses;
+    // One ticket of three goes back.
+    let ticket: uuid::Uuid = app
+        .db
+        .one(&format!(
+            "select t.id from tickets t join orders o on o.id = t.order_id where o.number = '{}' and ticket_no = 1",
+            three.number
+        ))
+        .await;
+    let refund = format!("/api/admin/exhibitions/xyz/orders/{}/refund", three.number);
+    let refund = app
+        .http
+        .post(app.url(&refund))
+        .bearer_auth(app.access_token("boss").await)
+        .header("idempotency-key", "r")
+        .json(&json!({ "ticket_ids": [ticket], "reason": "ill" }));
+    Answer::of(refund).await.expect(200);
+
+    let token = app.access_token("boss").await;
+    let said = figures(&app, &token).await;
+    let product = &said["products"][0];
+    assert_eq!(
+        [&said["total_orders"], &said["total_revenue"], &said["refunds"], &said["products_sold"]["adult"]],
+        [&json!(2), &json!(50_000), &json!({ "count": 1, "amount": 10_000 }), &json!(4)]
+    );
+    assert_eq!(
+        (&product["sold"], &product["given_back"], &product["revenue"], &product["free"]),
+        (&json!(5), &json!(1), &json!(50_000), &json!(26))
+    );
+    let slot = &said["slots"][0];
+    assert_eq!((&slot["sold"], &slot["given_back"], &slot["free"]), (&json!(5), &json!(1), &json!(16)));
+    assert_eq!(said["conversion"], json!({ "joined": null, "admitted": null, "placed": 3, "paid": 2 }));
+    let sum =
+        |list: &str, of: &str| said[list].as_array().unwrap().iter().map(|h| h[of].as_i64().unwrap()).sum::<i64>();
+    assert_eq!(
+        [sum("hours", "placed"), sum("hours", "paid"), sum("hours", "revenue"), sum("days", "refunded")],
+        [3, 2, 50_000, 10_000]
+    );
+
+    // Read once and for all: another round changes nothing, whoever runs it.
+    assert_eq!(app.tick("figures").await, 0);
+    assert_eq!(figures(&app, &token).await["total_orders"], 2);
+
+    // What only the processes count is written down by them, and added up.
+    admit::dashboard::beat(app.app()).await.unwrap();
+    admit::dashboard::save(app.app()).await.unwrap();
+    admit::dashboard::save(app.app()).await.unwrap();
+    let said = figures(&app, &token).await;
+    assert_eq!(said["success"]["reservation"], json!({ "rate": 1.0, "of": 3 }));
+    assert_eq!(said["success"]["payment"], json!({ "rate": 1.0, "of": 2 }));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn entrances_belong_to_their_hour_and_go_when_they_are_undone() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { per_order_max: 20, open_holds_max: 20, ..places(50) }).await;
+    let door = Door::of(&app).await;
+    let qr = codes(&app, &adult, 2).await;
+    let north = door.device("north").await;
+    let shift = north.shift("kim").await;
+    let scan = async |qr: &str, nonce: &str| {
+        let ask = json!({ "qr_code": qr, "nonce": nonce });
+        Answer::of(app.http.post(app.url("/api/entrance/scan")).bearer_auth(&shift).json(&ask)).await.expect(200)
+    };
+    scan(&qr[0], "1").await;
+    scan(&qr[1], "2").await;
+    scan(&qr[1], "3").await;
+    assert_eq!(figures(&app, &door.admin).await["entrance_count"], 2);
+    let undo = app.http.post(app.url("/api/entrance/undo")).bearer_auth(&shift).json(&json!({ "nonce": "2" }));
+    Answer::of(undo).await.expect(200);
+    assert_eq!(figures(&app, &door.admin).await["entrance_count"], 1);
+    admit::dashboard::beat(app.app()).await.unwrap();
+    admit::dashboard::save(app.app()).await.unwrap();
+    assert_eq!(figures(&app, &door.admin).await["success"]["scan"], json!({ "rate": 1.0, "of": 3 }));
+    app.finish().await;
+}
+
+/// The control is a reader that remembers the highest number it has seen: it misses what commits late.
+#[tokio::test]
+async fn an_event_that_commits_late_is_not_missed() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(30)).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("boss").await;
+    app.visitor(1).held(&adult, 1).await;
+    // An event with an early number, in a transaction that is still under way while later ones come and go.
+    let mut slow = app.db.client().await;
+    let open = slow.transaction().await.unwrap();
+    let order: uuid::Uuid = app.db.one("select id from orders").await;
+    open.execute(
+        "insert into order_events (order_id, kind, actor, cause, correlation_id, at) values ($1, 'declined', 'test', 'late', '', now())",
+        &[&order],
+    )
+    .await
+    .unwrap();
+    app.visitor(2).held(&adult, 1).await;
+    while app.tick("figures").await > 0 {}
+    let naive: i64 = app.db.one("select max(id) from order_events").await;
+    open.commit().await.unwrap();
+    let missed: i64 = app.db.one(&format!("select count(*) from order_events where id > {naive}")).await;
+    assert_eq!(missed, 0, "the naive reader must lose the late one");
+    let declined = async || app.db.one::<i64>("select coalesce(sum(declined), 0) from figures_hours").await;
+    assert_eq!(declined().await, 0);
+    assert_eq!(figures(&app, &token).await["conversion"]["placed"], 2);
+    assert_eq!(declined().await, 1);
+    app.finish().await;
+}
+
+/// The next pictures of a live board.
+async fn pictures(app: &TestApp, at: usize, token: &str, count: usize) -> Vec<Value> {
+    let url = format!("http://{}/api/admin/exhibitions/xyz/live", app.instances[at].address);
+    let mut reply = app.http.get(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(
+        (reply.status().as_u16(), reply.headers()["content-type"].to_str().unwrap()),
+        (200, "text/event-stream")
+    );
+    let mut text = String::new();
+    while text.matches("\n\n").count() < count {
+        let Ok(Some(more)) = reply.chunk().await else { break };
+        text.push_str(std::str::from_utf8(&more).unwrap());
+    }
+    let data = |event: &str| {
+        event.lines().find_map(|line| line.strip_prefix("data: ")).map(|d| serde_json::from_str(d).unwrap())
+    };
+    text.split("\n\n").filter_map(data).collect()
+}
+
+#[tokio::test]
+async fn the_live_board_shows_this_second_of_every_instance() {
+    let mut app = TestApp::start().await;
+    app.add_instance().await;
+    let adult = app.given(Kind { open_holds_max: 20, ..places(30) }).await;
+    app.account("helps", Role::Support, &["xyz"]).await;
+    app.account("gates", Role::Staff, &["xyz"]).await;
+    let token = app.access_token("helps").await;
+    let gates = app.access_token("gates").await;
+    let closed = app.http.get(app.url("/api/admin/exhibitions/xyz/live")).bearer_auth(&gates);
+    Answer::of(closed).await.refused(403, "auth.forbidden");
+
+    let first = app.visitor(1).held(&adult, 2).await;
+    app.visitor(2).at(1).held(&adult, 1).await;
+    app.visitor(1).pay(&first).await.expect(200);
+    app.tick("expire").await;
+    for _ in 0..2 {
+        for instance in &app.instances {
+            admit::dashboard::beat(&instance.app).await.unwrap();
+        }
+    }
+    app.refresh().await;
+    // Whoever watches at another instance sees the same.
+    for at in 0..2 {
+        let seen = pictures(&app, at, &token, 2).await;
+        assert_eq!(seen.len(), 2);
+        let board = &seen[0];
+        assert_eq!((board["placed_per_s"].as_f64(), board["paid_per_s"].as_f64()), (Some(1.0), Some(0.5)), "{board}");
+        let stock = &board["stocks"][0];
+        assert_eq!(
+            (&stock["sold"], &stock["held"], &stock["free"], &stock["name_en"]),
+            (&json!(2), &json!(1), &json!(27), &json!("Adult"))
+        );
+        assert_eq!(board["instances"].as_array().unwrap().len(), 2);
+        assert_eq!(board["providers"][0], json!({ "name": "toss", "state": "closed" }));
+        assert!(board["p95_ms"].as_f64().unwrap() > 0.0 && board["error_rate"].as_f64() == Some(0.0));
+        assert!(board["room"].is_null());
+        assert!(seen[1]["at"].as_i64() > seen[0]["at"].as_i64(), "a new one every second");
+    }
+    // The instance that was watched dies; at another one it goes on.
+    app.kill(0);
+    assert_eq!(pictures(&app, 0, &token, 1).await.len(), 1);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_board_costs_the_same_however_many_watch_it() {
+    let app = TestApp::start().await;
+    app.given(places(30)).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("boss").await;
+    let watching: Vec<_> = (0..50).map(|_| pictures(&app, 0, &token, 2)).collect();
+    let seen = futures_util::future::join_all(watching).await;
+    assert!(seen.iter().all(|pictures| pictures.len() == 2));
+    let mut instants: Vec<i64> = seen.iter().map(|pictures| pictures[1]["at"].as_i64().unwrap()).collect();
+    instants.sort_unstable();
+    instants.dedup();
+    assert!(instants.len() <= 3, "all see the same pictures: {instants:?}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn figures_are_for_whoever_may_enter() {
+    let app = TestApp::start().await;
+    app.given(places(30)).await;
+    app.given(Kind { code: "other", ..places(5) }).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("boss").await;
+    let ask = |query: &str| {
+        app.http.request(Method::GET, app.url(&format!("/api/admin/dashboard{query}"))).bearer_auth(&token)
+    };
+    Answer::of(ask("?exhibition=other")).await.refused(403, "auth.forbidden");
+    Answer::of(ask("?exhibition=none")).await.refused(404, "catalogue.unknown_exhibition");
+    Answer::of(ask("")).await.refused(400, "request.malformed_query");
+    app.finish().await;
+}
