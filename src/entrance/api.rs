@@ -37,7 +37,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 pub const GATE_CHARS_MAX: usize = 40;
 const NONCE_CHARS_MAX: usize = 64;
-const PEOPLE_MAX: usize = 100;
+pub const PEOPLE_MAX: usize = 100;
 const GATE: &str = "main";
 
 pub fn is_nonce(text: &str) -> bool {

@@ -13,6 +13,7 @@ use super::{SECOND_THOUGHTS, locked, settle};
 use crate::admin::audit::{self, Actor, Entry};
 use crate::admin::{Role, StaffUser, sign_in};
 use crate::app::App;
+use crate::entrance::api::PEOPLE_MAX;
 use crate::entrance::devices::shift::OnShift;
 use crate::entrance::judge::{Seen, Verdict};
 use crate::entrance::pg::TicketRow;
@@ -36,6 +37,9 @@ struct UndoAsk {
     nonce: String,
     /// Where the device decided by itself: the nonce under which it had asked before.
     asked: Option<String>,
+    /// Where it decided so for a group: the nonces of its other people's scans, 99 at most.
+    #[serde(default)]
+    others: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -43,12 +47,13 @@ struct Undone {
     message: String,
 }
 
-/// Takes back an admission or an exit of this device, as if it had not been. Again: the same answer.
+/// Takes back an admission or an exit of this device, or those of a group, as if they had not been. Again: the same answer.
 #[utoipa::path(post, path = "/api/entrance/undo", tag = "entrance", request_body = UndoAsk, security(("staff" = [])),
     responses((status = 200, body = Undone), (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden, device.off_shift"),
         (status = 404, description = "entrance.nothing_to_undo"),
         (status = 409, description = "entrance.too_late_to_undo: it is older than 15 minutes"),
+        (status = 422, description = "request.invalid"),
         (status = 503, description = "server.database_away")))]
 async fn undo(
     AppState(app): AppState<App>,
@@ -56,10 +61,14 @@ async fn undo(
     RequestLanguage(language): RequestLanguage,
     Json(ask): Json<UndoAsk>,
 ) -> Result<Response> {
+    if ask.others.len() >= PEOPLE_MAX {
+        return Err(Error::field("others", "out_of_range"));
+    }
     let now = app.clock.now();
     let mut client = app.entrance_pg.get().await?;
     let transaction = client.transaction().await?;
-    let names: Vec<&str> = [Some(ask.nonce.as_str()), ask.asked.as_deref()].into_iter().flatten().collect();
+    let names = std::iter::once(&ask.nonce).chain(&ask.asked).chain(&ask.others);
+    let names: Vec<&str> = names.map(String::as_str).collect();
     let moves = pg::moves_of_device(&transaction, by.staff.home(), by.at.device_id, &names).await?;
     if moves.is_empty() {
         return Err(Error::not_found("entrance.nothing_to_undo"));
