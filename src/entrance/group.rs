@@ -53,15 +53,18 @@ pub async fn scan(app: &App, door: &Door, ask: GroupAsk<'_>) -> Result<Answer> {
         let refused = Asked { claims: Err(reason), ..ask.one };
         return Ok(Answer::Judged(door.scan(app, refused).await?, None));
     }
-    let nonces = ask.one.nonce.as_ref().map(|nonce| tickets.iter().map(|t| of_group(nonce, t)).collect::<Vec<_>>());
+    let nonces =
+        ask.one.nonce.as_ref().map(|nonce| tickets.iter().map(|t| of_group(nonce, t.ticket_no)).collect::<Vec<_>>());
     let before = match (&nonces, tickets.first()) {
         (Some(nonces), Some(first)) => pg::known_nonces(&client, first.exhibition_id, ask.one.staff.id, nonces).await?,
         _ => Vec::new(),
     };
     drop(client);
     // Those whom this scan has let in already, when it is asked again; else those who would be let in now.
-    let repeated: Vec<&TicketRow> =
-        tickets.iter().filter(|t| ask.one.nonce.as_ref().is_some_and(|n| before.contains(&of_group(n, t)))).collect();
+    let repeated: Vec<&TicketRow> = tickets
+        .iter()
+        .filter(|t| ask.one.nonce.as_ref().is_some_and(|n| before.contains(&of_group(n, t.ticket_no))))
+        .collect();
     let free: Vec<&TicketRow> = tickets.iter().filter(|t| ask.judge(t) == Reason::Ok).collect();
     let again = !repeated.is_empty();
     let chosen: Vec<&TicketRow> = match ask.people {
@@ -98,9 +101,9 @@ async fn read(client: &impl GenericClient, order_id: Uuid) -> Result<Vec<TicketR
     Ok(rows.into_iter().filter_map(|row| row.ticket).collect())
 }
 
-/// No nonce of a device has a blank, so none is taken for one of these.
-fn of_group(nonce: &str, ticket: &TicketRow) -> String {
-    format!("{nonce} {}", ticket.ticket_no)
+/// Under which name the scan of one of them is written down. No nonce of a device has a blank, so none is taken for one of these.
+pub fn of_group(nonce: &str, ticket_no: i16) -> String {
+    format!("{nonce} {ticket_no}")
 }
 
 fn against(ask: &GroupAsk<'_>, tickets: &[TicketRow]) -> Option<Reason> {
@@ -136,7 +139,7 @@ impl GroupAsk<'_> {
                 version: ticket.version.unsigned_abs(),
                 ..self.claims
             };
-            let nonce = self.one.nonce.as_ref().map(|nonce| of_group(nonce, ticket));
+            let nonce = self.one.nonce.as_ref().map(|nonce| of_group(nonce, ticket.ticket_no));
             let asked = Asked { scan_id: ids::row_id(self.one.at), claims: Ok(claims), nonce, ..self.one.clone() };
             door.scan(app, asked)
         });

@@ -399,6 +399,162 @@ async fn an_upload_undoes_nothing_but_the_answer_that_got_lost() {
     app.finish().await;
 }
 
+/// A group at a phone: its order, its code, and what the phone may say of it.
+struct Party<'a> {
+    phone: &'a Phone<'a>,
+    token: String,
+    shift: Uuid,
+    order: Uuid,
+    qr: String,
+}
+
+impl<'a> Party<'a> {
+    async fn of(
+        phone: &'a Phone<'a>,
+        adult: &Given,
+        (token, shift): &(String, Uuid),
+        visitor: usize,
+        people: i64,
+    ) -> Party<'a> {
+        let visitor = phone.app.visitor(visitor);
+        let order = visitor.held(adult, people).await;
+        let qr = visitor.pay(&order).await.expect(200).text("group_qr_code");
+        Party { phone, token: token.clone(), shift: *shift, order: ticket(&qr), qr }
+    }
+
+    /// The server judges; what it answers may be lost.
+    async fn asks(&self, nonce: &str, people: usize) -> Answer {
+        self.posts("scan", json!({ "qr_code": self.qr, "nonce": nonce, "people": people })).await
+    }
+
+    async fn posts(&self, path: &str, body: Value) -> Answer {
+        let url = self.phone.app.url(&format!("/api/entrance/{path}"));
+        Answer::of(self.phone.app.http.post(url).bearer_auth(&self.token).json(&body)).await
+    }
+
+    /// The phone let one of them in by itself.
+    fn admits(&self, no: i16, nonce: &str, asked: Option<&str>, ago_s: i64) -> Value {
+        let scan = decided(self.phone.app, &self.qr, nonce, self.shift, ago_s);
+        with(scan, json!({ "ticket": null, "group": { "order": self.order, "no": no }, "asked": asked }))
+    }
+
+    /// The phone let somebody else in by that question.
+    fn not(&self, no: i16, nonce: &str, asked: &str, ago_s: i64) -> Value {
+        let scan = self.admits(no, nonce, Some(asked), ago_s);
+        let at = scan["at"].clone();
+        with(scan, json!({ "undone_at": at }))
+    }
+
+    /// Numbers and entries of those who are in.
+    async fn inside(&self) -> String {
+        let used = "select coalesce(string_agg(ticket_no || ':' || entries, ' ' order by ticket_no), '') from tickets";
+        self.phone.app.db.one(&format!("{used} where used_at is not null and order_id = '{}'", self.order)).await
+    }
+}
+
+#[tokio::test]
+async fn a_group_whose_answer_got_lost_comes_in_once() {
+    let (app, adult) = opened().await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let shift = phone.shift_id("kim").await;
+    // The server let the first two in, and so did the phone.
+    let party = Party::of(&phone, &adult, &shift, 1, 4).await;
+    party.asks("q", 2).await.expect(200);
+    let scans = vec![
+        party.admits(1, "a1", Some("q"), 1),
+        party.admits(2, "a2", Some("q"), 1),
+        party.not(3, "a3", "q", 1),
+        party.not(4, "a4", "q", 1),
+    ];
+    assert_eq!(phone.outcomes(scans.clone()).await, ["known", "known", "recorded", "recorded"]);
+    assert_eq!(phone.outcomes(scans).await, ["known"; 4]);
+    assert_eq!(party.inside().await, "1:1 2:1");
+    assert_eq!(party.asks("q2", 2).await.expect(200).body["group"]["free"], 0, "the other two may still come");
+
+    // Two were in already, as the phone alone knew; the server let the same two in for the next ones.
+    let party = Party::of(&phone, &adult, &shift, 2, 4).await;
+    app.advance(Duration::from_secs(60)).await;
+    let mut scans = vec![party.admits(1, "b1", None, 30), party.admits(2, "b2", None, 30)];
+    party.asks("r", 2).await.expect(200);
+    assert_eq!(party.inside().await, "1:1 2:1");
+    scans.extend([party.admits(3, "b3", Some("r"), 0), party.admits(4, "b4", Some("r"), 0)]);
+    scans.extend([party.not(1, "b5", "r", 0), party.not(2, "b6", "r", 0)]);
+    phone.outcomes(scans).await;
+    assert_eq!(party.inside().await, "1:1 2:1 3:1 4:1", "four people, four entries");
+    assert_eq!(conflicts(&door).await, Vec::<Value>::new());
+
+    // The question comes after what was decided: nobody is let in by it any more.
+    let party = Party::of(&phone, &adult, &shift, 3, 3).await;
+    let scans = vec![party.admits(1, "c1", Some("t"), 1), party.admits(2, "c2", Some("t"), 1)];
+    assert_eq!(phone.outcomes(scans).await, ["recorded", "recorded"]);
+    party.asks("t", 2).await.refused(422, "entrance.nonce_reused");
+    assert_eq!(party.inside().await, "1:1 2:1");
+
+    // The control: with no word that they are a group's, the same scans are others than the server's.
+    let party = Party::of(&phone, &adult, &shift, 4, 3).await;
+    party.asks("s", 2).await.expect(200);
+    let number = |no: i16| format!("select id from tickets where order_id = '{}' and ticket_no = {no}", party.order);
+    let mut scans = Vec::new();
+    for no in 1..=2 {
+        let id: Uuid = app.db.one(&number(no)).await;
+        scans.push(with(party.admits(no, &format!("d{no}"), None, 0), json!({ "group": null, "ticket": id })));
+    }
+    assert_eq!(phone.outcomes(scans).await, ["conflict", "conflict"]);
+    assert_eq!(party.inside().await, "1:2 2:2", "counted twice");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_group_is_taken_back_whole_and_what_became_of_its_tickets_is_a_conflict() {
+    let (app, adult) = opened().await;
+    let other = app.given(Kind { code: "abc", ..places(5) }).await;
+    let door = Door::of(&app).await;
+    let phone = door.device("north").await;
+    let shift = phone.shift_id("kim").await;
+    let party = Party::of(&phone, &adult, &shift, 1, 4).await;
+    // Nobody was asked: each scan has a name of its own.
+    phone.outcomes(vec![party.admits(1, "a1", None, 1), party.admits(2, "a2", None, 1)]).await;
+    assert_eq!(party.inside().await, "1:1 2:1");
+    party.posts("undo", json!({ "nonce": "a1", "asked": "a1", "others": ["a2"] })).await.expect(200);
+    assert_eq!(party.inside().await, "");
+    // More tickets than one question lets in.
+    app.db
+        .execute(&format!(
+            "insert into tickets (id, order_id, exhibition_id, product_id, ticket_no, of_total, key_id, issued_at)
+             select gen_random_uuid(), order_id, exhibition_id, product_id, 150, 150, key_id, now()
+               from tickets where order_id = '{}' and ticket_no = 1",
+            party.order
+        ))
+        .await;
+    phone.outcomes(vec![party.admits(3, "b1", Some("q"), 1), party.admits(150, "b2", Some("q"), 1)]).await;
+    assert_eq!(party.inside().await, "3:1 150:1");
+    party.posts("undo", json!({ "nonce": "b1", "asked": "q", "others": ["b2"] })).await.expect(200);
+    assert_eq!(party.inside().await, "");
+    let crowd: Vec<String> = (0..100).map(|n| format!("n{n}")).collect();
+    party.posts("undo", json!({ "nonce": "b1", "others": crowd })).await.refused(422, "request.invalid");
+    app.db.execute("delete from scans where ticket_id in (select id from tickets where ticket_no = 150)").await;
+    app.db.execute("delete from tickets where ticket_no = 150").await;
+
+    // Re-issued after it was let in, the ticket is found all the same, and its new code is no second entry.
+    app.db
+        .execute(&format!("update tickets set version = 2 where order_id = '{}' and ticket_no = 1", party.order))
+        .await;
+    let foreign = Party::of(&phone, &other, &shift, 2, 2).await;
+    let scans = vec![
+        party.admits(1, "c1", None, 1),
+        party.admits(9, "c2", None, 1),
+        foreign.admits(1, "c3", None, 1),
+        party.admits(0, "c4", None, 1),
+        party.admits(2, "c5", None, 1),
+    ];
+    assert_eq!(phone.outcomes(scans).await, ["conflict", "conflict", "conflict", "rejected", "recorded"]);
+    let kinds: Vec<Value> = conflicts(&door).await.iter().map(|c| c["kind"].clone()).collect();
+    assert_eq!(kinds, [json!("unknown"), json!("unknown"), json!("cancelled")]);
+    assert_eq!((party.inside().await, foreign.inside().await), ("1:1 2:1".into(), String::new()));
+    app.finish().await;
+}
+
 /// In at a gate nobody has heard of, out at another: the exit was refused there, and happened.
 #[tokio::test]
 async fn an_exit_that_was_refused_is_one_once_the_admission_is_heard_of() {

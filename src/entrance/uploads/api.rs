@@ -12,17 +12,18 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Decided, pg, take};
+use super::{Decided, OfGroup, pg, take};
 use crate::app::App;
 use crate::entrance::api::is_nonce;
 use crate::entrance::devices::{Device, HandsIn};
+use crate::entrance::group::of_group;
 use crate::entrance::reply::private;
 use crate::entrance::rules::{Direction, Reason};
 use crate::error::{Error, FieldError, Kind, Result};
 use crate::platform::http::Json;
 use crate::tickets::number;
 
-/// 35 kB, of the 64 that a body may have.
+/// 45 kB where all are of groups, of the 64 that a body may have.
 const SCANS_MAX: usize = 100;
 /// Of a device after it was revoked.
 const SCANS_REVOKED_MAX: i32 = 5_000;
@@ -47,7 +48,8 @@ struct UploadAsk {
 struct UploadedScan {
     /// Names this scan, 1 to 64 visible ASCII characters: sent again, it is written down once.
     nonce: String,
-    /// The nonce under which the server was asked before the device decided.
+    /// The nonce under which the server was asked before the device decided. For a group it is that of the one question,
+    /// the same in the scans of all its people.
     asked: Option<String>,
     /// During which shift: its `shift_id`.
     shift: Option<Uuid>,
@@ -55,6 +57,8 @@ struct UploadedScan {
     ticket: Option<Uuid>,
     #[serde(default)]
     version: u16,
+    /// Whom a group's code let in; then `version` is this ticket's, as the device knows it.
+    group: Option<UploadedOfGroup>,
     typed: Option<String>,
     #[serde(default)]
     direction: Direction,
@@ -68,6 +72,14 @@ struct UploadedScan {
     undone_at: Option<i64>,
 }
 
+#[derive(Deserialize, ToSchema)]
+struct UploadedOfGroup {
+    /// The order's id, as the code said it.
+    order: Uuid,
+    /// The ticket's number within its order, from 1.
+    no: i16,
+}
+
 impl UploadedScan {
     /// The name of what is wrong with it, or a scan.
     fn read(self) -> Result<Decided, &'static str> {
@@ -79,12 +91,21 @@ impl UploadedScan {
             Some(typed) => Some(number::read(typed).ok_or("number")?),
             None => None,
         };
+        let group = self.group.map(|group| OfGroup { order: group.order, no: group.no });
+        if group.is_some_and(|group| group.no < 1) {
+            return Err("group");
+        }
         Ok(Decided {
             nonce: self.nonce,
-            asked: self.asked,
+            // As the server names the scan of each of a group.
+            asked: match (self.asked, group) {
+                (Some(asked), Some(group)) => Some(of_group(&asked, group.no)),
+                (asked, _) => asked,
+            },
             shift: self.shift,
             ticket: self.ticket,
             version: self.version,
+            group,
             typed,
             direction: self.direction,
             at: instant(self.at)?,
@@ -109,7 +130,7 @@ struct TakenScan {
     /// recorded, known (it was here before), conflict (recorded, and for somebody to decide) or rejected (it says nothing
     /// that could be written down).
     outcome: &'static str,
-    /// With `rejected`: nonce, number, reason or instant; server.bug: try again another day.
+    /// With `rejected`: nonce, number, group, reason or instant; server.bug: try again another day.
     code: Option<&'static str>,
 }
 

@@ -34,12 +34,20 @@ pub struct Decided {
     pub shift: Option<Uuid>,
     pub ticket: Option<Uuid>,
     pub version: u16,
+    pub group: Option<OfGroup>,
     pub typed: Option<[u8; number::NUMBER_BYTES]>,
     pub direction: Direction,
     pub at: Timestamp,
     pub device_at: Timestamp,
     pub reason: Reason,
     pub undone_at: Option<Timestamp>,
+}
+
+/// Whom a group's code let in: a ticket of its order. Which id it has the device cannot know.
+#[derive(Clone, Copy, Debug)]
+pub struct OfGroup {
+    pub order: Uuid,
+    pub no: i16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,13 +125,14 @@ async fn recorded(
     now: Timestamp,
 ) -> Result<Option<Outcome>> {
     // Its ticket first: what else happens to it waits from here on.
-    let ticket_id = match (decided.ticket, decided.typed) {
-        (Some(id), _) => Some(id),
-        (None, Some(typed)) => {
+    let ticket_id = match (decided.ticket, decided.group, decided.typed) {
+        (Some(id), _, _) => Some(id),
+        (None, Some(group), _) => pg::of_group(transaction, group).await?,
+        (None, None, Some(typed)) => {
             let here = [by.device.exhibition_id];
             super::pg::by_number(transaction, typed, Some(&here)).await?.map(|found| found.0)
         }
-        (None, None) => None,
+        (None, None, None) => None,
     };
     let ticket = match ticket_id {
         Some(id) => ledger::locked(transaction, id).await?,
@@ -169,7 +178,8 @@ async fn recorded(
 /// What the rules say of it now; a code's signature was the device's to check.
 fn judged(ticket: &TicketRow, past: Past, by: &By<'_>, decided: &Decided, at: Timestamp) -> Reason {
     // A typed number names the version it was made of.
-    let version = if decided.ticket.is_some() { decided.version } else { ticket.version.unsigned_abs() };
+    let said = decided.ticket.is_some() || decided.group.is_some();
+    let version = if said { decided.version } else { ticket.version.unsigned_abs() };
     ticket.judged(version, past, &by.device.gate, decided.direction, at).0
 }
 

@@ -4,6 +4,7 @@ use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::OfGroup;
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
@@ -20,6 +21,9 @@ const IN_CONFLICT: Statement = Statement::new(
     "select 1 from entry_conflicts where scan_id = $1 or other_scan_id = $1 limit 1",
 );
 
+const OF_GROUP: Statement =
+    Statement::new("uploads.of_group", "select id from tickets where order_id = $1 and ticket_no = $2");
+
 /// A revoked device has a day, and a number of scans, to hand in what it has.
 const MAY_HAND_IN: Statement = Statement::new(
     "uploads.may_hand_in",
@@ -29,7 +33,7 @@ const MAY_HAND_IN: Statement = Statement::new(
 const HANDED_IN: Statement =
     Statement::new("uploads.handed_in", "update devices set uploaded_revoked = uploaded_revoked + $2 where id = $1");
 
-pub const STATEMENTS: &[&Statement] = &[&SHIFT, &IN_CONFLICT, &MAY_HAND_IN, &HANDED_IN];
+pub const STATEMENTS: &[&Statement] = &[&SHIFT, &IN_CONFLICT, &OF_GROUP, &MAY_HAND_IN, &HANDED_IN];
 
 pub struct Shift {
     pub staff_id: i32,
@@ -53,6 +57,10 @@ pub async fn shift(client: &impl GenericClient, device_id: Uuid, shift: Option<U
 
 pub async fn in_conflict(client: &impl GenericClient, scan_id: Uuid) -> Result<bool> {
     Ok(IN_CONFLICT.query_opt(client, &[&scan_id]).await?.is_some())
+}
+
+pub async fn of_group(client: &impl GenericClient, group: OfGroup) -> Result<Option<Uuid>> {
+    Ok(OF_GROUP.query_opt(client, &[&group.order, &group.no]).await?.map(|row| row.get(0)))
 }
 
 /// Whether a revoked device may still hand in this many.
