@@ -78,13 +78,18 @@ async function sold(visitor, code, quantity) {
   return qrs;
 }
 
+/** The one code of all tickets on their page. */
+async function groupCode(page) {
+  await page.locator("details:has(.qr) summary").last().click();
+  return readQr(await page.locator("details .qr").last().screenshot());
+}
+
 for (const locale of ["ko", "en"]) visit(`a group comes in by one code, and a friend by a supervisor's word, ${locale}`, { locale }, async (visitor) => {
   const { page } = visitor;
   const code = await exhibition();
   await tickets(page, code, 3);
-  await page.locator("details:has(.qr) summary").last().click();
+  const group = await groupCode(page);
   await visitor.picture(`tickets with a group's code ${locale}`);
-  const group = await readQr(await page.locator("details .qr").last().screenshot());
   const number = (await page.locator(".ticket .number").first().innerText()).match(/[0-9A-Z]{4}-[0-9A-Z]{4}/)[0];
   const order = new URL(page.url()).pathname.split("/").pop();
   const gate = await phone(code, "north", { locale });
@@ -100,6 +105,7 @@ for (const locale of ["ko", "en"]) visit(`a group comes in by one code, and a fr
     await gate.page.unroute("**/api/entrance/scan");
     gate.wrong.length = 0;
     await gate.page.locator("#next").click();
+    await synced(gate.page);
     await typed(gate.page, group);
     await gate.page.locator("#result[data-verdict=allowed]").waitFor();
     await visitor.picture(`gate, a group let in ${locale}`, gate.page);
@@ -127,6 +133,106 @@ for (const locale of ["ko", "en"]) visit(`a group comes in by one code, and a fr
     assert.deepEqual(forced, [["already_used"]]);
     assert.deepEqual(gate.wrong, []);
     visitor.wellMade();
+  } finally {
+    await gate.context.close();
+  }
+});
+
+const GROUP = { ko: ["3명 중 2명", "입장 2, 거절 0"], en: ["2 of 3 people", "2 let in, 0 refused"] };
+
+for (const locale of ["ko", "en"]) visit(`a group comes in without a network, ${locale}`, { locale }, async (visitor) => {
+  const code = await exhibition();
+  await tickets(visitor.page, code, 3);
+  const group = await groupCode(visitor.page);
+  const gate = await phone(code, "north", { locale });
+  const { page, context } = gate;
+  /** How many the phone says may come in. */
+  const free = async () => {
+    await typed(page, group);
+    assert.equal(await verdict(page), "choose");
+    return page.locator("#how-many").inputValue();
+  };
+  const twoComeIn = async () => {
+    assert.equal(await free(), "3");
+    await page.locator("#fewer").click();
+    await page.locator("#let-in").click();
+    await page.locator("#result[data-verdict=allowed]").waitFor();
+  };
+  const gone = () => section(page, "result").waitFor({ state: "hidden" });
+  const takenBack = async () => {
+    await page.locator("#last-undo").click();
+    await page.locator("#last").waitFor({ state: "hidden" });
+  };
+  const entries = async () => (await sql(`select string_agg(entries::text, ' ' order by ticket_no) from tickets where exhibition_id = (select id from exhibitions where code = '${code}')`))[0][0];
+  const online = async () => {
+    await context.setOffline(false);
+    await synced(page);
+  };
+  const offline = async () => {
+    await context.setOffline(true);
+    await page.waitForFunction(() => !GateSync.online);
+  };
+  try {
+    await offline();
+    assert.equal(await free(), "3");
+    await visitor.inspect("gate, a group without a network", page);
+    await visitor.picture(`gate, a group alone ${locale}`, page);
+    await page.locator("#next").click();
+    await twoComeIn();
+    await page.locator("#result").getByText(GROUP[locale][0]).waitFor();
+    await visitor.picture(`gate, a group let in alone ${locale}`, page);
+    await gone();
+    await page.getByText(GROUP[locale][1]).waitFor();
+    assert.equal(await waiting(page), 2);
+
+    // The battery dies: two are in, and one may come.
+    await page.reload();
+    await section(page, "scan").waitFor();
+    assert.equal(await free(), "1");
+    await page.locator("#next").click();
+    await takenBack();
+    await twoComeIn();
+    await gone();
+    await online();
+    assert.equal(await entries(), "1 1 0");
+    assert.deepEqual(await conflicts(code), []);
+
+    // Handed in, they are taken back by the server, both of them.
+    await takenBack();
+    assert.equal(await entries(), "0 0 0");
+
+    // The server lets two in, and its answer never arrives; without a network the phone goes on with the same question.
+    await synced(page);
+    assert.equal(await free(), "3");
+    await page.locator("#fewer").click();
+    await page.route("**/api/entrance/scan", async (route) => { await route.fetch(); await route.abort(); });
+    await page.locator("#let-in").click();
+    await page.locator("#result[data-verdict=unjudged]").waitFor();
+    await page.unroute("**/api/entrance/scan");
+    assert.equal(await entries(), "1 1 0");
+    // Even if it hears of these two in between, and not that they were its own.
+    if (locale === "en") await synced(page);
+    await offline();
+    await page.locator("#next").click();
+    await typed(page, group);
+    assert.equal(await verdict(page), "allowed");
+    await page.locator("#result").getByText(GROUP[locale][0]).waitFor();
+    await gone();
+    await online();
+    assert.equal(await entries(), "1 1 0");
+
+    // What the server let in is known here at once, before any page of changes says so.
+    await page.route("**/api/entrance/tickets*", (route) => route.abort());
+    assert.equal(await free(), "1");
+    await page.locator("#let-in").click();
+    await page.locator("#result[data-verdict=allowed]").waitFor();
+    await gone();
+    await offline();
+    await typed(page, group);
+    assert.equal(await verdict(page), "refused");
+    await visitor.picture(`gate, a group alone refused ${locale}`, page);
+    assert.deepEqual(await conflicts(code), []);
+    assert.equal(await entries(), "1 1 1");
   } finally {
     await gate.context.close();
   }

@@ -57,3 +57,16 @@ test("a number of two tickets names none", () => {
   assert.equal(table.findNumber(key.subarray(0, 5)), null);
   assert.deepEqual([table.find(key).standing, table.find(twin).standing], ["valid", "not_paid"]);
 });
+
+test("an order's tickets are found among the others, old codes too, wherever they came", () => {
+  const table = new GateRecords.Table(), [order, twin] = [randomBytes(8), randomBytes(8)], keys = Array.from({ length: 3 }, () => randomBytes(8));
+  twin.set(order.subarray(0, 7));
+  twin[7] = order[7] ^ 1;
+  const many = (n) => Array.from({ length: n }, () => record({ key: randomBytes(8), order: twin }));
+  table.putAll(Buffer.concat([...many(2000), record({ key: keys[0], order, no: 2 }), ...many(2000), record({ key: keys[1], order, no: 1 })]));
+  table.putAll(Buffer.concat([record({ key: keys[0], order, no: 2, standing: 5 }), record({ key: keys[2], order, no: 2 })]));
+  const found = table.ofOrder(order);
+  assert.deepEqual(found.map((one) => [Buffer.from(one.key).toString("hex"), one.record.ticket_no, one.record.standing]),
+    [[keys[0], 2, "reissued"], [keys[1], 1, "valid"], [keys[2], 2, "valid"]].map(([key, ...rest]) => [key.toString("hex"), ...rest]));
+  assert.deepEqual([table.ofOrder(twin).length, table.ofOrder(randomBytes(8)), new GateRecords.Table().ofOrder(Buffer.alloc(8))], [4000, [], []]);
+});

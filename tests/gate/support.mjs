@@ -32,9 +32,10 @@ export function code({ id, key = 1, kind = 1, layout = 1, version = 1, exhibitio
 
 export const keyOf = (id, version = 1) => sha256(id, Buffer.from([version >> 8, version & 255])).subarray(0, 8);
 
-export function record({ key, product = 1, slot = 0, standing = 0, inside = 0, no = 1, of = 1, entries = 0, day = 0, entries_day = 0, last_in = 0, last_out = 0 }) {
+export function record({ key, order = Buffer.alloc(8), product = 1, slot = 0, standing = 0, inside = 0, no = 1, of = 1, entries = 0, day = 0, entries_day = 0, last_in = 0, last_out = 0 }) {
   const bytes = Buffer.alloc(44);
   bytes.set(key);
+  bytes.set(order, 8);
   bytes.writeUInt32BE(product, 16);
   bytes.writeUInt32BE(slot, 20);
   bytes.set([standing, inside], 24);

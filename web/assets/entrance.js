@@ -15,7 +15,7 @@
   var UNDO = 15 * 60000;
   /** There is no point in offering what the server refuses to everybody. */
   var FINAL = ["unknown", "bad_signature", "wrong_exhibition", "reissued"];
-  var device = load(DEVICE), shift = load(SHIFT), last = load(LAST), refused = null, several = null, busy = false, tally = { in: 0, out: 0 }, looked = 0;
+  var device = load(DEVICE), shift = load(SHIFT), last = load(LAST), refused = null, several = null, unheard = null, busy = false, tally = { in: 0, out: 0 }, looked = 0;
 
   function load(key) { try { return JSON.parse(localStorage.getItem(key)); } catch { return null; } }
   function save(key, value) { if (value) localStorage.setItem(key, JSON.stringify(value)); else localStorage.removeItem(key); }
@@ -54,7 +54,7 @@
   }
 
   function offShift(text) {
-    shift = last = refused = null;
+    shift = last = refused = several = unheard = null;
     save(SHIFT); save(LAST); save(DIRECTION);
     GateStore.lock().catch(function () {});
     GateAside.clear();
@@ -111,9 +111,9 @@
     } catch (error) { ended(error); }
   }
 
-  /** One more; the server counts a whole day, and is asked now and then. */
-  function count(allowed) {
-    tally[allowed ? "in" : "out"] += 1;
+  /** So many more; the server counts a whole day, and is asked now and then. */
+  function count(allowed, people) {
+    tally[allowed ? "in" : "out"] += people;
     counts();
     if (Date.now() - looked > LOOK) look();
   }
@@ -131,7 +131,7 @@
       device = null;
       var fresh = await GateSync.call("POST", "enrol", { body: { token: token } });
       var gone = "";
-      shift = last = refused = several = null;
+      shift = last = refused = several = unheard = null;
       if (lost && was.device.exhibition_code === fresh.device.exhibition_code) await GateStore.lock();
       else {
         gone = unsent();
@@ -184,33 +184,38 @@
     if (busy || !shift || !text) return;
     if (!onShift()) return offShift();
     // A group whose answer did not come: the same question again, or some would be counted twice.
-    if (several && several.unheard && several.text === text && several.direction === direction()) return put(several);
-    return put({ text: text, direction: direction(), nonce: crypto.randomUUID(), asked: null });
+    if (unheard && unheard.text === text && unheard.direction === direction()) return put(unheard);
+    return put({ text: text, direction: direction(), nonce: crypto.randomUUID() });
   }
+
+  function isGroup(text) { var signed = GateCodes.read(text); return Boolean(signed) && signed.kind === "group"; }
 
   /** One scan to its answer. The same nonce each time: asked twice, it counts once. */
   async function put(ask) {
     busy = true;
-    // Before anybody moves: what the server then says is compared with it.
-    ask.guess = decide(ask, GateSync.now());
-    ask.guess.catch(function () { /* Only where it is needed. */ });
+    // Before anybody moves: what the server then says is compared with it. A question that is asked again was asked then.
+    if (unheard !== ask) {
+      Object.assign(ask, { asked: null, asked_ms: 0 });
+      ask.guess = decide(ask, GateSync.now());
+      ask.guess.catch(function () { /* Only where it is needed. */ });
+    }
     try {
-      // Nobody but the server judges a group.
-      var signed = GateCodes.read(ask.text), group = Boolean(signed) && signed.kind === "group";
-      var able = !group && GateStore.table && GateStore.meta.complete, tries = !able ? TRIES : GateSync.online ? 1 : 0;
-      for (var said = null, silent = false; tries > 0; tries -= 1) {
-        ask.asked = ask.nonce;
+      var able = GateStore.table && GateStore.meta.complete, tries = !able ? TRIES : GateSync.online ? 1 : 0;
+      for (var said = null, silent = false, lost = false; tries > 0; tries -= 1) {
+        // Of how many of a group come in, the server writes nothing down.
+        if (ask.people || !isGroup(ask.text)) Object.assign(ask, { asked: ask.nonce, asked_ms: ask.asked_ms || GateSync.now() });
         try { said = await GateSync.call("POST", "scan", { token: shift.shift_token, limit_ms: able ? MOMENT : PATIENCE, body: { qr_code: ask.text, nonce: ask.nonce, direction: ask.direction, people: ask.people } }); }
         catch (error) {
           if (ended(error)) return;
           if (!away(error)) return GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: error.detail });
           silent = error.status === 0;
+          lost = true;
         }
         if (said) return await answered(said, ask);
       }
       if (silent) GateSync.failed();
-      if (group && ask.people) {
-        several = Object.assign(ask, { unheard: true });
+      if (lost && ask.people && unheard !== ask) {
+        unheard = ask;
         return GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: words.alone_group_asked });
       }
       await alone(ask);
@@ -219,65 +224,84 @@
     } finally { busy = false; }
   }
 
-  /** `asked`: the name under which the server was asked, and under which it writes down what was decided here. */
-  function admitted(nonce, what, key, asked) {
-    last = { nonce: nonce, asked: asked || nonce, at_ms: GateSync.now(), what: what || "–", key: key || null };
+  /**
+   * `asked`: the name under which the server was asked, and under which it writes down what was decided here. `others`: the
+   * names of a group's other scans.
+   */
+  function admitted(nonce, what, keys, asked, others) {
+    last = { nonce: nonce, asked: asked || nonce, others: others || [], at_ms: GateSync.now(), what: what || "–", keys: keys || [] };
     save(LAST, last);
     changed();
   }
 
+  /** Somebody has to say how many. */
+  function choose(ask, why, who, free, alone) {
+    several = ask;
+    $("how-many-label").textContent = ask.direction === "out" ? words.people_out : words.people;
+    $("let-in").textContent = ask.direction === "out" ? words.let_out : words.let_in;
+    GateVerdict.present({ kind: "choose", sign: "…", head: words.several, why: why, who: who.filter(Boolean).join("\n"), free: free, alone: alone });
+  }
+
+  function settled(ask) {
+    several = null;
+    if (unheard === ask) unheard = null;
+  }
+
   /** The server's verdict. What it let in is remembered here: the network may be gone before the next page of changes. */
   async function answered(said, ask) {
-    several = null;
-    if (said.entrance_status === "choose") {
-      several = ask;
-      $("how-many-label").textContent = ask.direction === "out" ? words.people_out : words.people;
-      $("let-in").textContent = ask.direction === "out" ? words.let_out : words.let_in;
-      return GateVerdict.present({ kind: "choose", sign: "…", head: words.several, why: said.message, who: [said.product, said.customer_name].filter(Boolean).join("\n"), free: said.group.free });
-    }
+    if (said.entrance_status === "choose") return choose(ask, said.message, [said.product, said.customer_name], said.group.free);
+    settled(ask);
     var allowed = said.entrance_status === "allowed", what = [said.product, said.group ? fill(words.group, { n: said.group.admitted, of: said.group.of }) : said.ticket_no && fill(words.of, { n: said.ticket_no, of: said.of })].filter(Boolean);
     refused = allowed || said.group || FINAL.indexOf(said.reason) >= 0 ? null : ask;
     GateVerdict.present({
       kind: allowed ? "allowed" : "refused", sign: allowed ? "✓" : "✕", head: !allowed ? words.refused : ask.direction === "out" ? words.allowed_out : words.allowed,
       why: said.forced ? words.forced : said.message, who: what.concat(said.customer_name || []).join("\n"), undo: allowed, force: Boolean(refused) && ask.direction === "in",
     });
-    if (said.group && said.group.admitted > 1) look(); else count(allowed);
+    if (said.group && said.group.admitted > 1) look(); else count(allowed, 1);
     if (!allowed) return;
     admitted(ask.nonce, what.join(", "));
     try {
-      var guess = await ask.guess;
-      if (!guess.key) return;
-      var movement = { direction: ask.direction, counts: guess.reason === "ok" ? guess.counts : ask.direction === "in", now: Math.floor(GateSync.now() / 1000) };
-      await GateStore.keep(guess, movement, null, guess.presented.past);
-      admitted(ask.nonce, what.join(", "), guess.key);
+      var guess = await ask.guess, went = !said.group ? [guess] : sameGroup(guess, said.group) ? guess.group.free.slice(0, said.group.admitted) : [];
+      went = went.filter(function (one) { return one.key; });
+      await GateStore.keep(went.map(function (one) {
+        return { key: one.key, movement: { direction: ask.direction, counts: one.reason === "ok" ? one.counts : ask.direction === "in", now: Math.floor(GateSync.now() / 1000) }, before: one.presented.past };
+      }));
+      admitted(ask.nonce, what.join(", "), went.map(function (one) { return one.key; }));
     } catch { /* The next page of changes says it too. */ }
   }
 
-  function decide(ask, now_ms) {
-    return GateJudge.decide(GateStore, { text: ask.text, direction: ask.direction, now_ms: now_ms, library: main.dataset.ed25519 });
+  /** Whom the server let in, it does not say: the first that were free, if it saw the group as this phone did. */
+  function sameGroup(guess, group) {
+    return Boolean(guess.group) && guess.group.all.length === group.of && guess.group.free.length === group.free + group.admitted;
+  }
+
+  function decide(ask, now_ms, first) {
+    return GateJudge.decide(GateStore, { text: ask.text, direction: ask.direction, now_ms: now_ms, library: main.dataset.ed25519, first: first, asked_ms: ask.asked_ms });
   }
 
   /** The phone's own verdict, kept until the server has heard of it. */
   async function alone(ask) {
-    var now_ms = GateSync.now(), decided = await decide(ask, now_ms);
+    var now_ms = GateSync.now(), decided = await decide(ask, now_ms, unheard === ask ? await ask.guess.catch(function () { return null; }) : null), group = decided.group, out = ask.direction === "out";
     if (decided.unjudged) return GateVerdict.present({ kind: "unjudged", sign: "?", head: words.unjudged, why: words[decided.unjudged] });
-    var allowed = decided.reason === "ok", nonce = crypto.randomUUID(), lost = "";
-    var movement = allowed ? { direction: ask.direction, counts: decided.counts, now: Math.floor(now_ms / 1000) } : null;
+    var free = group ? group.free.length : 0;
+    if (free && !(ask.people <= free)) return choose(ask, fill(out ? words.group_choose_out : words.group_choose, { free: free, of: group.all.length }), [GateSeoul.product(words, decided)], free, words.alone);
+    var done = GateJudge.settle(decided, ask, { now_ms: now_ms, device_ms: Date.now(), shift: shift.shift_id || null }), people = done.went.length, allowed = people > 0, lost = "";
     var details = GateSeoul.details(words, decided), what = GateSeoul.what(words, decided);
+    if (allowed && group) details = fill(out ? words.group_out : words.group_in, { n: people, free: free - people });
+    if (group) what = [GateSeoul.product(words, decided), fill(words.group, { n: people, of: group.all.length })].filter(Boolean);
     // First kept, then said: whoever is let in is on record.
-    try {
-      await GateStore.keep(decided, movement, {
-        nonce: nonce, asked: ask.asked, shift: shift.shift_id || null, ticket: decided.ticket, version: decided.version, typed: decided.typed,
-        direction: ask.direction, at: now_ms, device_at: Date.now(), reason: decided.reason, undone_at: null,
-      });
-    } catch { lost = words.not_kept; }
+    try { await GateStore.keep(done.kept); } catch { lost = words.not_kept; }
+    settled(ask);
     refused = null;
     GateVerdict.present({
-      kind: allowed ? "allowed" : "refused", sign: allowed ? "✓" : "✕", head: !allowed ? words.refused : ask.direction === "out" ? words.allowed_out : words.allowed,
+      kind: allowed ? "allowed" : "refused", sign: allowed ? "✓" : "✕", head: !allowed ? words.refused : out ? words.allowed_out : words.allowed,
       why: details, who: what.join("\n"), alone: [words.alone, lost].filter(Boolean).join(" "), undo: allowed && !lost,
     });
-    if (allowed && !lost) admitted(nonce, what.join(", "), decided.key, ask.asked);
-    count(allowed);
+    if (allowed && !lost) {
+      var nonces = done.kept.slice(0, people).map(function (one) { return one.scan.nonce; });
+      admitted(nonces[0], what.join(", "), done.went.map(function (one) { return one.key; }), ask.asked, nonces.slice(1));
+    }
+    count(allowed, people || 1);
     changed();
   }
 
@@ -286,10 +310,12 @@
     if (!mine) return;
     $("last-undo").disabled = true;
     try {
-      if (GateSync.flying.has(mine.nonce)) await GateSync.settled();
-      if (!(await GateStore.undo(mine.nonce, GateSync.now()))) {
-        await GateSync.call("POST", "undo", { token: shift.shift_token, body: { nonce: mine.nonce, asked: mine.asked } });
-        await GateStore.recount(mine.key);
+      // As an earlier release wrote it down, there is but one.
+      var nonces = [mine.nonce].concat(mine.others || []), keys = mine.keys || [mine.key];
+      if (nonces.some(function (nonce) { return GateSync.flying.has(nonce); })) await GateSync.settled();
+      if (!(await GateStore.undo(nonces, GateSync.now()))) {
+        await GateSync.call("POST", "undo", { token: shift.shift_token, body: { nonce: mine.nonce, asked: mine.asked, others: mine.others } });
+        await GateStore.recount(keys);
         look();
       }
       if (last && last.nonce === mine.nonce) { last = null; save(LAST); }
@@ -339,7 +365,7 @@
     sell: function (key, body) { return GateSync.call("POST", "walk-ins", { token: shift.shift_token, headers: { "Idempotency-Key": key }, body: body, limit_ms: SALE }); },
     let_in: function (text, people) {
       if (busy || !onShift()) return;
-      put({ text: text, direction: "in", nonce: crypto.randomUUID(), asked: null, people: people > 1 ? people : undefined });
+      put({ text: text, direction: "in", nonce: crypto.randomUUID(), people: people > 1 ? people : undefined });
     },
     ended: ended,
   });

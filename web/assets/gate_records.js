@@ -1,4 +1,5 @@
-// What a device knows of each ticket: 44 bytes, found by the ticket's key in one look, and the pages they come in
+// What a device knows of each ticket: 44 bytes, found by the ticket's key in one look, or by their order in a pass over all,
+// and the pages they come in
 // (docs/decisions/0014-rules-and-scans-without-a-network.md).
 (function () {
   "use strict";
@@ -71,6 +72,17 @@
   Table.prototype.findNumber = function (number) {
     var found = this.all(number, 0, NUMBER);
     return found.length === 1 ? { key: this.bytes.slice(found[0], found[0] + KEY), record: read(this.bytes, found[0]) } : null;
+  };
+
+  /** All of one order, with their keys. A pass over 100,000 takes milliseconds, and only a group's code asks for it. */
+  Table.prototype.ofOrder = function (order) {
+    var found = [], end = this.count * RECORD;
+    for (var at = 0; at < end; at += RECORD) {
+      var same = 0;
+      while (same < KEY && this.bytes[at + KEY + same] === order[same]) same += 1;
+      if (same === KEY) found.push({ key: this.bytes.slice(at, at + KEY), record: read(this.bytes, at) });
+    }
+    return found;
   };
 
   Table.prototype.put = function (bytes, at) {

@@ -33,15 +33,19 @@
     return lines.join("\n");
   }
 
+  function product(words, decided) {
+    return decided.product && (words.language === "en" ? decided.product.name_en : decided.product.name_ko);
+  }
+
   /** Product, which of how many, and the number: no name, the phone knows none. */
   function what(words, decided) {
-    var record = decided.record, product = decided.product;
+    var record = decided.record;
     return [
-      product && (words.language === "en" ? product.name_en : product.name_ko),
+      product(words, decided),
       record && words.of.replace("{n}", record.ticket_no).replace("{of}", record.of),
       decided.number,
     ].filter(Boolean);
   }
 
-  globalThis.GateSeoul = { time: time, day: day, details: details, what: what };
+  globalThis.GateSeoul = { time: time, day: day, details: details, product: product, what: what };
 })();

@@ -224,53 +224,64 @@
   function same(one, other) { return Object.keys(one).every(function (field) { return one[field] === other[field]; }); }
 
   /**
-   * Keeps what was decided: the movement in the log, and with `scan` the scan in the queue. With `before`, a ticket whose past
-   * is another by now is left alone: the server has told of the movement already.
+   * Keeps what was decided, of all tickets or of none: for each { key, movement, scan, before } the movement in the log, and
+   * with `scan` the scan in the queue. With `before`, a ticket whose past is another by now is left alone: the server has told
+   * of the movement already.
    */
-  store.keep = function (decided, movement, scan, before) {
+  store.keep = function (all) {
     return next(async function () {
-      var name = decided.key, past = null, piece = null;
-      if (name && movement && key) {
-        var now = store.past(name, store.table.find(bytesOf(name)));
-        if (before && !same(now, before)) return;
-        past = GateRules.moved(now, movement);
-        piece = await seal(OWN, ownRecords(new Map([[name, past]])));
-      }
-      var entry = scan && { scan: scan, key: name || null, counts: Boolean(movement && movement.counts) };
-      // Here at once: a disk that does not take it must not let the same ticket in again, and it is sent all the same.
-      if (entry) store.queue.push(entry);
-      if (past) store.own.set(name, past);
-      var adding = await write(["log"].concat(scan ? ["queue"] : []), function (t) {
-        if (piece) t.objectStore("log").add(piece);
-        return entry && t.objectStore("queue").add({ scan: entry.scan, key: entry.key, counts: entry.counts });
+      var pasts = new Map(), entries = [];
+      all.forEach(function (one) {
+        if (one.key && one.movement && key) {
+          var now = store.past(one.key, store.table.find(bytesOf(one.key)));
+          if (one.before && !same(now, one.before)) return;
+          pasts.set(one.key, GateRules.moved(now, one.movement));
+        }
+        if (one.scan) entries.push({ scan: one.scan, key: one.key || null, counts: Boolean(one.movement && one.movement.counts) });
       });
-      if (entry) entry.id = adding.result;
-      if (past) store.pieces += 1;
+      if (!pasts.size && !entries.length) return;
+      var piece = pasts.size ? await seal(OWN, ownRecords(pasts)) : null;
+      // Here at once: a disk that does not take it must not let the same ticket in again, and it is sent all the same.
+      entries.forEach(function (entry) { store.queue.push(entry); });
+      pasts.forEach(function (past, name) { store.own.set(name, past); });
+      var adding = await write(["log", "queue"], function (t) {
+        if (piece) t.objectStore("log").add(piece);
+        return entries.map(function (entry) { return t.objectStore("queue").add({ scan: entry.scan, key: entry.key, counts: entry.counts }); });
+      });
+      entries.forEach(function (entry, n) { entry.id = adding[n].result; });
+      if (piece) store.pieces += 1;
     });
   };
 
-  /** A ticket's past anew: what the server told, and on top of it what still waits here. */
-  async function recount(name) {
-    if (!name || !key) return;
-    var record = store.table.find(bytesOf(name)), past = withWaiting(name, record ? record.past : GateRules.never());
-    var piece = await seal(OWN, ownRecords(new Map([[name, past]])));
+  /** Tickets' pasts anew: what the server told, and on top of it what still waits here. */
+  async function recount(names) {
+    var pasts = new Map();
+    names.forEach(function (name) {
+      if (!name || !key) return;
+      var record = store.table.find(bytesOf(name));
+      pasts.set(name, withWaiting(name, record ? record.past : GateRules.never()));
+    });
+    if (!pasts.size) return;
+    var piece = await seal(OWN, ownRecords(pasts));
     await write(["log"], function (t) { t.objectStore("log").add(piece); });
-    store.own.set(name, past);
+    pasts.forEach(function (past, name) { store.own.set(name, past); });
     store.pieces += 1;
   }
 
-  /** After the server took back an admission. */
-  store.recount = function (name) { return next(function () { return recount(name); }); };
+  /** After the server took back admissions. */
+  store.recount = function (names) { return next(function () { return recount(names); }); };
 
-  /** Takes back a scan that still waits. False: it does not wait here any more. */
-  store.undo = function (nonce, at_ms) {
+  /** Takes back scans that still wait. False: not all of them wait here any more. */
+  store.undo = function (nonces, at_ms) {
     return next(async function () {
-      var entry = store.queue.find(function (one) { return one.scan.nonce === nonce; });
-      if (!entry) return false;
-      entry.scan.undone_at = at_ms;
-      if (entry.id) await write(["queue"], function (t) { t.objectStore("queue").put(entry); });
-      await recount(entry.key);
-      return true;
+      var found = store.queue.filter(function (one) { return nonces.indexOf(one.scan.nonce) >= 0; });
+      if (!found.length) return false;
+      found.forEach(function (one) { one.scan.undone_at = at_ms; });
+      await write(["queue"], function (t) {
+        found.forEach(function (one) { if (one.id) t.objectStore("queue").put(one); });
+      });
+      await recount(found.map(function (one) { return one.key; }));
+      return found.length === nonces.length;
     });
   };
 
