@@ -52,6 +52,9 @@ union all
 select i.order_id from order_items i left join orders o on o.id = i.order_id left join products p on p.id = i.product_id
  where o.id is null or p.id is null or p.exhibition_id <> o.exhibition_id or (p.dated and o.slot_id is null);
 
+-- invariant: what is a draft was never sold
+select o.id, e.code from orders o join exhibitions e on e.id = o.exhibition_id where e.stage = 'draft';
+
 -- invariant: an order costs what its items cost
 select o.id, o.total_won, sum(i.quantity * i.unit_won) as should_be
   from orders o join order_items i on i.order_id = o.id

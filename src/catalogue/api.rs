@@ -59,6 +59,9 @@ struct ExhibitionSummary {
     #[schema(value_type = String, format = DateTime)]
     sale_end: Timestamp,
     paused: bool,
+    /// Why, where everything that is sold here is paused.
+    pause_reason: Option<String>,
+    pause_reason_en: Option<String>,
     /// None: there is no picture.
     picture: Option<Shot>,
 }
@@ -138,7 +141,9 @@ fn summary(e: &Exhibition) -> ExhibitionSummary {
         ends_on: e.ends_on,
         sale_start: e.sale_start,
         sale_end: e.sale_end,
-        paused: e.paused,
+        paused: e.is_paused(),
+        pause_reason: e.sales_paused.as_ref().map(|pause| pause.reason_ko.clone()),
+        pause_reason_en: e.sales_paused.as_ref().map(|pause| pause.reason_en.clone()),
         picture: e.picture.clone(),
     }
 }
@@ -183,9 +188,13 @@ fn slots_shown(e: &Exhibition, now: Timestamp, today: Date) -> Vec<SlotShown> {
     e.slots.iter().filter(|s| s.date >= today).map(|s| slot_shown(e, s, now, today)).collect()
 }
 
-pub(super) fn list_body(exhibitions: &[Arc<Exhibition>], as_of: Timestamp, today: Date) -> Bytes {
+pub(super) fn list_body<'e>(
+    exhibitions: impl Iterator<Item = &'e Arc<Exhibition>>,
+    as_of: Timestamp,
+    today: Date,
+) -> Bytes {
     let listed = |e: &Arc<Exhibition>| ExhibitionListed { summary: summary(e), slots: slots_shown(e, as_of, today) };
-    json(&ExhibitionList { exhibitions: exhibitions.iter().map(listed).collect(), as_of })
+    json(&ExhibitionList { exhibitions: exhibitions.map(listed).collect(), as_of })
 }
 
 pub(super) fn detail_body(e: &Exhibition, now: Timestamp, today: Date, stale: bool) -> Bytes {

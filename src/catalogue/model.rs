@@ -5,17 +5,58 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::picture;
 use crate::platform::clock::seoul;
 use crate::stock::Level;
 
+/// Who knows an exhibition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Only admins.
+    Draft,
+    /// Everybody.
+    Published,
+    /// Whoever has its address. Nothing of it is listed or sold; orders, tickets, refunds and gates go on.
+    Archived,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 3] = [Stage::Draft, Stage::Published, Stage::Archived];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Draft => "draft",
+            Stage::Published => "published",
+            Stage::Archived => "archived",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Stage> {
+        Stage::ALL.into_iter().find(|stage| stage.as_str() == text)
+    }
+
+    /// What visitors have seen is never a draft again.
+    pub fn may_become(self, next: Stage) -> bool {
+        self == next || next != Stage::Draft
+    }
+}
+
+/// Why all sales are paused, for visitors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub reason_ko: String,
+    pub reason_en: String,
+}
+
 #[derive(Clone, Debug)]
 pub struct Exhibition {
     pub id: i32,
     pub code: String,
+    pub stage: Stage,
     pub name_ko: String,
     pub name_en: String,
     pub description_ko: String,
@@ -27,6 +68,8 @@ pub struct Exhibition {
     pub sale_start: Timestamp,
     pub sale_end: Timestamp,
     pub paused: bool,
+    /// All sales are, whatever this exhibition says.
+    pub sales_paused: Option<Pause>,
     pub hold_ttl_s: i32,
     pub person_limit: Option<i32>,
     pub open_holds_max: i32,
@@ -43,7 +86,10 @@ pub struct Exhibition {
     /// Gates may sell what is left, for cash.
     pub walk_ins: bool,
     pub picture: Option<Shot>,
+    /// Those that are shown.
     pub products: Vec<Product>,
+    /// Shown and sold nowhere any more, but somebody has an order with them.
+    pub archived_products: Vec<Product>,
     pub slots: Vec<Slot>,
     pub stock: HashMap<i32, Availability>,
 }
@@ -135,8 +181,22 @@ impl Slot {
 }
 
 impl Exhibition {
+    /// Whatever an order may name, archived ones among them.
     pub fn product(&self, id: i32) -> Option<&Product> {
+        self.all_products().find(|p| p.id == id)
+    }
+
+    pub fn shown_product(&self, id: i32) -> Option<&Product> {
         self.products.iter().find(|p| p.id == id)
+    }
+
+    pub fn all_products(&self) -> impl Iterator<Item = &Product> {
+        self.products.iter().chain(&self.archived_products)
+    }
+
+    /// Itself, or together with everything else.
+    pub fn is_paused(&self) -> bool {
+        self.paused || self.sales_paused.is_some()
     }
 
     pub fn slot(&self, id: i32) -> Option<&Slot> {
@@ -154,9 +214,9 @@ impl Exhibition {
     /// Why nothing of this product can be bought now whatever is free, if so.
     pub fn closed_for(&self, product: &Product, now: Timestamp) -> Option<State> {
         let (from, until) = self.window(product);
-        if now >= until {
+        if now >= until || self.stage == Stage::Archived {
             Some(State::Ended)
-        } else if self.paused || !product.active {
+        } else if self.is_paused() || !product.active {
             Some(State::Paused)
         } else if now < from {
             Some(State::NotYet)
@@ -182,9 +242,9 @@ impl Exhibition {
     }
 
     pub fn slot_state(&self, slot: &Slot, now: Timestamp, today: Date) -> State {
-        if slot.date < today || slot.is_over(now) || now >= self.sale_end {
+        if slot.date < today || slot.is_over(now) || now >= self.sale_end || self.stage == Stage::Archived {
             State::Ended
-        } else if slot.closed || self.paused {
+        } else if slot.closed || self.is_paused() {
             State::Paused
         } else if now < self.sale_start {
             State::NotYet

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use deadpool_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
 
-use super::model::{Availability, Exhibition, Product, Shot, Slot};
+use super::model::{Availability, Exhibition, Pause, Product, Shot, Slot, Stage};
 use super::picture::{NARROW, Picture, WIDE};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 use crate::stock::Level;
 
@@ -16,14 +16,14 @@ const EXHIBITIONS: Statement = Statement::new(
     "select id, code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
             sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max, payment_provider,
             canary_provider, canary_pct, refund_rules, refund_free_h, culture_expense, deposit_h, walk_ins,
-            picture_digest, picture_height, picture_alt_ko, picture_alt_en
+            picture_digest, picture_height, picture_alt_ko, picture_alt_en, stage
        from exhibitions order by code",
 );
 
 const PRODUCTS: Statement = Statement::new(
     "catalogue.products",
     "select exhibition_id, id, stock_id, kind, name_ko, name_en, price_won, dated, person_limited, per_order_max,
-            active, sale_start_at, sale_end_at
+            active, sale_start_at, sale_end_at, archived_at is not null
        from products order by exhibition_id, position, id",
 );
 
@@ -32,6 +32,8 @@ const SLOTS: Statement = Statement::new(
     "select exhibition_id, id, stock_id, visit_date, start_time, end_time, closed
        from slots order by exhibition_id, visit_date, start_time nulls first, id",
 );
+
+const SALES: Statement = Statement::new("catalogue.sales", "select paused, reason_ko, reason_en from sales");
 
 const STOCK: Statement =
     Statement::new("catalogue.stock", "select exhibition_id, id, total, offered, held, sold, epoch from stock");
@@ -83,6 +85,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &PRODUCTS,
     &SLOTS,
     &STOCK,
+    &SALES,
     &SHOW_PICTURE,
     &STORE_PICTURE,
     &FORGET_PICTURES,
@@ -128,9 +131,10 @@ pub async fn picture(client: &impl GenericClient, digest: &str, width: u32) -> R
 
 /// Everything, with the free counts that Postgres knows.
 pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
-    let mut products = HashMap::<i32, Vec<Product>>::new();
+    let (mut products, mut archived) = (HashMap::<i32, Vec<Product>>::new(), HashMap::<i32, Vec<Product>>::new());
     for r in PRODUCTS.query(client, &[]).await? {
-        products.entry(r.get(0)).or_default().push(Product {
+        let those = if r.get(13) { &mut archived } else { &mut products };
+        those.entry(r.get(0)).or_default().push(Product {
             id: r.get(1),
             stock_id: r.get(2),
             kind: r.get(3),
@@ -162,14 +166,17 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
         let free = i64::from(level.free());
         stock.entry(r.get(0)).or_default().insert(r.get(1), Availability { level, free });
     }
+    let sales = SALES.query_opt(client, &[]).await?.filter(|r| r.get(0));
+    let sales_paused = sales.map(|r| Pause { reason_ko: r.get(1), reason_en: r.get(2) });
     let rows = EXHIBITIONS.query(client, &[]).await?;
-    Ok(rows
-        .iter()
+    rows.iter()
         .map(|r| {
             let id: i32 = r.get(0);
-            Exhibition {
+            let stage: String = r.get(28);
+            Ok(Exhibition {
                 id,
                 code: r.get(1),
+                stage: Stage::parse(&stage).ok_or_else(|| Error::bug(format!("a stage {stage}")))?,
                 name_ko: r.get(2),
                 name_en: r.get(3),
                 description_ko: r.get(4),
@@ -181,6 +188,7 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
                 sale_start: r.get(10),
                 sale_end: r.get(11),
                 paused: r.get(12),
+                sales_paused: sales_paused.clone(),
                 hold_ttl_s: r.get(13),
                 person_limit: r.get(14),
                 open_holds_max: r.get(15),
@@ -196,9 +204,10 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
                     .zip(r.get::<_, Option<i32>>(25))
                     .map(|(digest, height)| Shot::new(&digest, height.unsigned_abs(), r.get(26), r.get(27))),
                 products: products.remove(&id).unwrap_or_default(),
+                archived_products: archived.remove(&id).unwrap_or_default(),
                 slots: slots.remove(&id).unwrap_or_default(),
                 stock: stock.remove(&id).unwrap_or_default(),
-            }
+            })
         })
-        .collect())
+        .collect()
 }

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 
 use super::api;
-use super::model::Exhibition;
+use super::model::{Exhibition, Stage};
 use super::pg;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -33,13 +33,28 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Drafts and archived ones among them.
     pub fn exhibitions(&self) -> &[Arc<Exhibition>] {
         &self.order
     }
 
+    /// What visitors are shown a list of.
+    pub fn published(&self) -> impl Iterator<Item = &Arc<Exhibition>> {
+        self.order.iter().filter(|e| e.stage == Stage::Published)
+    }
+
+    /// What a visitor may look at: a draft is not there.
     pub fn shown(&self, code: &str) -> Result<&Shown> {
         self.ready()?;
-        self.shown.get(code).ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))
+        let shown = self.shown.get(code).filter(|shown| shown.exhibition.stage != Stage::Draft);
+        shown.ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))
+    }
+
+    /// For those who run it: drafts as well.
+    pub fn known(&self, code: &str) -> Result<Arc<Exhibition>> {
+        self.ready()?;
+        let known = self.shown.get(code).map(|shown| shown.exhibition.clone());
+        known.ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))
     }
 
     pub fn by_code(&self, code: &str) -> Result<Arc<Exhibition>> {
@@ -87,7 +102,7 @@ impl Catalogue {
             snapshot.order.push(shown.exhibition.clone());
             snapshot.shown.insert(exhibition.code.clone(), shown);
         }
-        snapshot.list = api::list_body(&snapshot.order, now, today);
+        snapshot.list = api::list_body(snapshot.published(), now, today);
         self.0.store(Arc::new(snapshot));
         Ok(())
     }

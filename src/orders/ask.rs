@@ -156,8 +156,8 @@ pub(super) fn check_items(asked: &[ItemAsk], exhibition: &Exhibition, refusals: 
     }
     let mut items: Vec<Item> = Vec::with_capacity(asked.len());
     for (at, item) in asked.iter().enumerate() {
-        let product = i32::try_from(item.product_id).ok().and_then(|id| exhibition.product(id));
-        let Some(product) = product.filter(|p| p.active) else {
+        let product = i32::try_from(item.product_id).ok().and_then(|id| exhibition.shown_product(id));
+        let Some(product) = product else {
             refusals.push(format!("items[{at}].product_id"), "unknown_product");
             continue;
         };

@@ -14,6 +14,7 @@ use super::place::{self, Terms};
 use super::settle::{settle_free, ticket_key};
 use super::writer::{Ask, Captured, Entry, Refusal, Reply};
 use crate::app::App;
+use crate::catalogue::model::Stage;
 use crate::catalogue::{Exhibition, Product, Slot};
 use crate::error::{Error, Result};
 use crate::observability::pulse::What;
@@ -174,7 +175,9 @@ fn slot<'e>(app: &App, ask: &WalkInAsk, exhibition: &'e Exhibition, refusals: &m
 /// its own (an early bird, say) has it here as well.
 pub fn closed_for(app: &App, exhibition: &Exhibition, product: &Product, now: Timestamp) -> Option<&'static str> {
     let today = app.clock.today_in_seoul();
-    if exhibition.paused || !product.active {
+    if exhibition.stage != Stage::Published {
+        Some("walk_in.not_open")
+    } else if exhibition.is_paused() || !product.active {
         Some("sale.paused")
     } else if !(exhibition.starts_on..=exhibition.ends_on).contains(&today) || now < exhibition.sale_start {
         Some("walk_in.not_open")

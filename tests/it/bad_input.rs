@@ -111,7 +111,7 @@ async fn what_is_not_on_sale_is_refused_with_its_reason() {
     }
     app.db.execute("update products set sale_end_at = null, active = false").await;
     app.refresh().await;
-    assert_eq!(field(&post(&app, &ask).await).1, "unknown_product");
+    post(&app, &ask).await.refused(409, "sale.paused");
     app.db.execute("update products set active = true").await;
     app.refresh().await;
     nothing_changed(&app, &adult).await;

@@ -77,7 +77,7 @@ fn compose(app: &App, exhibition: &Exhibition, gate: String, mut book: Rulebook)
         public_key: URL_SAFE_NO_PAD.encode(key.public),
         retired_at: key.retired_at.map(jiff::Timestamp::as_millisecond),
     };
-    let products = exhibition.products.iter().map(|p| ProductShown {
+    let products = exhibition.all_products().map(|p| ProductShown {
         id: p.id,
         name_ko: p.name_ko.clone(),
         name_en: p.name_en.clone(),

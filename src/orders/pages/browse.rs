@@ -57,8 +57,7 @@ pub async fn home(AppState(app): AppState<App>, PageLanguage(language): PageLang
     snapshot.ready()?;
     let now = app.clock.now();
     let exhibitions = snapshot
-        .exhibitions()
-        .iter()
+        .published()
         .map(|e| {
             let state = overall(e, now);
             Card {

@@ -91,7 +91,7 @@ pub async fn sitemap(AppState(app): AppState<App>) -> Result<Response<Body>> {
     let base = &app.settings.base_url;
     let pages = ["/".to_owned(), "/terms".to_owned(), "/privacy".to_owned()];
     // Codes are a-z, 0-9 and hyphens: nothing to escape.
-    let pages = pages.into_iter().chain(snapshot.exhibitions().iter().map(|e| format!("/{}", e.code)));
+    let pages = pages.into_iter().chain(snapshot.published().map(|e| format!("/{}", e.code)));
     let urls: String = pages.map(|path| format!("<url><loc>{base}{path}</loc></url>\n")).collect();
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n{urls}</urlset>\n"
