@@ -23,6 +23,10 @@ pub enum Kind {
     NotFound,
     Conflict,
     Gone,
+    /// Written over something that the caller has not seen: 412.
+    Stale,
+    /// The caller must say which state it has seen: 428.
+    Unseen,
     TooMany,
     Unavailable,
     Bug,
@@ -41,6 +45,8 @@ impl Kind {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::Gone => StatusCode::GONE,
+            Kind::Stale => StatusCode::PRECONDITION_FAILED,
+            Kind::Unseen => StatusCode::PRECONDITION_REQUIRED,
             Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
@@ -85,6 +91,7 @@ impl Error {
         malformed => Malformed, invalid => Invalid, unauthenticated => Unauthenticated, forbidden => Forbidden,
         not_found => NotFound, conflict => Conflict, gone => Gone, too_large => TooLarge,
         unsupported_media_type => UnsupportedMediaType, method_not_allowed => MethodNotAllowed,
+        stale => Stale, unseen => Unseen,
     }
 
     pub fn too_many(code: &'static str, retry_after: Duration) -> Error {

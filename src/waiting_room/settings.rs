@@ -7,19 +7,14 @@ use super::commitment::{self, GATHERS};
 use super::model::{Config, Phase};
 use super::pg::RoomRow;
 use crate::error::{Error, FieldError, Result};
-use crate::platform::http::extract::parse_json;
+use crate::platform::http::extract::laid_over;
 
 /// Nothing is scheduled further ahead, so that no sum of times runs over.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(400 * 24);
 
-/// The settings with what was asked for laid over: a caller that knows fewer of them resets none.
+/// The settings with what was asked for laid over.
 pub fn changed(config: &Config, asked: Map<String, Value>) -> Result<Config> {
-    let Value::Object(mut whole) = serde_json::to_value(config).map_err(Error::bug)? else {
-        return Err(Error::bug("settings that are no object"));
-    };
-    whole.extend(asked);
-    let whole = serde_json::to_vec(&whole).map_err(Error::bug)?;
-    let mut config: Config = parse_json(&whole).map_err(|mut error| {
+    let mut config = laid_over(config, asked).map_err(|mut error| {
         for one in &mut error.fields {
             one.field = format!("config.{}", one.field);
         }

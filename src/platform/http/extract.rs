@@ -5,8 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -56,6 +59,20 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     Ok(value)
 }
 
+/// What there is with what was asked for laid over: a caller that knows fewer fields resets none.
+pub fn laid_over<T: Serialize + DeserializeOwned>(known: &T, asked: Map<String, Value>) -> Result<T> {
+    let Value::Object(mut whole) = serde_json::to_value(known).map_err(Error::bug)? else {
+        return Err(Error::bug("settings that are no object"));
+    };
+    whole.extend(asked);
+    read(&whole)
+}
+
+/// One of the things that a body says.
+pub fn read<T: DeserializeOwned>(asked: &Map<String, Value>) -> Result<T> {
+    parse_json(&serde_json::to_vec(asked).map_err(Error::bug)?)
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
@@ -90,6 +107,38 @@ impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
         let tags = parts.headers.get(header::IF_NONE_MATCH);
         Ok(IfNoneMatch(tags.and_then(|tags| tags.to_str().ok()).map(str::to_owned)))
     }
+}
+
+/// The revision that the caller has seen, from the ETag of a reply. Every change of what several people may change at the
+/// same time asks for it.
+pub struct IfMatch(i64);
+
+impl IfMatch {
+    /// Nothing has changed in between.
+    pub fn expect(&self, revision: i64) -> Result<()> {
+        if self.0 == revision { Ok(()) } else { Err(Error::stale("request.changed_meanwhile")) }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<IfMatch> {
+        let tag = parts.headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok());
+        let tag = tag.ok_or_else(|| Error::unseen("request.if_match_required"))?.trim();
+        // nginx marks a tag as weak where it compresses. What is no tag of ours was never seen here.
+        let revision = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').parse();
+        revision.map(IfMatch).map_err(|_| Error::stale("request.changed_meanwhile"))
+    }
+}
+
+/// A reply about one thing, named by its revision for the next change, and kept by nobody on the way.
+pub fn tagged(status: StatusCode, revision: i64, body: impl Serialize) -> Result<Response> {
+    let tags = [
+        (header::ETAG, HeaderValue::from_str(&format!("\"{revision}\"")).map_err(Error::bug)?),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((status, tags, axum::Json(body)).into_response())
 }
 
 impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {

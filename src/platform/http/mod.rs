@@ -11,4 +11,6 @@ pub mod openapi;
 pub mod problem;
 mod refusals;
 
-pub use extract::{BearerToken, ClientAddress, IdempotencyKey, IfNoneMatch, Json, Path, Query, RequestLanguage};
+pub use extract::{
+    BearerToken, ClientAddress, IdempotencyKey, IfMatch, IfNoneMatch, Json, Path, Query, RequestLanguage,
+};

@@ -45,7 +45,7 @@ fn document(error: &Error, language: Language, request_id: &str) -> Problem {
     let words = |field: &crate::error::FieldError| FieldProblem {
         field: field.field.clone(),
         code: field.code,
-        detail: texts::text(language, &format!("field.{}", field.code)).to_owned(),
+        detail: texts::filled(language, &format!("field.{}", field.code), &error.values),
     };
     Problem {
         r#type: format!("/docs/problems#{}", error.code),

@@ -43,6 +43,10 @@ fn complete(operation: &mut Operation) {
             name(operation, "400", "idempotency.key_required");
         }
     }
+    if parameters(operation).any(|one| one.name == "If-Match") {
+        name(operation, "412", "request.changed_meanwhile");
+        name(operation, "428", "request.if_match_required");
+    }
     name(operation, "500", "server.bug");
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
