@@ -1,11 +1,13 @@
--- Apply what a commit in Postgres changed for free places and persons: expiry, cancellation, refund, payment.
+-- Apply what a commit in Postgres changed for free places and persons: expiry, cancellation, refund, payment, and what
+-- admins put on offer or took off.
 -- KEYS   1 stock: hash  2 people: hash                                                     (same {code} tag)
--- ARGV   1 epoch of the commit  2 pairs of stock  3.. stock id, places more free, ...
+-- ARGV   1 epoch of the commit  2 pairs of stock  3.. stock id, places more free (below 0: fewer), ...
 --        then triples: person, change of places, change of open holds      (at most 512 pairs and 512 triples)
 -- REPLY  {"released"} | {"other_epoch", epoch}: a rebuild has counted or will count this commit | {"unready"}
 -- REPEAT not repeatable: called once after its commit; what a lost call leaves behind the audit finds
 -- BOUND  O(pairs + triples)
--- KEEPS  free + in flight = free in Postgres
+-- KEEPS  free + in flight = free in Postgres. Free is below 0 where more is in flight than is still on offer, until the
+--        stock writer has refused those takes and they were given back; nothing is taken meanwhile
 local epoch = redis.call('hget', KEYS[1], 'epoch')
 if not epoch then return { 'unready' } end
 if epoch ~= ARGV[1] then return { 'other_epoch', tonumber(epoch) } end

@@ -5,11 +5,39 @@ use std::collections::{HashMap, HashSet};
 use deadpool_postgres::GenericClient;
 
 use super::model::{HoldId, Level, PersonKey};
-use crate::error::Result;
+use super::offer::Offer;
+use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
 const LOCK: Statement =
     Statement::new("stock.lock", "select id from stock where exhibition_id = $1 order by id for update");
+
+const LOCK_THESE: Statement = Statement::new(
+    "stock.lock_these",
+    "select id, total, offered, held, sold, epoch from stock where id = any($1::int[]) order by id for update",
+);
+
+const SET_OFFERS: Statement = Statement::new(
+    "stock.set_offers",
+    "update stock s set total = n.total, offered = n.offered
+       from unnest($1::int[], $2::int[], $3::int[]) as n (id, total, offered) where s.id = n.id",
+);
+
+/// The epoch is read under the lock of all rows that have one: a rebuild that comes later finds these. Where there is none,
+/// Redis may still remember rows that were deleted: the first begins at the time, which is above whatever those had come to.
+const ADD: Statement = Statement::new(
+    "stock.add",
+    "insert into stock (exhibition_id, total, offered, epoch)
+     select $1, n.total, n.offered,
+            coalesce((select max(epoch) from stock where exhibition_id = $1), (extract(epoch from admit_now()) * 1000)::bigint)
+       from unnest($2::int[], $3::int[]) as n (total, offered)
+     returning id",
+);
+
+const COUNT: Statement = Statement::new("stock.count", "select count(*) from stock where exhibition_id = $1");
+
+const REMOVE: Statement =
+    Statement::new("stock.remove", "delete from stock where id = any($1::int[]) and held = 0 and sold = 0");
 
 const RAISE_EPOCH: Statement = Statement::new(
     "stock.raise_epoch",
@@ -42,7 +70,8 @@ const PERSON: Statement = Statement::new(
     "select used, open_holds from person_counters where exhibition_id = $1 and person_key = $2",
 );
 
-pub const STATEMENTS: [&Statement; 6] = [&LOCK, &RAISE_EPOCH, &LEVELS, &KNOWN_TAKES, &PEOPLE, &PERSON];
+pub const STATEMENTS: &[&Statement] =
+    &[&LOCK, &LOCK_THESE, &SET_OFFERS, &ADD, &COUNT, &REMOVE, &RAISE_EPOCH, &LEVELS, &KNOWN_TAKES, &PEOPLE, &PERSON];
 
 /// Places and open holds of one person, as committed.
 pub async fn person(client: &impl GenericClient, exhibition_id: i32, person: &PersonKey) -> Result<(i32, i32)> {
@@ -55,6 +84,41 @@ fn level(row: &tokio_postgres::Row) -> (i32, Level) {
         row.get(0),
         Level { total: row.get(1), offered: row.get(2), held: row.get(3), sold: row.get(4), epoch: row.get(5) },
     )
+}
+
+/// Locks these in the one order everybody uses, and reads them. In a transaction.
+pub async fn lock(client: &impl GenericClient, ids: &[i32]) -> Result<HashMap<i32, Level>> {
+    Ok(LOCK_THESE.query(client, &[&ids]).await?.iter().map(level).collect())
+}
+
+/// Under their lock.
+pub async fn set_offers(client: &impl GenericClient, offers: &[Offer]) -> Result<()> {
+    let ids: Vec<i32> = offers.iter().map(|offer| offer.stock_id).collect();
+    let totals: Vec<i32> = offers.iter().map(|offer| offer.total).collect();
+    let offered: Vec<i32> = offers.iter().map(|offer| offer.offered).collect();
+    SET_OFFERS.execute(client, &[&ids, &totals, &offered]).await?;
+    Ok(())
+}
+
+/// New rows for so many places in all and on offer: their ids, in the same order. In a transaction, which has the locks of all
+/// the exhibition's stock from then on; Redis knows them after a rebuild.
+pub async fn add(client: &impl GenericClient, exhibition_id: i32, places: &[(i32, i32)]) -> Result<Vec<i32>> {
+    LOCK.query(client, &[&exhibition_id]).await?;
+    let (totals, offered): (Vec<i32>, Vec<i32>) = places.iter().copied().unzip();
+    Ok(ADD.query(client, &[&exhibition_id, &totals, &offered]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+pub async fn add_one(client: &impl GenericClient, exhibition_id: i32, places: (i32, i32)) -> Result<i32> {
+    add(client, exhibition_id, &[places]).await?.pop().ok_or_else(|| Error::bug("a stock that was not made"))
+}
+
+pub async fn count(client: &impl GenericClient, exhibition_id: i32) -> Result<i64> {
+    Ok(COUNT.query_one(client, &[&exhibition_id]).await?.get(0))
+}
+
+/// Rows of which nothing is held or sold, whose product or slot is gone. Whoever takes of them from now on is refused.
+pub async fn remove(client: &impl GenericClient, ids: &[i32]) -> Result<u64> {
+    REMOVE.execute(client, &[&ids]).await
 }
 
 /// Locks the exhibition's stock in the one order everybody uses, raises its epoch, and reads it. In a transaction.

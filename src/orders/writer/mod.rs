@@ -30,7 +30,7 @@ use self::pg::{Connection, Doubt, Failure};
 use self::queue::Queue;
 use crate::app::App;
 use crate::error::Error;
-use crate::stock::redis::{self, Release};
+use crate::stock::{redis, release};
 use crate::waiting_room;
 
 /// How long a new connection is tried before the entries that wait are refused. [attempts, 100 ms apart]
@@ -266,19 +266,6 @@ async fn keep_asking(app: &App, doubt: &Doubt) -> Option<bool> {
     None
 }
 
-/// A commit of a newer epoch than Redis has belongs to a rebuild that is just about to set Redis: it waits for that.
-async fn release(app: &App, wake: &rows::Wake) -> crate::error::Result<Release> {
-    let mut outcome = redis::release(&app.redis, &wake.code, &wake.freed).await?;
-    for _ in 0..20 {
-        match outcome {
-            Release::OtherEpoch(epoch) if epoch < wake.freed.epoch => tokio::time::sleep(PAUSE / 2).await,
-            _ => break,
-        }
-        outcome = redis::release(&app.redis, &wake.code, &wake.freed).await?;
-    }
-    Ok(outcome)
-}
-
 /// Confirms takes and applies what became free, once, without making anybody wait.
 fn tell_redis(app: &App, books: Books) {
     if books.wakes.is_empty() {
@@ -299,17 +286,7 @@ fn tell_redis(app: &App, books: Books) {
                     tracing::warn!(%error, passes = wake.passes.len(), "passes not ended; they end with their time");
                 }
             }
-            if wake.freed.stocks.is_empty() && wake.freed.people.is_empty() {
-                continue;
-            }
-            match release(&task_app, &wake).await {
-                // A rebuild under a newer epoch has counted this commit.
-                Ok(Release::Released | Release::OtherEpoch(_)) => {}
-                Ok(Release::Unready) => {
-                    crate::stock::rebuild::request(&task_app, exhibition_id, &wake.code, "unready");
-                }
-                Err(error) => tracing::warn!(%error, "freed places not given to Redis; the audit will"),
-            }
+            release::tell(&task_app, exhibition_id, &wake.code, &wake.freed).await;
         }
     });
 }
