@@ -125,6 +125,7 @@ impl App {
 pub fn api_routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(crate::platform::http::openapi::base())
         .merge(crate::catalogue::api::routes())
+        .merge(crate::admin::catalogue::routes())
         .merge(crate::admin::pictures::routes())
         .merge(crate::orders::api::routes())
         .merge(crate::payments::webhook::routes())

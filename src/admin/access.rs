@@ -60,6 +60,17 @@ impl StaffUser {
         }
     }
 
+    /// The exhibition of that code, a draft as well, for whoever may enter it.
+    pub fn enter(&self, app: &App, code: &str) -> Result<Arc<Exhibition>> {
+        let exhibition = app.catalogue.current().known(code)?;
+        self.expect_in(exhibition.id)?;
+        Ok(exhibition)
+    }
+
+    pub fn expect_in(&self, exhibition_id: i32) -> Result<()> {
+        if self.may_enter(exhibition_id) { Ok(()) } else { Err(forbidden(self)) }
+    }
+
     /// The exhibition that what cannot be placed is written down under; 0: none.
     pub fn home(&self) -> i32 {
         match &self.exhibitions {
@@ -183,10 +194,7 @@ impl SignedOf {
         let Signed { user, request_id, address } = Signed::of_rank(parts, app, least).await?;
         let Path(path) = Path::<HashMap<String, String>>::from_request_parts(parts, app).await?;
         let code = path.get("code").ok_or_else(|| Error::bug("an admin of what? the path has no code"))?;
-        let exhibition = app.catalogue.current().by_code(code)?;
-        if !user.may_enter(exhibition.id) {
-            return Err(forbidden(&user));
-        }
+        let exhibition = user.enter(app, code)?;
         Ok(SignedOf { user, exhibition, request_id, address })
     }
 }

@@ -9,6 +9,7 @@ pub mod access;
 pub mod api;
 pub mod audit;
 pub mod browser;
+pub mod catalogue;
 pub mod own;
 pub mod password;
 pub mod people;

@@ -51,7 +51,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::orders::outcome::STATEMENTS,
         admit::orders::purge::STATEMENTS,
         admit::orders::books::pg::STATEMENTS,
-        &admit::stock::pg::STATEMENTS,
+        admit::stock::pg::STATEMENTS,
         admit::catalogue::pg::STATEMENTS,
         admit::payments::pg::STATEMENTS,
         admit::tickets::pg::STATEMENTS,
@@ -63,10 +63,11 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::commands::seed_demo::pg::STATEMENTS,
     ];
     let rooms = admit::waiting_room::pg::statements();
+    let run_by_admins = admit::admin::catalogue::pg::statements();
     let database = db::Database::create().await;
     let client = database.client().await;
     let mut names = BTreeSet::new();
-    for statement in all.into_iter().flatten().chain(&rooms) {
+    for statement in all.into_iter().flatten().chain(&rooms).chain(&run_by_admins) {
         client.prepare(statement.sql).await.unwrap_or_else(|e| panic!("{}: {e:?}", statement.name));
         assert!(names.insert(statement.name), "{} is there twice", statement.name);
     }
@@ -136,6 +137,8 @@ fn codes() -> (BTreeSet<String>, BTreeSet<String>) {
         "too_large",
         "unsupported_media_type",
         "method_not_allowed",
+        "stale",
+        "unseen",
         "too_many",
         "unavailable",
     ];
@@ -210,6 +213,15 @@ async fn every_route_of_the_api_is_documented_and_every_documented_route_answers
         "/api/entrance/shift",
         "/api/entrance/device",
         "/api/admin/exhibitions/{code}/devices",
+        "/api/admin/exhibitions",
+        "/api/admin/exhibitions/{code}",
+        "/api/admin/products",
+        "/api/admin/products/{product_id}",
+        "/api/admin/slots",
+        "/api/admin/slots/{slot_id}",
+        "/api/admin/slots/pattern",
+        "/api/admin/slots/bulk",
+        "/api/admin/sales",
         "/api/admin/exhibitions/{code}/room",
         "/api/admin/exhibitions/{code}/room/phase",
         "/api/admin/exhibitions/{code}/room/beacon",

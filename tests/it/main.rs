@@ -10,6 +10,7 @@ mod arrivals;
 mod bad_input;
 mod books;
 mod breaker;
+mod catalogue_admin;
 mod contracts;
 mod control_room;
 mod dashboard;

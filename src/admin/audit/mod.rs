@@ -60,7 +60,9 @@ actor_from!(Owner, Admin, AdminOf, Support, SupportOf);
 pub struct Entry<'a> {
     pub by: &'a Actor,
     /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`, `order.refund`, `order.refund_retry`,
-    /// `webhook.replay`, `exhibition.picture`, `device.add`,
+    /// `webhook.replay`, `exhibition.picture`, `exhibition.create`, `exhibition.change`, `exhibition.archive`,
+    /// `exhibition.delete`, `product.create` and so on, `slot.create`, `slot.change`, `slot.delete`, `slot.pattern`,
+    /// `slot.bulk`, `sales.change`, `device.add`,
     /// `device.revoke`, `entry.rules`, `entry.force`, `entry.conflict`, `ticket.block`, `ticket.unblock`.
     pub action: &'static str,
     /// None: of no exhibition.

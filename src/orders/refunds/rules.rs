@@ -13,6 +13,13 @@ pub struct Rule {
     pub fee_pct: i32,
 }
 
+impl Rule {
+    /// One that cannot be is left out.
+    pub fn is_good(&self) -> bool {
+        self.days_before >= 0 && (0..=100).contains(&self.fee_pct)
+    }
+}
+
 /// The table of one exhibition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -26,7 +33,7 @@ impl Rules {
     /// From the catalogue's column. A table that cannot be read allows nothing, which an admin can still overrule.
     pub fn new(table: &serde_json::Value, free_h: i32) -> Rules {
         let mut rules: Vec<Rule> = serde_json::from_value(table.clone()).unwrap_or_default();
-        rules.retain(|rule| rule.days_before >= 0 && (0..=100).contains(&rule.fee_pct));
+        rules.retain(Rule::is_good);
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.days_before));
         Rules { rules, free_h }
     }

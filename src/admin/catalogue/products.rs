@@ -1,0 +1,295 @@
+//! Products: listed, made, changed, paused, put on offer, archived.
+
+use axum::extract::State as AppState;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use deadpool_postgres::Transaction;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::fields::Fields;
+use super::pg::exhibitions;
+use super::pg::products::{self as pg, ProductRow};
+use super::{End, Ended, Follow, OfExhibition, difference, expect_room, follow, follows_total, offer, record};
+use crate::admin::access::{Admin, Support};
+use crate::admin::audit::Actor;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::platform::http::extract::{laid_over, read, tagged};
+use crate::platform::http::{IfMatch, Json, Path, Query};
+use crate::stock;
+use crate::stock::offer::Offer;
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(change, end))
+}
+
+const KIND_CHARS_MAX: usize = 30;
+const NAME_CHARS_MAX: usize = 60;
+const PRICE_WON_MAX: i32 = 10_000_000;
+const PER_ORDER_MAX: i32 = 100;
+const POSITION_MAX: i32 = 10_000;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProductSettings {
+    /// adult, youth, child, …: 1 to 30 of a-z, 0-9, hyphens and underscores.
+    pub kind: String,
+    /// 1 to 60 characters.
+    pub name_ko: String,
+    pub name_en: String,
+    /// 0 to 10,000,000. Orders that were placed keep their price.
+    pub price_won: i32,
+    /// Whether an order needs a day of visit. Fixed once somebody has an order for it.
+    pub dated: bool,
+    /// Its places count toward the exhibition's limit per person.
+    #[serde(default = "yes")]
+    pub person_limited: bool,
+    /// 1 to 100.
+    #[serde(default = "per_order_max")]
+    pub per_order_max: i32,
+    /// False: paused. No new orders; those that hold places can still be paid.
+    #[serde(default = "yes")]
+    pub active: bool,
+    /// Its own time of sale; null: the exhibition's.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub sale_start: Option<Timestamp>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub sale_end: Option<Timestamp>,
+    /// Lower ones are shown first.
+    #[serde(default)]
+    pub position: i32,
+    /// Neither shown nor sold any more.
+    #[serde(default)]
+    pub archived: bool,
+    /// Places that exist; never fewer than are held or sold.
+    pub total: i32,
+    /// Places that are on offer: may be fewer than are sold, and then nothing more is. Left out, it is all of them, or stays
+    /// all of them.
+    pub offered: i32,
+}
+
+fn yes() -> bool {
+    true
+}
+fn per_order_max() -> i32 {
+    10
+}
+
+impl ProductSettings {
+    fn check(&mut self) -> Result<()> {
+        for text in [&mut self.kind, &mut self.name_ko, &mut self.name_en] {
+            *text = text.trim().to_owned();
+        }
+        let mut fields = Fields::default();
+        fields.line("kind", &self.kind, 1..=KIND_CHARS_MAX);
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+        if !self.kind.bytes().all(plain) {
+            fields.refuse("kind", "malformed");
+        }
+        fields.line("name_ko", &self.name_ko, 1..=NAME_CHARS_MAX);
+        fields.line("name_en", &self.name_en, 1..=NAME_CHARS_MAX);
+        fields.number("price_won", self.price_won, 0..=PRICE_WON_MAX);
+        fields.number("per_order_max", self.per_order_max, 1..=PER_ORDER_MAX);
+        fields.number("position", self.position, 0..=POSITION_MAX);
+        fields.window(self.sale_start, self.sale_end);
+        fields.places(self.total, self.offered);
+        fields.done()
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct ProductShown {
+    id: i32,
+    /// The ETag, for the next change.
+    revision: i64,
+    #[serde(flatten)]
+    settings: ProductSettings,
+    /// Places of unpaid orders.
+    held: i32,
+    /// Places of valid tickets.
+    sold: i32,
+}
+
+impl From<ProductRow> for ProductShown {
+    fn from(row: ProductRow) -> ProductShown {
+        let ProductRow { id, revision, settings, held, sold, .. } = row;
+        ProductShown { id, revision, settings, held, sold }
+    }
+}
+
+fn shown(status: StatusCode, row: ProductRow) -> Result<Response> {
+    tagged(status, row.revision, ProductShown::from(row))
+}
+
+#[derive(Serialize, ToSchema)]
+struct ProductsShown {
+    /// As visitors see them; archived ones come last.
+    products: Vec<ProductShown>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ProductsQuery {
+    /// Code of the exhibition.
+    exhibition: String,
+}
+
+/// The products of an exhibition.
+#[utoipa::path(get, path = "/api/admin/products", tag = "admin", security(("staff" = [])), params(ProductsQuery),
+    responses((status = 200, body = ProductsShown),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 503, description = "server.starting, server.database_away")))]
+async fn list(AppState(app): AppState<App>, by: Support, Query(query): Query<ProductsQuery>) -> Result<Response> {
+    let exhibition = by.user.enter(&app, &query.exhibition)?;
+    let rows = pg::list(&app.pg.get().await?, exhibition.id).await?;
+    let body = ProductsShown { products: rows.into_iter().map(ProductShown::from).collect() };
+    Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response())
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body")]
+struct ProductAsk {
+    #[serde(flatten)]
+    of: OfExhibition,
+    #[serde(flatten)]
+    settings: ProductSettings,
+}
+
+/// Makes a product.
+#[utoipa::path(post, path = "/api/admin/products", tag = "admin", security(("staff" = [])), request_body = ProductAsk,
+    responses((status = 201, body = ProductShown, headers(("etag" = String, description = "Its revision."))),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 503, description = "server.starting, server.database_away")))]
+async fn create(
+    AppState(app): AppState<App>,
+    admin: Admin,
+    Json(mut asked): Json<Map<String, Value>>,
+) -> Result<Response> {
+    let of: OfExhibition = read(&asked)?;
+    let exhibition = admin.user.enter(&app, &of.exhibition)?;
+    follows_total(&mut asked, 0, 0);
+    let mut settings: ProductSettings = read(&asked)?;
+    settings.check()?;
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let locked = exhibitions::lock(&transaction, exhibition.id).await?;
+    expect_room(&transaction, locked.id, 1, "exhibition").await?;
+    let stock_id = stock::pg::add_one(&transaction, locked.id, (settings.total, settings.offered)).await?;
+    let id = pg::insert(&transaction, locked.id, stock_id, &settings).await?;
+    let made = pg::one(&transaction, id).await?;
+    let after = json!({ "product": id, "settings": made.settings });
+    record(&transaction, &Actor::from(&admin), "product.create", Some(locked.id), (Value::Null, after)).await?;
+    transaction.commit().await?;
+    follow(&app, locked.id, &locked.code, Follow::NewStock).await;
+    shown(StatusCode::CREATED, made)
+}
+
+#[derive(Deserialize)]
+struct Named {
+    product_id: i32,
+}
+
+/// The product to be changed, with the code of its exhibition: nobody else's until the transaction ends.
+async fn locked(transaction: &Transaction<'_>, admin: &Admin, id: i32, seen: &IfMatch) -> Result<(String, ProductRow)> {
+    let exhibition_id = pg::one(transaction, id).await?.exhibition_id;
+    admin.user.expect_in(exhibition_id)?;
+    let code = exhibitions::lock(transaction, exhibition_id).await?.code;
+    let row = pg::one(transaction, id).await?;
+    seen.expect(row.revision)?;
+    Ok((code, row))
+}
+
+/// Changes a product: what is left out stays as it is. It counts within a second, everywhere; what is on offer at once.
+#[utoipa::path(put, path = "/api/admin/products/{product_id}", tag = "admin", security(("staff" = [])),
+    params(("product_id" = i32, Path, description = "As it was listed."),
+        ("If-Match" = String, Header, description = "The ETag of what the caller has seen.")),
+    request_body = ProductSettings,
+    responses((status = 200, body = ProductShown, headers(("etag" = String, description = "Its revision."))),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_product"),
+        (status = 503, description = "server.starting, server.database_away")))]
+async fn change(
+    AppState(app): AppState<App>,
+    admin: Admin,
+    Path(named): Path<Named>,
+    seen: IfMatch,
+    Json(mut asked): Json<Map<String, Value>>,
+) -> Result<Response> {
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let (code, before) = locked(&transaction, &admin, named.product_id, &seen).await?;
+    follows_total(&mut asked, before.settings.total, before.settings.offered);
+    let mut settings: ProductSettings = laid_over(&before.settings, asked)?;
+    settings.check()?;
+    if settings == before.settings {
+        return shown(StatusCode::OK, before);
+    }
+    let (total, offered) = (settings.total, settings.offered);
+    let (stock_id, what) = if settings.dated == before.settings.dated {
+        let freed = offer(&transaction, &[Offer { stock_id: before.stock_id, total, offered }], "total").await?;
+        (before.stock_id, Follow::Offer(freed))
+    } else {
+        // An order on its way was made up for the product as it was: the places it took are no longer there.
+        let stock_id = stock::pg::add_one(&transaction, before.exhibition_id, (total, offered)).await?;
+        if pg::is_ordered(&transaction, before.id).await? {
+            return Err(Error::field("dated", "fixed"));
+        }
+        (stock_id, Follow::NewStock)
+    };
+    pg::update(&transaction, before.id, stock_id, &settings).await?;
+    if stock_id != before.stock_id {
+        stock::pg::remove(&transaction, &[before.stock_id]).await?;
+    }
+    let after = pg::one(&transaction, before.id).await?;
+    let change = difference(("product", before.id), &before.settings, &after.settings)?;
+    record(&transaction, &Actor::from(&admin), "product.change", Some(before.exhibition_id), change).await?;
+    transaction.commit().await?;
+    follow(&app, before.exhibition_id, &code, what).await;
+    shown(StatusCode::OK, after)
+}
+
+/// Ends a product: one that nobody has an order for is deleted, any other archived.
+#[utoipa::path(delete, path = "/api/admin/products/{product_id}", tag = "admin", security(("staff" = [])),
+    params(("product_id" = i32, Path, description = "As it was listed."),
+        ("If-Match" = String, Header, description = "The ETag of what the caller has seen.")),
+    responses((status = 200, body = Ended),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_product"),
+        (status = 503, description = "server.starting, server.database_away")))]
+async fn end(
+    AppState(app): AppState<App>,
+    admin: Admin,
+    Path(named): Path<Named>,
+    seen: IfMatch,
+) -> Result<axum::Json<Ended>> {
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let (code, before) = locked(&transaction, &admin, named.product_id, &seen).await?;
+    let by = Actor::from(&admin);
+    stock::pg::lock(&transaction, &[before.stock_id]).await?;
+    let outcome = if pg::is_ordered(&transaction, before.id).await? {
+        let settings = ProductSettings { archived: true, ..before.settings.clone() };
+        if !before.settings.archived {
+            pg::update(&transaction, before.id, before.stock_id, &settings).await?;
+            let change = difference(("product", before.id), &before.settings, &settings)?;
+            record(&transaction, &by, "product.archive", Some(before.exhibition_id), change).await?;
+        }
+        End::Archived
+    } else {
+        pg::delete(&transaction, before.id).await?;
+        stock::pg::remove(&transaction, &[before.stock_id]).await?;
+        let gone = json!({ "product": before.id, "settings": before.settings });
+        record(&transaction, &by, "product.delete", Some(before.exhibition_id), (gone, Value::Null)).await?;
+        End::Deleted
+    };
+    transaction.commit().await?;
+    follow(&app, before.exhibition_id, &code, Follow::Nothing).await;
+    Ok(axum::Json(Ended { outcome }))
+}
