@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
 use crate::support::given::places;
+use crate::support::servers::OwnRedis;
 use crate::support::visitor::Held;
 use crate::support::{Answer, Given, Kind, Options, TestApp, race};
 
@@ -502,6 +503,37 @@ async fn careless_offer(app: &TestApp) -> i64 {
 }
 
 #[tokio::test]
+async fn what_redis_has_lost_or_counts_otherwise_is_repaired() {
+    let redis = OwnRedis::start().await;
+    let app = TestApp::start_with(Options { redis_url: Some(redis.url()), ..Options::default() }).await;
+    let adult = app.given(places(20)).await;
+    let admin = app.by("kim", Role::Admin, &["xyz"]).await;
+    app.visitor(1).order(&adult, 2).await.expect(201);
+    let counted = async |free: i64| app.redis_free(&adult).await == Some(free);
+
+    redis.cli(&["flushall"]).await;
+    admin.set_product(&adult, json!({ "offered": 12 })).await.expect(200);
+    app.until("counted anew", async || counted(10).await).await;
+
+    // A rebuild that has raised the epoch, and died.
+    let mut client = app.app().pg.get().await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    admit::stock::pg::raise_epoch(&transaction, adult.exhibition_id).await.unwrap();
+    transaction.commit().await.unwrap();
+    drop(client);
+    admin.set_product(&adult, json!({ "offered": 7 })).await.expect(200);
+    assert!(counted(10).await, "what it counts is of another epoch");
+    app.until("the audit has seen it", async || {
+        app.tick("audit").await;
+        counted(5).await
+    })
+    .await;
+    app.visitor(2).order(&adult, 6).await.refused(409, "stock.sold_out");
+    app.visitor(2).order(&adult, 5).await.expect(201);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn fewer_may_be_offered_than_are_sold_but_never_fewer_exist() {
     let app = TestApp::start().await;
     let adult = app.given(Kind { slot_places: Some(20), ..places(20) }).await;
@@ -744,7 +776,9 @@ async fn what_somebody_has_an_order_for_stays() {
     app.visitor(1).pay(&order).await.expect(200);
     let read = app.visitor(1).read(&order).await.expect(200);
     assert!(read.body.to_string().contains("성인"), "{}", read.body);
-    Browser::new(&app).get(&format!("/api/tickets/none/qr.svg")).await;
+    let ticket: uuid::Uuid = app.db.one("select id from tickets limit 1").await;
+    let code = app.http.get(app.url(&format!("/api/tickets/{ticket}/qr.svg"))).bearer_auth(&order.token);
+    Answer::of(code).await.expect(200);
     assert_eq!(admin.product("xyz", adult.product_id).await["archived"], true);
     admin.set_product(&adult, json!({ "archived": false })).await.expect(200);
     app.visitor(2).order(&adult, 1).await.expect(201);

@@ -8,6 +8,7 @@ use super::draw::DrawPage;
 use super::queue_line::Seen;
 use super::queue_view::{Around, QueuePage};
 use crate::catalogue::Exhibition;
+use crate::catalogue::model::Stage;
 use crate::platform::texts::Language;
 use crate::waiting_room::model::{BeaconKind, DrawShown, Lane};
 use crate::waiting_room::reply::{Band, Chance, Left, ProductLeft, PublicState, Standing, Status};
@@ -21,6 +22,7 @@ fn exhibition() -> Exhibition {
     Exhibition {
         id: 1,
         code: text("bbb"),
+        stage: Stage::Published,
         name_ko: text("시험 <전시>"),
         name_en: text("Test <exhibition>"),
         description_ko: String::new(),
@@ -32,6 +34,7 @@ fn exhibition() -> Exhibition {
         sale_start: at,
         sale_end: at,
         paused: false,
+        sales_paused: None,
         hold_ttl_s: 600,
         person_limit: None,
         open_holds_max: 1,
@@ -43,6 +46,7 @@ fn exhibition() -> Exhibition {
         deposit_h: 24,
         walk_ins: false,
         products: Vec::new(),
+        archived_products: Vec::new(),
         slots: Vec::new(),
         stock: Default::default(),
         picture: None,
