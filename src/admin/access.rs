@@ -178,14 +178,18 @@ rank!(
 );
 
 impl Signed {
+    /// Where a part of what a call may ask for takes a higher rank than the call itself.
+    pub fn must_be(&self, least: Role) -> Result<()> {
+        if self.user.role.is_at_least(least) { Ok(()) } else { Err(forbidden(&self.user)) }
+    }
+
     async fn of_rank(parts: &mut Parts, app: &App, least: Role) -> Result<Signed> {
         let user = StaffUser::from_request_parts(parts, app).await?;
-        if !user.role.is_at_least(least) {
-            return Err(forbidden(&user));
-        }
         let address = ClientAddress::from_request_parts(parts, app).await?.address;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        Ok(Signed { user, request_id, address })
+        let signed = Signed { user, request_id, address };
+        signed.must_be(least)?;
+        Ok(signed)
     }
 }
 

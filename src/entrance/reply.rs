@@ -169,43 +169,7 @@ fn masked_name(app: &App, ticket: &TicketRow) -> Option<String> {
     contact::open(app, ticket.order_id, key_id, sealed)
         .inspect_err(|error| tracing::error!(%error, "a contact does not open"))
         .ok()
-        .map(|contact| masked(&contact.name))
+        .map(|contact| contact::masked_name(&contact.name))
         // Whoever came without booking gave none.
         .filter(|name| !name.is_empty())
-}
-
-/// Enough to compare with a face that says its name, too little to learn one: of each word the first and the last
-/// character, of two characters the first.
-pub fn masked(name: &str) -> String {
-    let word = |word: &str| {
-        let chars: Vec<char> = word.chars().collect();
-        match chars.as_slice() {
-            [] => String::new(),
-            [_] => "*".to_owned(),
-            [first, _] => format!("{first}*"),
-            [first, middle @ .., last] => format!("{first}{}{last}", "*".repeat(middle.len())),
-        }
-    };
-    name.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_masked() {
-        let table = [
-            ("홍길동", "홍*동"),
-            ("남궁민수", "남**수"),
-            ("김철", "김*"),
-            ("이", "*"),
-            ("John Smith", "J**n S***h"),
-            ("  Jo  A ", "J* *"),
-            ("", ""),
-        ];
-        for (name, shown) in table {
-            assert_eq!(masked(name), shown);
-        }
-    }
 }

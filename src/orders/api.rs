@@ -1,7 +1,5 @@
 //! The calls of a visitor's order and its payment.
 
-use std::time::Duration;
-
 use axum::Json as Reply;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,7 +12,6 @@ use super::ask::OrderAsk;
 use super::model::{Order, Origin};
 use super::pay::{self, Confirmed};
 use super::read::{self, OrderView};
-use super::writer::{Ask, Entry, Refusal, Reply as WriterReply};
 use super::{contact, pg, place, token};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -38,6 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(super::inbox::routes())
         .merge(super::refunds::routes())
         .merge(super::books::api::routes())
+        .merge(super::care::routes())
 }
 
 /// Reserves places. They are kept until `expires_at`.
@@ -142,27 +140,9 @@ async fn cancel(
     Path(number): Path<String>,
 ) -> Result<Response> {
     let order = owned_for_a_change(&app, &headers, &number).await?;
-    let origin = Origin::new("visitor", "cancel", request_id);
-    let entry = Entry { facts: order.facts.clone(), ask: Ask::Cancel, origin };
-    match submit_tracked(&app, entry).await? {
-        WriterReply::Released | WriterReply::Already => {}
-        WriterReply::Refused(Refusal::InProgress) => {
-            return Err(Error::conflict("payment.in_progress").retry_after(Duration::from_secs(2)));
-        }
-        WriterReply::Refused(Refusal::AlreadyPaid) => return Err(Error::conflict("order.paid")),
-        WriterReply::Refused(Refusal::Lapsed) => return Err(Error::gone("order.expired")),
-        WriterReply::Refused(_) => return Err(Error::gone("order.closed")),
-        WriterReply::Failed(error) => return Err(error),
-        other => return Err(Error::unavailable("order.unknown_outcome", format!("{other:?}"))),
-    }
+    super::cancel::cancel(&app, &order, Origin::new("visitor", "cancel", request_id)).await?;
     let order = find(&app, &number).await?;
     Ok(private(Reply(read::view(&app, &order)?)))
-}
-
-/// A change goes on to its end when the caller has gone away.
-async fn submit_tracked(app: &App, entry: Entry) -> Result<WriterReply> {
-    let task_app = app.clone();
-    app.lifecycle.spawn(async move { task_app.writer.submit(entry).await }).await.map_err(Error::bug)
 }
 
 #[derive(Deserialize, ToSchema)]

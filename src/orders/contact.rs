@@ -1,6 +1,7 @@
 //! Personal data of an order: checked, normalised, sealed. In the clear only in memory.
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::consent::Consent;
@@ -79,16 +80,58 @@ pub fn person_key(digest: &[u8; 32]) -> PersonKey {
     key
 }
 
+/// Of the order with this id, of that exhibition.
 pub fn seal(
     app: &App,
-    order_id: Uuid,
+    (exhibition_id, order_id): (i32, Uuid),
     contact: &Contact,
     digest: &[u8; 32],
     consent: Consent,
 ) -> Result<SealedContact> {
     let plain = serde_json::to_vec(contact).map_err(Error::bug)?;
     let (key_id, sealed) = app.secrets.seal(order_id.as_bytes(), &plain)?;
-    Ok(SealedContact { phone_digest: digest.to_vec(), key_id, sealed, consent })
+    let index = ContactIndex::of(app, exhibition_id, contact);
+    Ok(SealedContact { phone_digest: digest.to_vec(), index, key_id, sealed, consent })
+}
+
+/// How a [`ContactIndex`] is made; another way is another version, and the `contact_index` tick makes those of before anew.
+pub const INDEX_VERSION: i16 = 1;
+pub const TAIL_DIGITS: usize = 4;
+
+/// What a sealed contact is found by, besides the whole phone number. None: it does not have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContactIndex {
+    pub name: Option<i64>,
+    /// The last digits of the phone.
+    pub tail: Option<i64>,
+}
+
+impl ContactIndex {
+    pub fn of(app: &App, exhibition_id: i32, contact: &Contact) -> ContactIndex {
+        let tail = contact.phone.len().checked_sub(TAIL_DIGITS).and_then(|from| contact.phone.get(from..));
+        ContactIndex {
+            name: name_index(app, exhibition_id, &contact.name),
+            tail: tail.map(|tail| tail_index(app, exhibition_id, tail)),
+        }
+    }
+}
+
+/// The same for every way of writing a name: blanks and case do not count. None: nothing is left of it.
+pub fn name_index(app: &App, exhibition_id: i32, name: &str) -> Option<i64> {
+    let plain: String = name.nfkc().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()).collect();
+    (!plain.is_empty()).then(|| index(app, exhibition_id, &[b"name", plain.as_bytes()]))
+}
+
+pub fn tail_index(app: &App, exhibition_id: i32, digits: &str) -> i64 {
+    index(app, exhibition_id, &[b"tail", digits.as_bytes()])
+}
+
+/// Eight bytes: of a million orders no two meet by chance, and the index stays small.
+fn index(app: &App, exhibition_id: i32, [what, text]: &[&[u8]; 2]) -> i64 {
+    let mac = app.secrets.mac(Purpose::ContactIndex, &[what, &exhibition_id.to_be_bytes(), text]);
+    let mut cut = [0u8; 8];
+    cut.copy_from_slice(&mac[..8]);
+    i64::from_be_bytes(cut)
 }
 
 pub fn open(app: &App, order_id: Uuid, key_id: &str, sealed: &[u8]) -> Result<Contact> {
@@ -96,9 +139,61 @@ pub fn open(app: &App, order_id: Uuid, key_id: &str, sealed: &[u8]) -> Result<Co
     serde_json::from_slice(&plain).map_err(Error::bug)
 }
 
+/// Enough to compare with a face that says its name, too little to learn one: of each word the first and the last
+/// character, of two characters the first.
+pub fn masked_name(name: &str) -> String {
+    let word = |word: &str| {
+        let chars: Vec<char> = word.chars().collect();
+        match chars.as_slice() {
+            [] => String::new(),
+            [_] => "*".to_owned(),
+            [first, _] => format!("{first}*"),
+            [first, middle @ .., last] => format!("{first}{}{last}", "*".repeat(middle.len())),
+        }
+    };
+    name.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// As Koreans write it, the middle hidden: 010-****-5678.
+pub fn masked_phone(e164: &str) -> String {
+    let national = e164.strip_prefix("+82").unwrap_or(e164);
+    match (national.get(..2), national.len().checked_sub(TAIL_DIGITS).and_then(|at| national.get(at..))) {
+        (Some(head), Some(tail)) if national.len() > 2 + TAIL_DIGITS => {
+            format!("0{head}-{}-{tail}", "*".repeat(national.len() - 2 - TAIL_DIGITS))
+        }
+        _ => String::new(),
+    }
+}
+
+/// The first character and whose mailbox it is: h***@example.org.
+pub fn masked_email(email: &str) -> String {
+    let (local, domain) = email.rsplit_once('@').unwrap_or((email, ""));
+    format!("{}***@{domain}", local.chars().next().unwrap_or('*'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_masked_tells_little() {
+        let table = [
+            ("홍길동", "홍*동"),
+            ("남궁민수", "남**수"),
+            ("김철", "김*"),
+            ("이", "*"),
+            ("John Smith", "J**n S***h"),
+            ("  Jo  A ", "J* *"),
+            ("", ""),
+        ];
+        for (name, shown) in table {
+            assert_eq!(masked_name(name), shown);
+        }
+        assert_eq!(masked_phone("+821012345678"), "010-****-5678");
+        assert_eq!(masked_phone("+82112345678"), "011-***-5678");
+        assert_eq!((masked_phone(""), masked_phone("+82105678")), (String::new(), String::new()));
+        assert_eq!(masked_email("hong@example.org"), "h***@example.org");
+    }
 
     #[test]
     fn korean_mobile_numbers_become_one_form() {

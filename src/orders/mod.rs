@@ -8,6 +8,8 @@
 pub mod api;
 pub mod ask;
 pub mod books;
+pub mod cancel;
+pub mod care;
 pub mod consent;
 pub mod contact;
 pub mod deposits;

@@ -104,7 +104,7 @@ async fn place_tracked(app: &App, ask: &OrderAsk, caller: &Caller) -> Result<Ord
     }
 
     let id = ids::row_id(app.clock.now());
-    let sealed = contact::seal(app, id, &checked.contact.0, &digest, checked.consent)?;
+    let sealed = contact::seal(app, (exhibition.id, id), &checked.contact.0, &digest, checked.consent)?;
     let facts = OrderFacts {
         id,
         number: ids::order_number(app.clock.now()),

@@ -72,7 +72,7 @@ async fn sell_tracked(app: &App, exhibition_id: i32, ask: &WalkInAsk, seller: &S
             let id = ids::row_id(app.clock.now());
             // Nobody is named, and nobody finds the order by a phone number.
             let nobody = Contact { name: String::new(), phone: String::new(), email: None };
-            let contact = contact::seal(app, id, &nobody, &ids::random_bytes(), Consent::default())?;
+            let contact = contact::seal(app, (exhibition.id, id), &nobody, &ids::random_bytes(), Consent::default())?;
             let facts = facts(app, &exhibition, checked, seller, id, (hold_id, fingerprint));
             let terms =
                 Terms { keyed: true, pass: Pass::Excused, session: None, open_holds_max: None, origin: origin.clone() };

@@ -15,6 +15,12 @@ pub fn row_id(now: Timestamp) -> Uuid {
     ))
 }
 
+/// Below every id of that instant, and above every one of the millisecond before.
+pub fn row_id_floor(at: Timestamp) -> Uuid {
+    let ms = at.as_millisecond().clamp(0, (1 << 48) - 1).unsigned_abs();
+    Uuid::from_u128(u128::from(ms) << 80)
+}
+
 /// Crockford's base 32: no I, L, O, U, so that a number can be read over the phone.
 pub const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

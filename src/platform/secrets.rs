@@ -39,9 +39,11 @@ pub enum Purpose {
     Shift,
     /// Locks what devices keep of tickets.
     DeviceData,
+    /// Finds orders by what a sealed contact says.
+    ContactIndex,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 15] = [
+const PURPOSES: [(Purpose, &[u8]); 16] = [
     (Purpose::HoldId, b"admit hold id v1"),
     (Purpose::OrderToken, b"admit order token v1"),
     (Purpose::Phone, b"admit phone digest v1"),
@@ -57,6 +59,7 @@ const PURPOSES: [(Purpose, &[u8]); 15] = [
     (Purpose::OneTimeCode, b"admit one-time code v1"),
     (Purpose::Shift, b"admit shift v1"),
     (Purpose::DeviceData, b"admit device data v1"),
+    (Purpose::ContactIndex, b"admit contact index v1"),
 ];
 
 struct DataKey {

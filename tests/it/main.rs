@@ -15,6 +15,7 @@ mod contracts;
 mod control_room;
 mod dashboard;
 mod deposits;
+mod desk;
 mod devices;
 mod draw;
 mod entrance;

@@ -2,6 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::{EventState, EventView};
 use crate::error::Result;
@@ -28,6 +29,14 @@ page!(RECEIVED, "inbox.page_received", "i.state = 'received'");
 page!(PROCESSED, "inbox.page_processed", "i.state = 'processed'");
 page!(DEAD, "inbox.page_dead", "i.state = 'dead'");
 
+const OF_ORDER: Statement = Statement::new(
+    "inbox.of_order",
+    "select i.id, i.provider, i.kind, i.order_id, i.body ->> 'status', i.state, i.tries, i.outcome, i.received_at,
+            i.processed_at, i.replays
+       from attempts a join inbox i on i.order_id = a.provider_order_id
+      where a.order_id = $1 order by i.id limit $2",
+);
+
 const LOCKED: Statement = Statement::new(
     "inbox.locked",
     "select i.id, i.provider, i.kind, i.order_id, i.body ->> 'status', i.state, i.tries, i.outcome, i.received_at,
@@ -45,7 +54,7 @@ const REPLAY: Statement = Statement::new(
                i.processed_at, i.replays",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&ALL, &RECEIVED, &PROCESSED, &DEAD, &LOCKED, &REPLAY];
+pub const STATEMENTS: &[&Statement] = &[&ALL, &RECEIVED, &PROCESSED, &DEAD, &OF_ORDER, &LOCKED, &REPLAY];
 
 fn view(r: &Row) -> EventView {
     EventView {
@@ -78,6 +87,11 @@ pub async fn page(
         Some(EventState::Dead) => &DEAD,
     };
     Ok(statement.query(client, &[&before, &exhibitions, &limit]).await?.iter().map(view).collect())
+}
+
+/// About an order's payments, oldest first.
+pub async fn of_order(client: &impl GenericClient, order_id: Uuid, limit: i64) -> Result<Vec<EventView>> {
+    Ok(OF_ORDER.query(client, &[&order_id, &limit]).await?.iter().map(view).collect())
 }
 
 /// The event with its exhibition, kept from workers until the transaction ends.

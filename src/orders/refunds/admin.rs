@@ -69,11 +69,7 @@ async fn refund(
     Json(ask): Json<AdminRefundAsk>,
 ) -> Result<Response> {
     let Path((_, number)) = path;
-    let reason = ask.reason.trim();
-    request::text_is_fine("reason", reason)?;
-    if reason.is_empty() {
-        return Err(Error::field("reason", "required"));
-    }
+    let reason = &request::sentence("reason", &ask.reason)?;
     let order = order_of(&app, &admin, &number).await?;
     let priced = quote::priced(&app, &order).await?;
     if ask.ticket_ids.iter().any(|id| !priced.rows.iter().any(|(row, _)| row.id == *id)) {
@@ -175,11 +171,7 @@ async fn paid_by_hand(
     Json(ask): Json<PaidByHandAsk>,
 ) -> Result<Response> {
     let Path((_, number, refund_id)) = path;
-    let note = ask.note.trim();
-    request::text_is_fine("note", note)?;
-    if note.is_empty() {
-        return Err(Error::field("note", "required"));
-    }
+    let note = request::sentence("note", &ask.note)?;
     let order = order_of(&app, &admin, &number).await?;
     let client = app.pg.get().await?;
     let ended = pg::paid_by_hand(&client, refund_id, order.facts.id).await?;

@@ -87,6 +87,13 @@ pub fn text_is_fine(field: &'static str, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// A reason or a note, which must say something.
+pub fn sentence(field: &'static str, text: &str) -> Result<String> {
+    let text = text.trim();
+    text_is_fine(field, text)?;
+    if text.is_empty() { Err(Error::field(field, "required")) } else { Ok(text.to_owned()) }
+}
+
 /// Within the exhibition's rules. `expected_won` is what the visitor was shown: another sum today is a refusal.
 pub async fn by_visitor(
     app: &App,

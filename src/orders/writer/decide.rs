@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::entry::{Ask, Captured, Entry, Hold, Refusal, Reply};
 use super::money::{KnownRefund, TicketRow};
 use super::rows::{AttemptChange, EventRow, PersonChange, Rows, Wake};
+use crate::error::Error;
 use crate::orders::model::{AttemptState, OrderFacts, OrderState, Origin, Seat};
 use crate::payments::Provider;
 use crate::stock::Level;
@@ -34,6 +35,7 @@ pub struct OrderRow {
     pub paid_attempt_id: Option<Uuid>,
     /// Fewer than the order was placed with, once some tickets were given back.
     pub person_places: i32,
+    pub person_key: PersonKey,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +88,10 @@ impl Books {
                 let Some(order) = self.orders.get(&facts.id).copied() else {
                     return Reply::Refused(Refusal::UnknownOrder);
                 };
+                if order.person_key != facts.person_key {
+                    // Its visitor has another phone number since the caller read it: the person to be counted is not locked.
+                    return Reply::Failed(Error::unavailable("server.busy", "the order is another person's by now"));
+                }
                 match other {
                     Ask::Open { attempt_id, provider } => self.open(entry, order, *attempt_id, *provider),
                     Ask::Begin { attempt_id, .. } => self.begin(entry, order, *attempt_id),
@@ -124,9 +130,14 @@ impl Books {
         self.change_stock(facts, 1, 0);
         self.change_person(facts, facts.person_places, 1);
         self.known_holds.insert(facts.hold_id, (facts.id, hold.seat.at_ms));
-        let person_places = facts.person_places;
-        self.orders
-            .insert(facts.id, OrderRow { state: OrderState::Held, expires_at, paid_attempt_id: None, person_places });
+        let row = OrderRow {
+            state: OrderState::Held,
+            expires_at,
+            paid_attempt_id: None,
+            person_places: facts.person_places,
+            person_key: facts.person_key,
+        };
+        self.orders.insert(facts.id, row);
         self.rows.hold(facts, hold, expires_at);
         self.event(facts, &entry.origin, "held", None, Some(OrderState::Held));
         self.wake(facts).confirmed.push(hold.seat.hold_id);

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::orders::consent::Consent;
+use crate::orders::contact::ContactIndex;
 use crate::orders::model::{OrderFacts, Origin, Seat};
 use crate::payments::Provider;
 use crate::stock::model::Line;
@@ -14,6 +15,7 @@ use crate::stock::model::Line;
 #[derive(Clone, Debug)]
 pub struct SealedContact {
     pub phone_digest: Vec<u8>,
+    pub index: ContactIndex,
     pub key_id: String,
     pub sealed: Vec<u8>,
     pub consent: Consent,

@@ -15,6 +15,7 @@ use super::decide::{AttemptRow, Books, OrderRow, PersonRow};
 use super::entry::{Ask, Entry};
 use super::money::{KnownRefund, TicketRow};
 use crate::error::{Error, Result};
+use crate::orders::contact::INDEX_VERSION;
 use crate::orders::model::{AttemptState, OrderState};
 use crate::payments::Provider;
 use crate::platform::pg::{self, SessionLimits, Statement};
@@ -43,7 +44,7 @@ statements! {
     NOW = "writer.now", "select pg_current_xact_id()::text, admit_now()";
 
     LOCK_ORDERS = "writer.lock_orders",
-        "select id, state, expires_at, paid_attempt_id, person_places from orders where id = any($1::uuid[]) order by id for update";
+        "select id, state, expires_at, paid_attempt_id, person_places, person_key from orders where id = any($1::uuid[]) order by id for update";
 
     ATTEMPTS = "writer.attempts",
         "select id, order_id, n, state, amount_won, provider, to_account from attempts where order_id = any($1::uuid[])";
@@ -80,8 +81,9 @@ statements! {
                    person_places, person_counted, has_email, language, referral_code, expires_at, taken_at_ms, pass_sid)";
 
     INSERT_CONTACTS = "writer.insert_contacts",
-        "insert into contacts (order_id, phone_digest, key_id, sealed, consent_version, marketing)
-         select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::text[], $6::bool[])";
+        "insert into contacts (order_id, phone_digest, key_id, sealed, consent_version, marketing, name_index, tail_index, index_version)
+         select n.*, $9::smallint
+           from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::text[], $6::bool[], $7::bigint[], $8::bigint[]) as n";
 
     INSERT_ITEMS = "writer.insert_items",
         "insert into order_items (order_id, line, product_id, quantity, unit_won)
@@ -352,9 +354,20 @@ impl Connection {
                     &h.pass_sids,
                 ],
             ));
-            let contacts: Vec<&(dyn ToSql + Sync)> =
-                vec![&h.ids, &h.phone_digests, &h.key_ids, &h.sealed, &h.consent_versions, &h.marketing];
-            flight.push(self.call(&p.INSERT_CONTACTS, contacts));
+            flight.push(self.call(
+                &p.INSERT_CONTACTS,
+                vec![
+                    &h.ids,
+                    &h.phone_digests,
+                    &h.key_ids,
+                    &h.sealed,
+                    &h.consent_versions,
+                    &h.marketing,
+                    &h.name_indexes,
+                    &h.tail_indexes,
+                    &INDEX_VERSION,
+                ],
+            ));
             let i = &rows.items;
             flight.push(
                 self.call(&p.INSERT_ITEMS, vec![&i.order_ids, &i.lines, &i.product_ids, &i.quantities, &i.units]),
@@ -529,9 +542,14 @@ fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
     for r in rows {
         match kind {
             Read::Orders => {
-                if let Some(state) = OrderState::parse(r.get(1)) {
-                    let row =
-                        OrderRow { state, expires_at: r.get(2), paid_attempt_id: r.get(3), person_places: r.get(4) };
+                if let (Some(state), Ok(person_key)) = (OrderState::parse(r.get(1)), r.get::<_, &[u8]>(5).try_into()) {
+                    let row = OrderRow {
+                        state,
+                        expires_at: r.get(2),
+                        paid_attempt_id: r.get(3),
+                        person_places: r.get(4),
+                        person_key,
+                    };
                     books.orders.insert(r.get(0), row);
                 }
             }

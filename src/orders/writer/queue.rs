@@ -84,6 +84,7 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::orders::consent::Consent;
+    use crate::orders::contact::ContactIndex;
     use crate::orders::model::{OrderFacts, Origin, Seat};
     use crate::orders::writer::{Entry, Hold, SealedContact};
 
@@ -112,6 +113,7 @@ mod tests {
             seat: Seat { hold_id: [0; 16], epoch: 1, at_ms: 0 },
             contact: SealedContact {
                 phone_digest: vec![],
+                index: ContactIndex::default(),
                 key_id: String::new(),
                 sealed: vec![],
                 consent: Consent::default(),

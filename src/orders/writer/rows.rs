@@ -53,6 +53,8 @@ pub struct HoldColumns {
     pub sealed: Vec<Vec<u8>>,
     pub consent_versions: Vec<Option<String>>,
     pub marketing: Vec<bool>,
+    pub name_indexes: Vec<Option<i64>>,
+    pub tail_indexes: Vec<Option<i64>>,
 }
 
 #[derive(Default)]
@@ -252,6 +254,8 @@ impl Rows {
         h.sealed.push(hold.contact.sealed.clone());
         h.consent_versions.push(hold.contact.consent.version.clone());
         h.marketing.push(hold.contact.consent.marketing);
+        h.name_indexes.push(hold.contact.index.name);
+        h.tail_indexes.push(hold.contact.index.tail);
         for (line, item) in (1i16..).zip(&facts.items) {
             self.items.order_ids.push(facts.id);
             self.items.lines.push(line);

@@ -1,0 +1,49 @@
+//! Care: admins and people who support visitors look after orders.
+//!
+//! Owns the way to find an order by what somebody knows of it, and what staff may do to an order that its visitor cannot.
+//! Promises that nobody sees an order of an exhibition that they may not enter, nor personal data in the clear without a
+//! word in the audit log; that every change is on record; that places, money and limits stay true, since whatever
+//! touches them goes through the stock writer or its locks. Refuses to move an order in any way that its visitor or its
+//! payment could not have moved it.
+
+pub mod change;
+pub mod history;
+pub mod index;
+pub mod search;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use serde_json::Value;
+
+use crate::admin::StaffUser;
+use crate::admin::audit::{self, Actor};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::orders::api::find;
+use crate::orders::model::Order;
+
+pub fn routes() -> OpenApiRouter<App> {
+    search::routes().merge(history::routes()).merge(change::routes())
+}
+
+/// Another exhibition's order is as good as not there.
+async fn order_of(app: &App, user: &StaffUser, number: &str) -> Result<Order> {
+    let order = find(app, number).await?;
+    if user.may_enter(order.facts.exhibition_id) { Ok(order) } else { Err(Error::not_found("order.unknown")) }
+}
+
+/// What was done already, through the stock writer: a record that could not be written is logged in full.
+async fn record(
+    app: &App,
+    by: &Actor,
+    action: &'static str,
+    exhibition_id: i32,
+    before: Value,
+    after: Value,
+) -> Result<()> {
+    let client = app.pg.get().await?;
+    let entry = audit::Entry { by, action, exhibition_id: Some(exhibition_id), before, after };
+    audit::record(&client, &entry).await.inspect_err(|error| {
+        tracing::error!(%error, user = by.name, action, after = %entry.after, "an act was not recorded");
+    })
+}

@@ -1,0 +1,220 @@
+//! SQL of the search: ids by index, whichever way they were asked for, then what is shown of each.
+
+use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::meant::Known;
+use crate::error::{Error, Result};
+use crate::orders::model::OrderState;
+use crate::platform::pg::Statement;
+
+/// Newest first, of each exhibition so many at most, and so many of those.
+macro_rules! newest {
+    ($name:ident, $label:literal, $with:literal, $from:literal, $state:literal) => {
+        const $name: Statement = Statement::new(
+            $label,
+            concat!(
+                $with,
+                "select p.id
+                   from unnest($1::int[]) as e (id)
+                  cross join lateral (
+                        select o.id from ",
+                $from,
+                " where o.exhibition_id = e.id and o.id < $2 and o.id >= $3 and o.created_at >= $4 and o.created_at < $5 and ",
+                $state,
+                "        order by o.id desc limit $6) p
+                  order by p.id desc limit $6"
+            ),
+        );
+    };
+    ($name:ident, $label:literal, $state:literal) => {
+        newest!($name, $label, "", "orders o", $state);
+    };
+}
+newest!(ALL, "care.newest", "true");
+newest!(PAID, "care.newest_paid", "o.state = 'paid'");
+newest!(AWAITING, "care.newest_awaiting", "o.state = 'awaiting_deposit'");
+newest!(PARTLY, "care.newest_partly_refunded", "o.state = 'partially_refunded'");
+newest!(REFUNDED, "care.newest_refunded", "o.state = 'refunded'");
+newest!(EXPIRED, "care.newest_expired", "o.state = 'expired'");
+newest!(CANCELLED, "care.newest_cancelled", "o.state = 'cancelled'");
+// Those that hold places unpaid are as many as there are places, for ten minutes: all of them are read, and sorted.
+newest!(
+    HELD,
+    "care.newest_held",
+    "with open as materialized (select id, exhibition_id, created_at, state from orders where state = 'held') ",
+    "open o",
+    "true"
+);
+newest!(
+    CONFIRMING,
+    "care.newest_confirming",
+    "with open as materialized (
+         select o.id, o.exhibition_id, o.created_at, o.state
+           from attempts a join orders o on o.id = a.order_id where a.state in ('sent', 'unknown', 'awaiting_deposit')
+     ) ",
+    "open o",
+    "o.state = 'confirming'"
+);
+
+const NUMBERED: Statement = Statement::new(
+    "care.numbered",
+    "select o.id from orders o
+      where o.number between $8 and $9 and o.exhibition_id = any($1::int[]) and o.id < $2 and o.id >= $3
+        and o.created_at >= $4 and o.created_at < $5 and ($7::text is null or o.state = $7)
+      order by o.id desc limit $6",
+);
+
+/// Each way by an index of its own that has its rows in order.
+macro_rules! known {
+    ($($from:literal, $key:literal;)*) => {
+        concat!("select id from (", known!(@ $($from, $key;)*), ") f group by id order by id desc limit $6")
+    };
+    (@ $from:literal, $key:literal; $($rest:tt)+) => {
+        concat!(known!(@ $from, $key;), " union all ", known!(@ $($rest)+))
+    };
+    (@ $from:literal, $key:literal;) => {
+        concat!("select h.id from ", $from, " cross join lateral (
+                    select o.id from contacts c join orders o on o.id = c.order_id
+                     where ", $key, " and c.order_id < $2 and c.order_id >= $3 and c.erased_at is null
+                       and o.exhibition_id = any($1::int[]) and o.created_at >= $4 and o.created_at < $5
+                       and ($7::text is null or o.state = $7)
+                     order by c.order_id desc limit $6) h")
+    };
+}
+const KNOWN: Statement = Statement::new(
+    "care.known",
+    known!(
+        "unnest($8::bigint[]) as d (index)", "c.name_index = d.index";
+        "unnest($9::bigint[]) as d (index)", "c.tail_index = d.index";
+        "unnest($10::bytea[]) as d (digest)", "c.phone_digest = d.digest";
+        "unnest($11::text[]) as k (key) join attempts a on a.payment_key = k.key", "c.order_id = a.order_id";
+    ),
+);
+
+const ROWS: Statement = Statement::new(
+    "care.rows",
+    "select o.id, o.number, o.exhibition_id, o.slot_id, o.state, o.total_won, o.created_at, o.paid_at, a.method, c.key_id,
+            c.sealed, i.products, i.quantities
+       from orders o
+       left join contacts c on c.order_id = o.id and c.erased_at is null
+       left join attempts a on a.id = o.paid_attempt_id
+       left join lateral (
+            select array_agg(product_id order by line) as products, array_agg(quantity order by line) as quantities
+              from order_items where order_id = o.id) i on true
+      where o.id = any($1::uuid[]) order by o.id desc",
+);
+
+pub const STATEMENTS: &[&Statement] =
+    &[&ALL, &PAID, &AWAITING, &PARTLY, &REFUNDED, &EXPIRED, &CANCELLED, &HELD, &CONFIRMING, &NUMBERED, &KNOWN, &ROWS];
+
+/// Which orders: all of it must hold.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    pub exhibitions: Vec<i32>,
+    pub state: Option<OrderState>,
+    /// Placed from then on, and before then.
+    pub from: Timestamp,
+    pub until: Timestamp,
+    /// Ids are about as old as their orders; these bound them a little wider.
+    pub ids: (Uuid, Uuid),
+}
+
+fn newest_of(state: Option<OrderState>) -> &'static Statement {
+    match state {
+        None => &ALL,
+        Some(OrderState::Held) => &HELD,
+        Some(OrderState::Confirming) => &CONFIRMING,
+        Some(OrderState::AwaitingDeposit) => &AWAITING,
+        Some(OrderState::Paid) => &PAID,
+        Some(OrderState::PartiallyRefunded) => &PARTLY,
+        Some(OrderState::Refunded) => &REFUNDED,
+        Some(OrderState::Expired) => &EXPIRED,
+        Some(OrderState::Cancelled) => &CANCELLED,
+    }
+}
+
+pub async fn newest(client: &impl GenericClient, by: &Filter, limit: i64) -> Result<Vec<Uuid>> {
+    let (low, high) = by.ids;
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&by.exhibitions, &high, &low, &by.from, &by.until, &limit];
+    Ok(newest_of(by.state).query(client, &params).await?.iter().map(|row| row.get(0)).collect())
+}
+
+pub async fn numbered(
+    client: &impl GenericClient,
+    by: &Filter,
+    (first, last): (&str, &str),
+    limit: i64,
+) -> Result<Vec<Uuid>> {
+    let (low, high) = by.ids;
+    let state = by.state.map(OrderState::as_str);
+    let rows = NUMBERED
+        .query(client, &[&by.exhibitions, &high, &low, &by.from, &by.until, &limit, &state, &first, &last])
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+pub async fn known(client: &impl GenericClient, by: &Filter, known: &Known, limit: i64) -> Result<Vec<Uuid>> {
+    let (low, high) = by.ids;
+    let state = by.state.map(OrderState::as_str);
+    let phones: Vec<&[u8]> = known.phone.iter().map(Vec::as_slice).collect();
+    let keys: Vec<&str> = known.payment_key.iter().map(String::as_str).collect();
+    let rows = KNOWN
+        .query(
+            client,
+            &[
+                &by.exhibitions,
+                &high,
+                &low,
+                &by.from,
+                &by.until,
+                &limit,
+                &state,
+                &known.names,
+                &known.tails,
+                &phones,
+                &keys,
+            ],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+pub struct OrderRow {
+    pub id: Uuid,
+    pub number: String,
+    pub exhibition_id: i32,
+    pub slot_id: Option<i32>,
+    pub state: OrderState,
+    pub total_won: i32,
+    pub created_at: Timestamp,
+    pub paid_at: Option<Timestamp>,
+    pub method: Option<String>,
+    /// Key id and sealed contact; None: forgotten.
+    pub contact: Option<(String, Vec<u8>)>,
+    /// Product and quantity.
+    pub items: Vec<(i32, i32)>,
+}
+
+/// What is shown of these orders, newest first.
+pub async fn rows(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<OrderRow>> {
+    let row = |r: &tokio_postgres::Row| {
+        let (products, quantities): (Vec<i32>, Vec<i32>) = (r.get(11), r.get(12));
+        Ok(OrderRow {
+            id: r.get(0),
+            number: r.get(1),
+            exhibition_id: r.get(2),
+            slot_id: r.get(3),
+            state: OrderState::parse(r.get(4)).ok_or_else(|| Error::bug("an order in an unknown state"))?,
+            total_won: r.get(5),
+            created_at: r.get(6),
+            paid_at: r.get(7),
+            method: r.get(8),
+            contact: r.get::<_, Option<String>>(9).zip(r.get(10)),
+            items: products.into_iter().zip(quantities).collect(),
+        })
+    };
+    ROWS.query(client, &[&ids]).await?.iter().map(row).collect()
+}

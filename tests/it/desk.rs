@@ -1,0 +1,473 @@
+//! Admins and people who support visitors look after orders: find them, read them, correct them.
+
+use admit::admin::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::given::places;
+use crate::support::visitor::Held;
+use crate::support::{Answer, Given, Kind, TestApp, Visitor};
+
+/// An exhibition with its people, and another that they may not enter.
+struct Desk<'a> {
+    app: &'a TestApp,
+    support: String,
+    admin: String,
+    owner: String,
+}
+
+impl<'a> Desk<'a> {
+    async fn of(app: &'a TestApp) -> Desk<'a> {
+        app.account("helper", Role::Support, &["xyz"]).await;
+        app.account("boss", Role::Admin, &["xyz"]).await;
+        app.account("owner", Role::SuperAdmin, &[]).await;
+        let (support, admin) = (app.access_token("helper").await, app.access_token("boss").await);
+        Desk { app, support, admin, owner: app.access_token("owner").await }
+    }
+
+    async fn call(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {
+        let request = self.app.http.request(method, self.app.url(&format!("/api/admin/{path}"))).bearer_auth(token);
+        Answer::of(request.json(&body)).await
+    }
+
+    async fn search(&self, body: Value) -> Answer {
+        self.call(&self.support, Method::POST, "orders/search", body).await
+    }
+
+    /// Numbers of the orders that are found so.
+    async fn found(&self, q: &str) -> Vec<String> {
+        numbers(&self.search(json!({ "q": q })).await.expect(200))
+    }
+
+    /// An order as it stands, with its tag.
+    async fn read(&self, number: &str) -> (String, Value) {
+        let url = self.app.url(&format!("/api/admin/orders/{number}"));
+        let reply = self.app.http.get(url).bearer_auth(&self.support).send().await.unwrap();
+        assert_eq!((reply.status().as_u16(), reply.headers()["cache-control"].to_str().unwrap()), (200, "no-store"));
+        let tag = reply.headers()["etag"].to_str().unwrap().to_owned();
+        (tag, reply.json().await.unwrap())
+    }
+
+    async fn patch_as(&self, token: &str, number: &str, tag: &str, body: Value) -> Answer {
+        let url = self.app.url(&format!("/api/admin/orders/{number}"));
+        Answer::of(self.app.http.patch(url).bearer_auth(token).header("if-match", tag).json(&body)).await
+    }
+
+    async fn patch(&self, number: &str, body: Value) -> Answer {
+        let (tag, _) = self.read(number).await;
+        self.patch_as(&self.support, number, &tag, body).await
+    }
+
+    async fn audited(&self, action: &str) -> i64 {
+        self.app.db.one(&format!("select count(*) from admin_audit where action = '{action}'")).await
+    }
+}
+
+fn numbers(answer: &Answer) -> Vec<String> {
+    let orders = answer.body["orders"].as_array().unwrap_or_else(|| panic!("{}", answer.body));
+    orders.iter().map(|order| order["order_number"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn order_of(visitor: &Visitor<'_>, given: &Given, name: &str, email: Option<&str>) -> Held {
+    let mut ask = visitor.ask(given, 1);
+    ask["customer_name"] = json!(name);
+    ask["customer_email"] = json!(email);
+    Held::from(&Answer::of(visitor.post("/api/orders").json(&ask)).await.expect(201))
+}
+
+#[tokio::test]
+async fn an_order_is_found_by_what_somebody_knows_of_it_and_no_other() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { slot_places: Some(50), ..places(50) }).await;
+    let elsewhere = app.given(Kind { code: "abc", ..places(50) }).await;
+    let desk = Desk::of(&app).await;
+    let hong = order_of(&app.visitor(1234), &adult, "홍 길동", Some("hong@example.org")).await;
+    let smith = order_of(&app.visitor(5678), &adult, "John  Smith", None).await;
+    let namesake = order_of(&app.visitor(2), &adult, "홍길동", None).await;
+    let stranger = order_of(&app.visitor(1234), &elsewhere, "홍길동", None).await;
+    let (order_id, payment_key) = app.visitor(5678).authorised(&smith).await;
+    app.visitor(5678).confirm(&smith, &order_id, &payment_key, "k").await.expect(200);
+
+    let n = |order: &Held| order.number.clone();
+    let day = &hong.number[..11];
+    for (q, orders) in [
+        (hong.number.clone(), vec![n(&hong)]),
+        (hong.number.to_lowercase(), vec![n(&hong)]),
+        (hong.number[..19].to_owned(), vec![n(&hong)]),
+        (order_id.clone(), vec![n(&smith)]),
+        (payment_key.clone(), vec![n(&smith)]),
+        ("010-1000-1234".into(), vec![n(&hong)]),
+        ("+82 10 1000 1234".into(), vec![n(&hong)]),
+        ("1234".into(), vec![n(&hong)]),
+        ("5678".into(), vec![n(&smith)]),
+        ("홍길동".into(), vec![n(&namesake), n(&hong)]),
+        (" 홍 길 동 ".into(), vec![n(&namesake), n(&hong)]),
+        ("john smith".into(), vec![n(&smith)]),
+        ("ＪＯＨＮ SMITH".into(), vec![n(&smith)]),
+        (day[..4].to_owned(), vec![n(&namesake), n(&smith), n(&hong)]),
+        (day.to_owned(), vec![n(&namesake), n(&smith), n(&hong)]),
+        ("John".into(), vec![]),
+        ("홍길".into(), vec![]),
+        ("234".into(), vec![]),
+        ("010-1000-123".into(), vec![]),
+        ("ORD19990101".into(), vec![]),
+        ("ORD20261332".into(), vec![]),
+        (stranger.number.clone(), vec![]),
+        (stranger.number[..19].to_owned(), vec![]),
+    ] {
+        assert_eq!(desk.found(&q).await, orders, "{q}");
+    }
+    // Whoever may enter both sees both.
+    let all = desk.call(&desk.owner, Method::POST, "orders/search", json!({ "q": "1234" })).await.expect(200);
+    assert_eq!(numbers(&all), [n(&stranger), n(&hong)]);
+    let there = json!({ "q": "홍길동", "exhibition": "abc" });
+    let all = desk.call(&desk.owner, Method::POST, "orders/search", there).await.expect(200);
+    assert_eq!(numbers(&all), [n(&stranger)]);
+
+    let one = desk.search(json!({ "q": smith.number })).await.expect(200).body["orders"][0].clone();
+    let today = app.app().clock.today_in_seoul().to_string();
+    assert_eq!(
+        (&one["customer_name"], &one["customer_phone"], &one["state"], &one["total_amount"]),
+        (&json!("J**n S***h"), &json!("010-****-5678"), &json!("paid"), &json!(10_000)),
+    );
+    assert_eq!((&one["products"], &one["visit_date"]), (&json!("성인 1"), &json!(adult.date)), "{one}");
+    assert!(one["payment_method"].is_string() && one["paid_at"].is_string() && one["created_at"].is_string(), "{one}");
+
+    let list = async |query: &str| desk.call(&desk.support, Method::GET, &format!("orders?{query}"), json!({})).await;
+    assert_eq!(numbers(&list("state=paid").await.expect(200)), [n(&smith)]);
+    assert_eq!(numbers(&list("state=held&exhibition=xyz").await.expect(200)), [n(&namesake), n(&hong)]);
+    assert_eq!(numbers(&list("state=held&q=1234").await.expect(200)), [n(&hong)]);
+    for state in ["confirming", "awaiting_deposit", "partially_refunded", "refunded", "expired", "cancelled"] {
+        assert_eq!(numbers(&list(&format!("state={state}")).await.expect(200)), [""; 0], "{state}");
+    }
+    let days =
+        async |from: &str, until: &str| numbers(&list(&format!("from={from}&until={until}")).await.expect(200)).len();
+    assert_eq!((days(&today, &today).await, days("2020-01-01", "2020-12-31").await), (3, 0));
+    assert_eq!((days("2020-01-01", &today).await, days(&today, "2999-01-01").await), (3, 3));
+
+    for (query, field) in [
+        ("state=gone", "state"),
+        ("from=yesterday", "from"),
+        ("until=2026-02-31", "until"),
+        ("exhibition=abc", "exhibition"),
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("before=x", "before"),
+        ("q=%00", "q"),
+    ] {
+        let refused = list(query).await.refused(422, "request.invalid");
+        assert_eq!(refused.body["errors"][0]["field"], field, "{query}");
+    }
+    list("limit=many").await.refused(400, "request.malformed_query");
+    app.account("gate", Role::Staff, &["xyz"]).await;
+    let gate = app.access_token("gate").await;
+    desk.call(&gate, Method::GET, "orders", json!({})).await.refused(403, "auth.forbidden");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn pages_are_complete_while_orders_come_in() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(100)).await;
+    let desk = Desk::of(&app).await;
+    let mut placed = Vec::new();
+    for n in 0..12 {
+        placed.push(app.visitor(n).held(&adult, 1).await.number);
+    }
+    for (q, state) in [(None, None), (Some("홍길동"), None), (None, Some("held")), (Some("ORD2"), None)] {
+        let (mut seen, mut before) = (Vec::new(), Value::Null);
+        for page in 0.. {
+            let answer = desk.search(json!({ "q": q, "state": state, "limit": 5, "before": before })).await.expect(200);
+            let found = numbers(&answer);
+            assert!(found.len() == 5 || answer.body["next"].is_null());
+            seen.extend(found);
+            app.visitor(100 + page + usize::from(q.is_some()) * 50 + usize::from(state.is_some()) * 25)
+                .held(&adult, 1)
+                .await;
+            before = answer.body["next"].clone();
+            if before.is_null() {
+                break;
+            }
+        }
+        let newest_first: Vec<String> = placed.iter().rev().cloned().collect();
+        assert_eq!(seen[seen.len() - placed.len()..], newest_first, "{q:?} {state:?}");
+        let mut once = seen.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), seen.len(), "nothing twice");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_order_is_read_with_all_that_happened_to_it_and_its_visitor_is_masked() {
+    let app = TestApp::start().await;
+    app.with_webhooks().await;
+    let adult = app.given(places(50)).await;
+    let desk = Desk::of(&app).await;
+    let visitor = app.visitor(1234);
+    let order = order_of(&visitor, &adult, "홍길동", Some("hong@example.org")).await;
+    let (tag, held) = desk.read(&order.number).await;
+    assert_eq!((&held["state"], held["tickets"].as_array().unwrap().len()), (&json!("held"), 0));
+    assert!(held["payment_url"].is_null(), "nobody pays for the visitor");
+    let paid = visitor.pay(&order).await.expect(200);
+    app.webhooks().await;
+    app.tick("outbox").await;
+    app.account("gate", Role::Staff, &["xyz"]).await;
+    let gate = app.access_token("gate").await;
+    let ask = json!({ "qr_code": paid.body["tickets"][0]["qr_code"], "gate": "north" });
+    Answer::of(app.http.post(app.url("/api/entrance/scan")).bearer_auth(gate).json(&ask)).await.expect(200);
+
+    let (later, body) = desk.read(&order.number).await;
+    assert_ne!(tag, later);
+    assert_eq!(
+        body["contact"],
+        json!({ "customer_name": "홍*동", "customer_phone": "010-****-1234", "customer_email": "h***@example.org",
+                "marketing": false, "forgotten": false })
+    );
+    assert_eq!((&body["items"][0]["quantity"], &body["items"][0]["unit_price"]), (&json!(1), &json!(10_000)));
+    assert_eq!((&body["tickets"][0]["state"], &body["tickets"][0]["used_gate"]), (&json!("valid"), &json!("north")));
+    let kinds: Vec<&str> = body["events"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["held", "confirming", "paid"]);
+    let attempt = &body["attempts"][0];
+    assert_eq!((&attempt["state"], &attempt["paid_the_order"]), (&json!("accepted"), &json!(true)), "{attempt}");
+    assert!(attempt["secret"].is_null() && attempt["client_secret"].is_null());
+    assert_eq!((&body["messages"][0]["kind"], &body["messages"][0]["state"]), (&json!("order_paid"), &json!("done")));
+    assert_eq!((&body["scans"][0]["gate"], &body["scans"][0]["staff"]), (&json!("north"), &json!("gate")));
+    assert!(!body["webhooks"].as_array().unwrap().is_empty());
+    let text = body.to_string();
+    for secret in ["홍길동", "10001234", "hong@"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+
+    let path = format!("orders/{}/reveal", order.number);
+    for why in ["", "  ", "a\nb"] {
+        let refused = desk.call(&desk.support, Method::POST, &path, json!({ "why": why })).await;
+        assert_eq!(refused.refused(422, "request.invalid").body["errors"][0]["field"], "why");
+    }
+    assert_eq!(desk.audited("order.reveal").await, 0);
+    let clear =
+        desk.call(&desk.support, Method::POST, &path, json!({ "why": "called about the date" })).await.expect(200);
+    assert_eq!(
+        clear.body,
+        json!({ "customer_name": "홍길동", "customer_phone": "+821010001234", "customer_email": "hong@example.org" })
+    );
+    let recorded: Value =
+        app.db.one("select after from admin_audit where action = 'order.reveal' and user_name = 'helper'").await;
+    assert_eq!(recorded, json!({ "order": order.number, "why": "called about the date" }));
+    for _ in 1..20 {
+        desk.call(&desk.support, Method::POST, &path, json!({ "why": "x" })).await.expect(200);
+    }
+    desk.call(&desk.support, Method::POST, &path, json!({ "why": "x" })).await.refused(429, "order.too_many_reveals");
+    assert_eq!(desk.audited("order.reveal").await, 20);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn another_exhibition_s_orders_are_not_there() {
+    let app = TestApp::start().await;
+    app.given(places(5)).await;
+    let elsewhere = app.given(Kind { code: "abc", ..places(50) }).await;
+    let desk = Desk::of(&app).await;
+    let order = app.visitor(1).held(&elsewhere, 1).await.number;
+    for token in [&desk.support, &desk.admin] {
+        let path = format!("orders/{order}");
+        desk.call(token, Method::GET, &path, json!({})).await.refused(404, "order.unknown");
+        let reveal = format!("{path}/reveal");
+        desk.call(token, Method::POST, &reveal, json!({ "why": "x" })).await.refused(404, "order.unknown");
+        desk.patch_as(token, &order, "\"1\"", json!({ "state": "cancelled" })).await.refused(404, "order.unknown");
+        desk.patch_as(token, &order, "\"1\"", json!({ "customer_name": "x" })).await.refused(404, "order.unknown");
+    }
+    desk.call(&desk.support, Method::GET, "orders/none", json!({})).await.refused(404, "order.unknown");
+    assert_eq!(app.db.one::<i64>("select count(*) from admin_audit").await, 0);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_corrected_contact_is_found_anew_and_counts_for_its_new_person() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { person_limit: Some(3), ..places(50) }).await;
+    let desk = Desk::of(&app).await;
+    let (one, two) = (app.visitor(1), app.visitor(2));
+    let order = order_of(&one, &adult, "홍길동", None).await;
+    one.pay(&order).await.expect(200);
+    let other = Held::from(&two.order(&adult, 2).await.expect(201));
+    two.pay(&other).await.expect(200);
+
+    // The name alone: nothing is counted anew.
+    let changed = desk.patch(&order.number, json!({ "customer_name": " 김  철수 " })).await.expect(200);
+    assert_eq!(changed.body["contact"]["customer_name"], "* 철*");
+    assert_eq!(desk.found("김철수").await, [order.number.clone()]);
+    assert_eq!(desk.found("홍길동").await, [other.number.clone()]);
+    let recorded: Value = app.db.one("select after from admin_audit where action = 'order.contact'").await;
+    assert_eq!(recorded, json!({ "order": order.number, "fields": ["name"] }));
+    let event: String =
+        app.db.one("select actor || ' ' || cause from order_events where kind = 'contact_changed'").await;
+    assert_eq!(event, "support name");
+
+    // To the other's number: 2 + 1 are within the limit of 3, one more is not.
+    desk.patch(&order.number, json!({ "customer_phone": two.phone, "customer_email": "kim@example.org" }))
+        .await
+        .expect(200);
+    app.sweep().await;
+    assert_eq!(desk.found(&two.phone).await.len(), 2);
+    assert_eq!(desk.found(&one.phone).await, [""; 0]);
+    assert_eq!(desk.found("0001").await, [""; 0]);
+    let third = Held::from(&app.visitor(3).order(&adult, 1).await.expect(201));
+    desk.patch(&third.number, json!({ "customer_phone": two.phone })).await.refused(409, "stock.person_limit");
+    two.order(&adult, 1).await.refused(409, "stock.person_limit");
+    // Whoever lost the order has their places back.
+    let again = one.order(&adult, 3).await.expect(201);
+    // An unpaid order goes to nobody who has one open.
+    let open = order_of(&app.visitor(4), &adult, "이", None).await;
+    desk.patch(&open.number, json!({ "customer_phone": one.phone })).await.refused(409, "stock.person_limit");
+    one.cancel(&Held::from(&again)).await.expect(200);
+    order_of(&one, &adult, "박", None).await;
+    desk.patch(&open.number, json!({ "customer_phone": one.phone })).await.refused(409, "order.open_holds");
+    // To somebody new, while it is held; then it is paid, and given back, under the new person.
+    desk.patch(&open.number, json!({ "customer_phone": "010-9999-0000" })).await.expect(200);
+    app.sweep().await;
+    app.visitor(4).pay(&open).await.expect(200);
+    let lookup = json!({ "order_number": open.number, "phone": "01099990000" });
+    Answer::of(app.http.post(app.url("/api/orders/lookup")).json(&lookup)).await.expect(200);
+    let lookup = json!({ "order_number": open.number, "phone": app.visitor(4).phone });
+    Answer::of(app.http.post(app.url("/api/orders/lookup")).json(&lookup)).await.refused(404, "order.unknown");
+
+    for (body, field) in [
+        (json!({ "customer_name": "" }), "customer_name"),
+        (json!({ "customer_phone": "02-123-4567" }), "customer_phone"),
+        (json!({ "customer_email": "nobody" }), "customer_email"),
+        (json!({ "customer_name": "x", "state": "cancelled" }), "state"),
+        (json!({}), "customer_name"),
+    ] {
+        let refused = desk.patch(&open.number, body.clone()).await.refused(422, "request.invalid");
+        assert_eq!(refused.body["errors"][0]["field"], field, "{body}");
+    }
+    assert_eq!(desk.audited("order.contact").await, 3);
+    let (_, read) = desk.read(&order.number).await;
+    assert_eq!(read["contact"]["customer_email"], "k***@example.org");
+    desk.patch(&order.number, json!({ "customer_email": "" })).await.expect(200);
+    assert!(!app.db.one::<bool>(&format!("select has_email from orders where number = '{}'", order.number)).await);
+    let before = desk.read(&order.number).await.0;
+    desk.patch(&order.number, json!({ "customer_name": "김  철수 " })).await.expect(200);
+    assert_eq!(desk.read(&order.number).await.0, before, "nothing was different");
+    app.finish().await;
+}
+
+/// A payment that begins while the number changes is told to read again, and goes through at its next try.
+#[tokio::test]
+async fn whoever_read_the_order_before_its_person_changed_reads_it_again() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { person_limit: Some(3), ..places(50) }).await;
+    let desk = Desk::of(&app).await;
+    let order = app.visitor(1).held(&adult, 2).await;
+    let client = app.app().pg.get().await.unwrap();
+    let stale = admit::orders::pg::by_number(app.app(), &client, &order.number).await.unwrap().unwrap();
+    drop(client);
+    desk.patch(&order.number, json!({ "customer_phone": "010-9999-0000" })).await.expect(200);
+    let origin = admit::orders::model::Origin::new("test", "cancel", "");
+    let refused = admit::orders::cancel::cancel(app.app(), &stale, origin.clone()).await.unwrap_err();
+    assert_eq!(refused.code, "server.busy");
+    app.sweep().await;
+    app.visitor(1).cancel(&order).await.expect(200);
+    assert_eq!(app.stock(adult.stock_id).await, (0, 0));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_second_of_two_changes_is_asked_to_look_again() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    let desk = Desk::of(&app).await;
+    let order = app.visitor(1).held(&adult, 1).await.number;
+    let (tag, _) = desk.read(&order).await;
+    desk.patch_as(&desk.support, &order, &tag, json!({ "customer_name": "김철수" })).await.expect(200);
+    let late = json!({ "customer_name": "이영희" });
+    desk.patch_as(&desk.admin, &order, &tag, late).await.refused(409, "order.changed_meanwhile");
+    desk.patch_as(&desk.admin, &order, &tag, json!({ "state": "cancelled" }))
+        .await
+        .refused(409, "order.changed_meanwhile");
+    for tag in ["", "1", "*", "\"\""] {
+        desk.patch_as(&desk.admin, &order, tag, json!({ "customer_name": "x" }))
+            .await
+            .refused(400, "request.if_match_required");
+    }
+    assert_eq!(desk.found("김철수").await, [order.clone()]);
+    assert_eq!(desk.audited("order.contact").await, 1);
+    let (tag, _) = desk.read(&order).await;
+    let raced = crate::support::race(6, async |n| {
+        desk.patch_as(&desk.support, &order, &tag, json!({ "customer_name": format!("사람{n}") })).await.status
+    })
+    .await;
+    assert_eq!(raced.iter().filter(|status| **status == 200).count(), 1, "{raced:?}");
+    assert_eq!(desk.audited("order.contact").await, 2);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn only_what_is_not_paid_is_cancelled_and_only_by_an_admin() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    let desk = Desk::of(&app).await;
+    let held = app.visitor(1).held(&adult, 2).await.number;
+    let gone = json!({ "state": "cancelled" });
+    let (tag, _) = desk.read(&held).await;
+    desk.patch_as(&desk.support, &held, &tag, gone.clone()).await.refused(403, "auth.forbidden");
+    for state in ["paid", "held", "refunded", "expired", "nonsense"] {
+        desk.patch_as(&desk.admin, &held, &tag, json!({ "state": state })).await.refused(409, "order.illegal_move");
+    }
+    assert_eq!((app.stock(adult.stock_id).await, desk.audited("order.cancel").await), ((2, 0), 0));
+    let cancelled = desk.patch_as(&desk.admin, &held, &tag, gone.clone()).await.expect(200);
+    assert_eq!(cancelled.text("state"), "cancelled");
+    assert_eq!((app.stock(adult.stock_id).await, desk.audited("order.cancel").await), ((0, 0), 1));
+    let last = cancelled.body["events"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["actor"], &last["to"]), (&json!("admin"), &json!("cancelled")));
+    let (tag, _) = desk.read(&held).await;
+    desk.patch_as(&desk.admin, &held, &tag, gone.clone()).await.refused(409, "order.illegal_move");
+
+    let paid = app.visitor(2).held(&adult, 1).await;
+    app.visitor(2).pay(&paid).await.expect(200);
+    let (tag, _) = desk.read(&paid.number).await;
+    desk.patch_as(&desk.admin, &paid.number, &tag, gone.clone()).await.refused(409, "order.illegal_move");
+    assert_eq!(app.stock(adult.stock_id).await, (0, 1));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn contacts_of_before_the_index_are_found_after_a_tick_and_forgotten_ones_never() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    let desk = Desk::of(&app).await;
+    let (old, gone, lost) = (
+        app.visitor(1).held(&adult, 1).await,
+        app.visitor(2).held(&adult, 1).await,
+        app.visitor(3).held(&adult, 1).await,
+    );
+    app.db
+        .execute(&format!(
+            "update contacts set name_index = null, tail_index = null, index_version = 0;
+             update contacts c set erased_at = now() from orders o where o.id = c.order_id and o.number = '{}';
+             update contacts c set key_id = 'lost' from orders o where o.id = c.order_id and o.number = '{}'",
+            gone.number, lost.number
+        ))
+        .await;
+    let new = app.visitor(4).held(&adult, 1).await;
+    assert_eq!(desk.found("홍길동").await, [new.number.clone()]);
+    assert_eq!(app.tick("contact_index").await, 2);
+    assert_eq!(app.tick("contact_index").await, 0, "what does not open is not tried for ever");
+    assert_eq!(desk.found("홍길동").await, [new.number.clone(), old.number.clone()]);
+    assert_eq!(desk.found("0001").await, [old.number.clone()]);
+    assert_eq!((desk.found("0002").await.len(), desk.found("0003").await.len()), (0, 0));
+    // Listed all the same, without a name.
+    let one = desk.search(json!({ "q": lost.number })).await.expect(200).body["orders"][0].clone();
+    assert!(one["customer_name"].is_null());
+    let (tag, body) = desk.read(&gone.number).await;
+    assert_eq!((&body["contact"]["forgotten"], &body["contact"]["customer_name"]), (&json!(true), &json!("")));
+    desk.patch_as(&desk.support, &gone.number, &tag, json!({ "customer_name": "x" }))
+        .await
+        .refused(410, "order.forgotten");
+    let path = format!("orders/{}/reveal", gone.number);
+    desk.call(&desk.support, Method::POST, &path, json!({ "why": "x" })).await.refused(410, "order.forgotten");
+    app.db.execute("update contacts set key_id = 't1' where key_id = 'lost'").await;
+    app.finish().await;
+}
