@@ -30,7 +30,8 @@ pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
     }
     let client = app.pg.get().await?;
     let refund = if row.kind == "refund" { pg::refund(&client, row.order_id).await? } else { None };
-    let order_id = refund.as_ref().map_or(row.order_id, |refund| refund.order_id);
+    let resent = if row.kind == super::RESEND { pg::resend(&client, row.order_id).await? } else { None };
+    let order_id = refund.as_ref().map(|refund| refund.order_id).or(resent).unwrap_or(row.order_id);
     let Some(order) = crate::orders::pg::by_id(app, &client, order_id).await? else {
         return Err(Error::bug("a message about an order that is not there"));
     };
@@ -41,7 +42,13 @@ pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
     let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
     let about =
         About { app, order: &order, exhibition: &exhibition, language: Language::from_tag(order.facts.language) };
-    let letter = match row.kind.as_str() {
+    let kind = match resent {
+        Some(_) => again(order.state),
+        None => Some(row.kind.as_str()),
+    };
+    // What was to be sent again is out of date by now.
+    let Some(kind) = kind else { return Ok(None) };
+    let letter = match kind {
         "order_paid" => {
             let tickets = tickets::of_order(app, &client, order.facts.id, &exhibition).await?;
             drop(client);
@@ -63,7 +70,16 @@ pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
         }
         other => return Err(Error::bug(format!("an outbox row of kind '{other}'"))),
     };
-    seal(app, row, letter, Some(&contact.name), address).map(Some)
+    seal(app, row, letter, Some(contact.name.as_str()).filter(|name| !name.is_empty()), address).map(Some)
+}
+
+/// The mail that an order has in its state, which can be sent again.
+pub fn again(state: OrderState) -> Option<&'static str> {
+    match state {
+        OrderState::Paid | OrderState::PartiallyRefunded => Some("order_paid"),
+        OrderState::AwaitingDeposit => Some("deposit_asked"),
+        _ => None,
+    }
 }
 
 /// To somebody in a waiting room: the address came with the wish to be told, and goes with this letter.
@@ -160,12 +176,15 @@ impl About<'_> {
     }
 
     fn letter(&self, contact: &Contact, kind: &str) -> Letter {
-        let name = [("name", contact.name.clone())];
+        let greeting = match contact.name.as_str() {
+            "" => self.text("mail.queue_turn.greeting").to_owned(),
+            name => filled(self.language, "mail.greeting", &[("name", name.to_owned())]),
+        };
         let values = [("exhibition", self.exhibition_name().to_owned()), ("number", self.order.facts.number.clone())];
         Letter {
             language: self.language.tag(),
             subject: filled(self.language, &format!("mail.{kind}.subject"), &values),
-            greeting: filled(self.language, "mail.greeting", &name),
+            greeting,
             lead: filled(self.language, &format!("mail.{kind}.lead"), &values),
             rows: vec![
                 (self.text("mail.order_number"), self.order.facts.number.clone()),

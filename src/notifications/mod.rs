@@ -41,6 +41,8 @@ const CODE_AGAIN_S: i32 = 15;
 const QUEUE_TURN: &str = "queue_turn";
 /// Nor is this: somebody wants to see all their orders.
 const ONE_TIME_CODE: &str = "one_time_code";
+/// About a mail of before, which staff send again.
+const RESEND: &str = "resend";
 
 /// One round: tells what is due and returns how many rows it took on; 0 means that nothing is left to do now.
 pub async fn deliver(app: &App) -> Result<usize> {

@@ -64,14 +64,17 @@ const REFUND: Statement = Statement::new(
     "select order_id, amount_won, fee_won, state = 'needs_account' from refunds where id = $1",
 );
 
+/// What staff wanted to be sent again.
+const RESEND: Statement = Statement::new("notifications.resend", "select order_id from mail_resends where id = $1");
+
 pub const STATEMENTS: &[&Statement] =
-    &[&REFUND, &SILENCE, &CLAIM_CODES, &CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
+    &[&REFUND, &RESEND, &SILENCE, &CLAIM_CODES, &CLAIM, &FINISH, &RETRY_LATER, &HAND_BACK, &RETURNED];
 
 #[derive(Debug)]
 pub struct Claimed {
     pub id: i64,
     pub kind: String,
-    /// What it is about: an order, for `refund` a refund, for `queue_turn` a notice of the waiting room, for
+    /// What it is about: an order, for `refund` a refund, for `resend` a mail that staff wanted again, for `queue_turn` a notice of the waiting room, for
     /// `one_time_code` a request for one.
     pub order_id: Uuid,
     pub tries: i32,
@@ -125,4 +128,9 @@ pub async fn refund(client: &impl GenericClient, id: Uuid) -> Result<Option<Refu
         fee_won: r.get(2),
         needs_account: r.get(3),
     }))
+}
+
+/// The order whose mail is sent again.
+pub async fn resend(client: &impl GenericClient, id: Uuid) -> Result<Option<Uuid>> {
+    Ok(RESEND.query_opt(client, &[&id]).await?.map(|row| row.get(0)))
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::consent::{self, Consent, ConsentAsk};
@@ -44,7 +44,7 @@ pub struct OrderAsk {
     pub consent: Option<ConsentAsk>,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 pub struct ItemAsk {
     pub product_id: i64,
     /// 1 or more, up to the product's per-order limit.
@@ -181,7 +181,7 @@ pub(super) fn check_items(asked: &[ItemAsk], exhibition: &Exhibition, refusals: 
     items
 }
 
-fn check_slot<'e>(
+pub(super) fn check_slot<'e>(
     (visit_date, slot_id): (Option<&str>, Option<i64>),
     exhibition: &'e Exhibition,
     today: Date,

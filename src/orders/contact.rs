@@ -25,28 +25,38 @@ pub struct Contact {
 
 pub fn check(name: &str, phone: &str, email: Option<&str>, errors: &mut Vec<FieldError>) -> Option<Contact> {
     let mut refuse = |field: &str, code: &'static str| errors.push(FieldError { field: field.into(), code });
-    let name = name.trim();
-    if name.is_empty() {
+    if name.trim().is_empty() {
         refuse("customer_name", "required");
-    } else if has_control(name) {
-        refuse("customer_name", "control_characters");
-    } else if name.chars().count() > NAME_CHARS_MAX {
-        refuse("customer_name", "too_long");
     }
     let e164 = phone_e164(phone);
     if e164.is_none() {
         refuse("customer_phone", if phone.trim().is_empty() { "required" } else { "phone" });
     }
-    let email = email.map(str::trim).filter(|e| !e.is_empty());
-    if let Some(email) = email
-        && (email.len() > EMAIL_CHARS_MAX || has_control(email) || email.parse::<lettre::Address>().is_err())
-    {
-        refuse("customer_email", "email");
-    }
+    let (name, email) = (check_name(name, errors), check_email(email, errors));
     if !errors.is_empty() {
         return None;
     }
-    Some(Contact { name: name.to_owned(), phone: e164?, email: email.map(str::to_owned) })
+    Some(Contact { name, phone: e164?, email })
+}
+
+/// Empty: nobody is named.
+pub fn check_name(name: &str, errors: &mut Vec<FieldError>) -> String {
+    let name = name.trim();
+    let mut refuse = |code: &'static str| errors.push(FieldError { field: "customer_name".into(), code });
+    if has_control(name) {
+        refuse("control_characters");
+    } else if name.chars().count() > NAME_CHARS_MAX {
+        refuse("too_long");
+    }
+    name.to_owned()
+}
+
+pub fn check_email(email: Option<&str>, errors: &mut Vec<FieldError>) -> Option<String> {
+    let email = email.map(str::trim).filter(|e| !e.is_empty())?;
+    if email.len() > EMAIL_CHARS_MAX || has_control(email) || email.parse::<lettre::Address>().is_err() {
+        errors.push(FieldError { field: "customer_email".into(), code: "email" });
+    }
+    Some(email.to_owned())
 }
 
 /// Korean mobile numbers, with or without hyphens or country code, as E.164.
@@ -154,15 +164,27 @@ pub fn masked_name(name: &str) -> String {
     name.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// As Koreans write it, the middle hidden: 010-****-5678.
-pub fn masked_phone(e164: &str) -> String {
-    let national = e164.strip_prefix("+82").unwrap_or(e164);
-    match (national.get(..2), national.len().checked_sub(TAIL_DIGITS).and_then(|at| national.get(at..))) {
-        (Some(head), Some(tail)) if national.len() > 2 + TAIL_DIGITS => {
-            format!("0{head}-{}-{tail}", "*".repeat(national.len() - 2 - TAIL_DIGITS))
-        }
-        _ => String::new(),
+/// As Koreans write it: 010-1234-5678. Empty: nobody has one.
+pub fn national_phone(e164: &str) -> String {
+    match phone_parts(e164) {
+        Some((head, middle, tail)) => format!("0{head}-{middle}-{tail}"),
+        None => String::new(),
     }
+}
+
+/// The same, its middle hidden: 010-****-5678.
+pub fn masked_phone(e164: &str) -> String {
+    match phone_parts(e164) {
+        Some((head, middle, tail)) => format!("0{head}-{}-{tail}", "*".repeat(middle.len())),
+        None => String::new(),
+    }
+}
+
+fn phone_parts(e164: &str) -> Option<(&str, &str, &str)> {
+    let national = e164.strip_prefix("+82")?;
+    let (head, rest) = national.split_at_checked(2)?;
+    let (middle, tail) = rest.split_at_checked(rest.len().checked_sub(TAIL_DIGITS)?)?;
+    (!middle.is_empty()).then_some((head, middle, tail))
 }
 
 /// The first character and whose mailbox it is: h***@example.org.
@@ -191,6 +213,7 @@ mod tests {
         }
         assert_eq!(masked_phone("+821012345678"), "010-****-5678");
         assert_eq!(masked_phone("+82112345678"), "011-***-5678");
+        assert_eq!(national_phone("+82112345678"), "011-234-5678");
         assert_eq!((masked_phone(""), masked_phone("+82105678")), (String::new(), String::new()));
         assert_eq!(masked_email("hong@example.org"), "h***@example.org");
     }

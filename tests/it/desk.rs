@@ -4,6 +4,7 @@ use admit::admin::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::notifications::{mails, text};
 use crate::support::given::places;
 use crate::support::visitor::Held;
 use crate::support::{Answer, Given, Kind, TestApp, Visitor};
@@ -470,4 +471,250 @@ async fn contacts_of_before_the_index_are_found_after_a_tick_and_forgotten_ones_
     desk.call(&desk.support, Method::POST, &path, json!({ "why": "x" })).await.refused(410, "order.forgotten");
     app.db.execute("update contacts set key_id = 't1' where key_id = 'lost'").await;
     app.finish().await;
+}
+
+#[tokio::test]
+async fn a_mail_is_sent_again_five_times_a_day() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    let desk = Desk::of(&app).await;
+    let visitor = app.visitor(1);
+    let order = order_of(&visitor, &adult, "홍길동", Some("hong@example.org")).await;
+    let silent = app.visitor(2).held(&adult, 1).await;
+    let resend = async |number: &str| {
+        desk.call(&desk.support, Method::POST, &format!("orders/{number}/resend"), json!({})).await
+    };
+    resend(&order.number).await.refused(409, "order.nothing_to_send");
+    visitor.pay(&order).await.expect(200);
+    app.visitor(2).pay(&silent).await.expect(200);
+    resend(&silent.number).await.refused(409, "order.no_address");
+    app.tick("outbox").await;
+    assert_eq!(mails(&app).len(), 1);
+
+    let sent = resend(&order.number).await.expect(200);
+    assert_eq!(sent.body, json!({ "mail": "order_paid", "left_today": 4 }));
+    // To the address that is known by then.
+    desk.patch(&order.number, json!({ "customer_email": "other@example.org" })).await.expect(200);
+    app.tick("outbox").await;
+    let all = mails(&app);
+    assert_eq!((all.len(), all.iter().filter(|mail| mail.contains("other@example.org")).count()), (2, 1));
+    let again = all.iter().find(|mail| mail.contains("other@example.org")).unwrap();
+    assert!(text(again, "text/html").contains(&order.number));
+    let raced = crate::support::race(8, async |_| resend(&order.number).await.status).await;
+    assert_eq!(raced.iter().filter(|status| **status == 200).count(), 4, "{raced:?}");
+    let refused = resend(&order.number).await.refused(429, "order.too_many_mails");
+    assert!(refused.retry_after.unwrap().parse::<i64>().unwrap() > 80_000);
+    let (_, read) = desk.read(&order.number).await;
+    let messages = read["messages"].as_array().unwrap();
+    assert_eq!(
+        (messages.len(), &messages[1]["kind"], &messages[1]["asked_by"]),
+        (6, &json!("resend"), &json!("helper"))
+    );
+    assert_eq!(desk.audited("order.resend").await, 5);
+    app.advance(std::time::Duration::from_secs(24 * 3600)).await;
+    // Signed in a day ago.
+    let support = app.access_token("helper").await;
+    desk.call(&support, Method::POST, &format!("orders/{}/resend", order.number), json!({})).await.expect(200);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn money_that_came_by_a_transfer_pays_once_and_goes_back_by_hand() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    let desk = Desk::of(&app).await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&adult, 2).await;
+    let came = async |token: &str, number: &str, amount: i64, note: &str| {
+        let path = format!("orders/{number}/transfer");
+        desk.call(token, Method::POST, &path, json!({ "amount": amount, "note": note })).await
+    };
+    came(&desk.support, &order.number, 20_000, "seen in the bank").await.refused(403, "auth.forbidden");
+    came(&desk.admin, &order.number, 19_999, "seen in the bank").await.refused(422, "payment.amount_mismatch");
+    came(&desk.admin, &order.number, 20_000, " ").await.refused(422, "request.invalid");
+    assert_eq!((app.stock(adult.stock_id).await, desk.audited("order.transfer").await), ((2, 0), 0));
+    let paid = came(&desk.admin, &order.number, 20_000, "seen in the bank").await.expect(200);
+    assert_eq!((paid.text("state"), paid.text("payment_method")), ("paid".into(), "transfer".into()));
+    assert_eq!(paid.body["tickets"].as_array().unwrap().len(), 2);
+    came(&desk.admin, &order.number, 20_000, "seen in the bank").await.expect(200);
+    assert_eq!((app.stock(adult.stock_id).await, desk.audited("order.transfer").await), ((0, 2), 1));
+    assert_eq!(visitor.read(&order).await.expect(200).text("status"), "paid");
+
+    // No till of a gate has it.
+    let tills = desk.call(&desk.admin, Method::GET, "exhibitions/xyz/walk-ins", json!({})).await.expect(200);
+    assert_eq!((&tills.body["all"]["taken"], &tills.body["tills"]), (&json!(0), &json!([])));
+    let quote = crate::refunds::preview(&visitor, &order).await.expect(200);
+    assert_eq!(quote.body["tickets"][0]["refused_because"], "at_the_desk");
+    let url = app.url(&format!("/api/admin/exhibitions/xyz/orders/{}/refund", order.number));
+    let body = json!({ "ticket_ids": [paid.body["tickets"][0]["id"]], "reason": "cannot come" });
+    let back = app.http.post(url).bearer_auth(&desk.admin).header("idempotency-key", "r").json(&body);
+    assert_eq!(Answer::of(back).await.expect(200).text("state"), "by_hand");
+    let late = came(&desk.admin, &order.number, 20_000, "again").await;
+    late.refused(409, "order.illegal_move");
+
+    let carded = app.visitor(2).held(&adult, 1).await;
+    app.visitor(2).pay(&carded).await.expect(200);
+    came(&desk.admin, &carded.number, 10_000, "x").await.refused(409, "payment.already_paid");
+    let lapsed = app.visitor(3).held(&adult, 1).await;
+    app.advance(std::time::Duration::from_secs(601)).await;
+    came(&desk.admin, &lapsed.number, 10_000, "x").await.refused(410, "order.expired");
+    app.tick("expire").await;
+    came(&desk.admin, &lapsed.number, 10_000, "x").await.refused(410, "order.expired");
+    // One that is paid by card and by transfer in the same moment is paid once.
+    let both = app.visitor(4).held(&adult, 1).await;
+    let (order_id, payment_key) = app.visitor(4).authorised(&both).await;
+    let payer = app.visitor(4);
+    let (card, transfer) =
+        tokio::join!(payer.confirm(&both, &order_id, &payment_key, "k"), came(&desk.admin, &both.number, 10_000, "x"));
+    assert!(card.status == 200 || transfer.status == 200, "{} {}", card.body, transfer.body);
+    assert!(card.status != 200 || transfer.status != 200, "{} {}", card.body, transfer.body);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn tickets_are_given_away_out_of_the_same_places() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { person_limit: Some(1), slot_places: Some(4), ..places(50) }).await;
+    let desk = Desk::of(&app).await;
+    app.db.execute("update exhibitions set sale_end_at = now() - interval '1 hour'").await;
+    app.refresh().await;
+    let give_as = async |token: &str, key: &str, body: &Value| {
+        let url = app.url("/api/admin/exhibitions/xyz/complimentary");
+        Answer::of(app.http.post(url).bearer_auth(token).header("idempotency-key", key).json(body)).await
+    };
+    let gift = |quantity: i64, email: Option<&str>, reason: &str| {
+        json!({ "items": [{ "product_id": adult.product_id, "quantity": quantity }], "visit_date": adult.date,
+                "customer_email": email, "reason": reason })
+    };
+    let press = gift(3, Some("press@example.org"), "press day");
+    give_as(&desk.support, "1", &press).await.refused(403, "auth.forbidden");
+    for (body, field) in [
+        (gift(3, None, " "), "reason"),
+        (gift(0, None, "x"), "items[0].quantity"),
+        (gift(3, Some("nobody"), "x"), "customer_email"),
+        (json!({ "items": [], "reason": "x" }), "items"),
+        (json!({ "items": [{ "product_id": adult.product_id, "quantity": 1 }], "reason": "x" }), "visit_date"),
+    ] {
+        let refused = give_as(&desk.admin, "0", &body).await.refused(422, "request.invalid");
+        assert_eq!(refused.body["errors"][0]["field"], field, "{body}");
+    }
+    assert_eq!((app.stock(adult.stock_id).await, desk.audited("order.complimentary").await), ((0, 0), 0));
+
+    let given = give_as(&desk.admin, "1", &press).await.expect(201);
+    assert_eq!((given.text("state"), &given.body["total_amount"]), ("paid".into(), &json!(0)));
+    assert_eq!(
+        (given.body["tickets"].as_array().unwrap().len(), &given.body["items"][0]["unit_price"]),
+        (3, &json!(0))
+    );
+    let again = give_as(&desk.admin, "1", &press).await.expect(201);
+    assert_eq!(again.text("order_number"), given.text("order_number"));
+    give_as(&desk.admin, "1", &gift(2, None, "press day")).await.refused(422, "idempotency.key_reused");
+    give_as(&desk.admin, "2", &gift(2, None, "x")).await.refused(409, "stock.sold_out");
+    assert_eq!(app.stock(adult.slot_stock_id.unwrap()).await, (0, 3));
+    let recorded: Value = app.db.one("select after from admin_audit where action = 'order.complimentary'").await;
+    assert_eq!(recorded, json!({ "order": given.text("order_number"), "tickets": 3, "reason": "press day" }));
+    app.tick("outbox").await;
+    let mail = &mails(&app)[0];
+    assert!(mail.contains("press@example.org") && !text(mail, "text/html").contains("Dear ,"), "{mail}");
+    assert_eq!(desk.found(&given.text("order_number")).await.len(), 1);
+
+    // Nothing was paid and nothing goes back, but the place is free again.
+    let url = app.url(&format!("/api/admin/exhibitions/xyz/orders/{}/refund", given.text("order_number")));
+    let body = json!({ "ticket_ids": [given.body["tickets"][0]["id"]], "reason": "cannot come" });
+    let back = Answer::of(app.http.post(url).bearer_auth(&desk.admin).header("idempotency-key", "r").json(&body)).await;
+    assert_eq!(back.expect(200).body["amount"], 0);
+    let more = crate::support::race(6, async |_| give_as(&desk.admin, "3", &gift(2, None, "x")).await).await;
+    let one = more[0].clone().expect(201).text("order_number");
+    assert!(more.iter().all(|answer| answer.text("order_number") == one));
+    assert_eq!(app.stock(adult.slot_stock_id.unwrap()).await, (0, 4));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_table_of_all_orders_says_what_they_are_row_by_row() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { person_limit: None, ..places(5_000) }).await;
+    let elsewhere = app.given(Kind { code: "abc", ..places(50) }).await;
+    let desk = Desk::of(&app).await;
+    let names = ["홍길동", "=HYPERLINK(\"x\")", "+82", "-1", "@SUM(A1)", "Kim, \"the\" \t Lee"];
+    let mut placed = Vec::new();
+    for batch in 0..20 {
+        let orders = crate::support::race(60, async |n| {
+            let visitor = app.visitor(batch * 60 + n);
+            (order_of(&visitor, &adult, names[n % 5], (n % 2 == 0).then_some("a@example.org")).await, visitor.phone, n)
+        })
+        .await;
+        placed.extend(orders);
+    }
+    app.visitor(9_000).held(&elsewhere, 1).await;
+    app.visitor(3).pay(&placed[3].0).await.expect(200);
+    let export = async |token: &str, query: &str| {
+        let url = app.url(&format!("/api/admin/exhibitions/xyz/orders.csv?{query}"));
+        app.http.get(url).bearer_auth(token).send().await.unwrap()
+    };
+    let rows = |text: &str| -> Vec<Vec<String>> {
+        let text = text.strip_prefix('\u{feff}').expect("a mark for Excel");
+        text.split_terminator("\r\n").map(cells).collect()
+    };
+    let table = export(&desk.admin, "").await;
+    assert_eq!(table.headers()["content-type"], "text/csv; charset=utf-8");
+    let table = rows(&table.text().await.unwrap());
+    assert_eq!(table.len(), 1 + placed.len());
+    let column = |name: &str| table[0].iter().position(|cell| cell == name).unwrap_or_else(|| panic!("{:?}", table[0]));
+    let by_number: std::collections::BTreeMap<&str, &Vec<String>> =
+        table[1..].iter().map(|row| (row[0].as_str(), row)).collect();
+    assert_eq!(by_number.len(), placed.len(), "nothing twice");
+    for (order, phone, n) in &placed {
+        let row = by_number[order.number.as_str()];
+        let cell = |name: &str| row[column(name)].as_str();
+        let state = if *order.number == placed[3].0.number { "paid" } else { "held" };
+        assert_eq!(
+            (cell("state"), cell("total_won"), cell("places"), cell("products")),
+            (state, "10000", "1", "성인 1")
+        );
+        assert_eq!(cell("customer_phone"), format!("010-****-{}", &phone[9..]));
+        assert_eq!(cell("customer_email"), if n % 2 == 0 { "a***@example.org" } else { "" });
+        assert!(!cell("customer_name").starts_with(['=', '+', '-', '@']), "{row:?}");
+    }
+    assert!(!table.iter().flatten().any(|cell| cell.starts_with(['=', '+', '-', '@', '\t', '\r'])));
+    assert_eq!(rows(&export(&desk.admin, "state=paid").await.text().await.unwrap()).len(), 2);
+    assert_eq!(rows(&export(&desk.admin, "until=2020-01-01").await.text().await.unwrap()).len(), 1);
+    assert_eq!(rows(&export(&desk.admin, "q=0003").await.text().await.unwrap()).len(), 2);
+    assert_eq!(export(&desk.admin, "state=none").await.status(), 422);
+    assert_eq!(export(&desk.support, "").await.status(), 403);
+    assert_eq!(desk.audited("order.export").await, 0);
+
+    assert_eq!(export(&desk.admin, "unmasked=true").await.status(), 422);
+    let clear = export(&desk.admin, "unmasked=true&why=lost%20post&q=0000&state=held").await.text().await.unwrap();
+    assert!(clear.contains("홍길동") && clear.contains("010-1000-0000"), "{clear}");
+    let clear = export(&desk.admin, "unmasked=true&why=all").await.text().await.unwrap();
+    assert!(clear.contains("\"'=HYPERLINK(\"\"x\"\")\"") && clear.contains("\"'@SUM(A1)\""));
+    assert_eq!(clear.split_terminator("\r\n").count(), 1 + placed.len());
+    let recorded: Value =
+        app.db.one("select after from admin_audit where action = 'order.export' order by id limit 1").await;
+    let filters = json!({ "state": "held", "from": null, "until": null, "q": true });
+    assert_eq!(recorded, json!({ "why": "lost post", "filters": filters }));
+    assert_eq!(desk.audited("order.export").await, 2);
+    // Read on by nobody, its turn comes back.
+    for _ in 0..10 {
+        drop(export(&desk.admin, "").await);
+    }
+    app.until("an export has its turn again", async || export(&desk.admin, "state=paid").await.status() == 200).await;
+    app.finish().await;
+}
+
+/// A line of CSV in its cells.
+fn cells(line: &str) -> Vec<String> {
+    let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => cell.extend(chars.next()),
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells.push(std::mem::take(&mut cell)),
+            other => cell.push(other),
+        }
+    }
+    cells.push(cell);
+    cells
 }

@@ -22,7 +22,7 @@ macro_rules! sold {
                 " from attempts a join orders o on o.id = a.order_id
                   join lateral (select answer from provider_answers p where p.attempt_id = a.id order by p.at limit 1) p on true",
                 $joins,
-                " where a.provider = 'cash' and a.ended_at >= $2 and a.ended_at < $3 and o.exhibition_id = $1 ",
+                " where a.provider = 'cash' and a.method = 'cash' and a.ended_at >= $2 and a.ended_at < $3 and o.exhibition_id = $1 ",
                 $rest
             ),
         );

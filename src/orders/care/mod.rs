@@ -7,9 +7,13 @@
 //! payment could not have moved it.
 
 pub mod change;
+pub mod complimentary;
+pub mod export;
 pub mod history;
 pub mod index;
+pub mod resend;
 pub mod search;
+pub mod transfer;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -23,7 +27,13 @@ use crate::orders::api::find;
 use crate::orders::model::Order;
 
 pub fn routes() -> OpenApiRouter<App> {
-    search::routes().merge(history::routes()).merge(change::routes())
+    search::routes()
+        .merge(history::routes())
+        .merge(change::routes())
+        .merge(resend::routes())
+        .merge(transfer::routes())
+        .merge(complimentary::routes())
+        .merge(export::routes())
 }
 
 /// Another exhibition's order is as good as not there.

@@ -1,6 +1,7 @@
 //! SQL of changes that staff make to an order. Locks in the order of the stock writer: orders, then persons by key.
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -48,8 +49,21 @@ const EVENT: Statement = Statement::new(
     "insert into order_events (order_id, kind, actor, cause, correlation_id, at) values ($1, $2, $3, $4, $5, admit_now())",
 );
 
+const RESENT: Statement = Statement::new(
+    "care.resent",
+    "select count(*), min(asked_at) from mail_resends where order_id = $1 and asked_at > admit_now() - interval '1 day'",
+);
+
+const RESEND: Statement = Statement::new(
+    "care.resend",
+    "with again as (
+         insert into mail_resends (id, order_id, asked_by, asked_at) values ($1, $2, $3, admit_now()) returning id
+     )
+     insert into outbox (kind, order_id, next_try_at, created_at) select 'resend', id, admit_now(), admit_now() from again",
+);
+
 pub const STATEMENTS: &[&Statement] =
-    &[&LOCK, &LOCK_CONTACT, &LOCK_PEOPLE, &MOVE_PERSON, &WRITE_ORDER, &WRITE_CONTACT, &EVENT];
+    &[&LOCK, &LOCK_CONTACT, &LOCK_PEOPLE, &MOVE_PERSON, &WRITE_ORDER, &WRITE_CONTACT, &EVENT, &RESENT, &RESEND];
 
 /// What of an order the counting of its person rests on.
 pub struct Locked {
@@ -115,5 +129,16 @@ pub async fn write(
 /// What happened, in the order's history.
 pub async fn event(client: &impl GenericClient, order_id: Uuid, kind: &str, origin: &Origin) -> Result<()> {
     EVENT.execute(client, &[&order_id, &kind, &origin.actor, &origin.cause, &origin.correlation_id]).await?;
+    Ok(())
+}
+
+/// How often the order's mail was sent again within a day, and when the first of these was asked for.
+pub async fn resent(client: &impl GenericClient, order_id: Uuid) -> Result<(i64, Option<Timestamp>)> {
+    let row = RESENT.query_one(client, &[&order_id]).await?;
+    Ok((row.get(0), row.get(1)))
+}
+
+pub async fn resend(client: &impl GenericClient, id: Uuid, order_id: Uuid, asked_by: i32) -> Result<()> {
+    RESEND.execute(client, &[&id, &order_id, &asked_by]).await?;
     Ok(())
 }
