@@ -16,6 +16,7 @@ mod control_room;
 mod dashboard;
 mod deposits;
 mod desk;
+mod desk_measure;
 mod devices;
 mod draw;
 mod entrance;
