@@ -384,14 +384,14 @@ async fn the_second_of_two_changes_is_asked_to_look_again() {
     let (tag, _) = desk.read(&order).await;
     desk.patch_as(&desk.support, &order, &tag, json!({ "customer_name": "김철수" })).await.expect(200);
     let late = json!({ "customer_name": "이영희" });
-    desk.patch_as(&desk.admin, &order, &tag, late).await.refused(409, "order.changed_meanwhile");
+    desk.patch_as(&desk.admin, &order, &tag, late).await.refused(412, "request.changed_meanwhile");
     desk.patch_as(&desk.admin, &order, &tag, json!({ "state": "cancelled" }))
         .await
-        .refused(409, "order.changed_meanwhile");
+        .refused(412, "request.changed_meanwhile");
     for tag in ["", "1", "*", "\"\""] {
         desk.patch_as(&desk.admin, &order, tag, json!({ "customer_name": "x" }))
             .await
-            .refused(400, "request.if_match_required");
+            .refused(428, "request.if_match_required");
     }
     assert_eq!(desk.found("김철수").await, [order.clone()]);
     assert_eq!(desk.audited("order.contact").await, 1);

@@ -46,7 +46,6 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("idempotency.key_required", 400),
     ("idempotency.key_reused", 422),
     ("idempotency.malformed_key", 400),
-    ("order.changed_meanwhile", 409),
     ("order.closed", 410),
     ("order.code_over", 410),
     ("order.expired", 410),

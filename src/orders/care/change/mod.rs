@@ -55,17 +55,18 @@ impl ChangeAsk {
 #[utoipa::path(patch, path = "/api/admin/orders/{order_number}", tag = "admin", security(("staff" = [])),
     params(("order_number" = String, Path,), ("If-Match" = String, Header, description = "The `ETag` of the order as it was read.")),
     request_body = ChangeAsk,
-    responses((status = 200, body = history::OrderShown), (status = 400, description = "request.if_match_required"),
+    responses((status = 200, body = history::OrderShown),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "order.unknown"),
-        (status = 409, description = "order.changed_meanwhile, order.illegal_move, payment.in_progress, stock.person_limit, order.open_holds, order.paid"),
+        (status = 409, description = "order.illegal_move, payment.in_progress, stock.person_limit, order.open_holds, order.paid"),
         (status = 410, description = "order.forgotten, order.expired, order.closed"),
+        (status = 412, description = "request.changed_meanwhile"), (status = 428, description = "request.if_match_required"),
         (status = 422, description = "request.invalid"),
         (status = 503, description = "stock.busy, server.busy, server.starting, server.database_away, order.unknown_outcome")))]
 async fn change(
     State(app): State<App>,
     by: Support,
-    IfMatch(tag): IfMatch,
+    seen: IfMatch,
     Path(number): Path<String>,
     Json(ask): Json<ChangeAsk>,
 ) -> Result<Response> {
@@ -74,23 +75,17 @@ async fn change(
         Some(_) if ask.names_contact() => return Err(Error::field("state", "alone")),
         Some(state) => {
             by.must_be(Role::Admin)?;
-            give_up(&app, &by, &order, &tag, state).await?;
+            give_up(&app, &by, &order, &seen, state).await?;
         }
-        None if ask.names_contact() => correct(&app, &by, &order, &tag, &ask).await?,
+        None if ask.names_contact() => correct(&app, &by, &order, &seen, &ask).await?,
         None => return Err(Error::field("customer_name", "required")),
     }
     let order = order_of(&app, &by.user, &number).await?;
     history::shown(&app, &order).await
 }
 
-fn changed_meanwhile() -> Error {
-    Error::conflict("order.changed_meanwhile")
-}
-
-async fn give_up(app: &App, by: &Support, order: &Order, tag: &str, to: &str) -> Result<()> {
-    if history::pg::revision(&app.pg.get().await?, order.facts.id).await?.to_string() != tag {
-        return Err(changed_meanwhile());
-    }
+async fn give_up(app: &App, by: &Support, order: &Order, seen: &IfMatch, to: &str) -> Result<()> {
+    seen.expect(history::pg::revision(&app.pg.get().await?, order.facts.id).await?)?;
     match order.state {
         OrderState::Held | OrderState::AwaitingDeposit if to == OrderState::Cancelled.as_str() => {}
         OrderState::Confirming if to == OrderState::Cancelled.as_str() => {
@@ -104,14 +99,12 @@ async fn give_up(app: &App, by: &Support, order: &Order, tag: &str, to: &str) ->
     record(app, &Actor::from(by), "order.cancel", id, what(order.state), what(OrderState::Cancelled)).await
 }
 
-async fn correct(app: &App, by: &Support, order: &Order, tag: &str, ask: &ChangeAsk) -> Result<()> {
+async fn correct(app: &App, by: &Support, order: &Order, seen: &IfMatch, ask: &ChangeAsk) -> Result<()> {
     let facts = &order.facts;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let locked = pg::lock(&transaction, facts.id).await?;
-    if history::pg::revision(&transaction, facts.id).await?.to_string() != tag {
-        return Err(changed_meanwhile());
-    }
+    seen.expect(history::pg::revision(&transaction, facts.id).await?)?;
     let stored = history::pg::contact(&transaction, facts.id).await?;
     if stored.forgotten {
         return Err(Error::gone("order.forgotten"));
