@@ -1,0 +1,125 @@
+// Forms whose errors stand at their fields, and dialogs that ask before something is done.
+(function () {
+  "use strict";
+  const { h, t, notice, say } = AdminUi;
+  let made = 0;
+
+  function control(spec, id) {
+    const { type = "text", name, options, hint, label, ...rest } = spec;
+    const about = [hint && `${id}-hint`, `${id}-wrong`].filter(Boolean).join(" ");
+    const attributes = { id, name, "aria-describedby": about, ...rest, value: null, checked: null };
+    if (type === "select") return h("select", attributes, options.map(([value, text]) => h("option", { value, selected: String(value) === String(spec.value) }, text)));
+    if (type === "textarea") return h("textarea", { rows: 3, ...attributes, value: spec.value });
+    if (type === "checkbox") return h("input", { ...attributes, type, checked: Boolean(spec.value) });
+    const plain = type === "password" || spec.autocomplete === "username" ? { autocapitalize: "none", spellcheck: "false" } : {};
+    return h("input", { ...attributes, ...plain, type, inputmode: type === "number" ? "numeric" : rest.inputmode, value: spec.value });
+  }
+
+  /** Several boxes under one name; the value is the list of those that are ticked. */
+  function boxes(spec, id) {
+    const chosen = new Set(spec.value || []);
+    return h("fieldset", { id, class: "boxes", "aria-describedby": `${id}-wrong`, tabindex: "-1" }, h("legend", null, spec.label), spec.options.map(([value, text]) =>
+      h("label", { class: "check" }, h("input", { type: "checkbox", name: spec.name, value, checked: chosen.has(value) }), h("span", null, text))));
+  }
+
+  function field(spec) {
+    const id = `f${(made += 1)}-${spec.name.replaceAll(/[^a-z0-9_]/gi, "-")}`;
+    const wrong = h("p", { class: "error", id: `${id}-wrong`, hidden: true });
+    const hint = spec.hint && h("p", { class: "fine", id: `${id}-hint` }, spec.hint);
+    const input = spec.type === "boxes" ? boxes(spec, id) : control(spec, id);
+    const label = spec.type === "checkbox" ? h("label", { class: "check", for: id }, input, h("span", null, spec.label)) : h("label", { for: id }, spec.label);
+    const parts = spec.type === "boxes" ? [input, hint, wrong] : spec.type === "checkbox" ? [label, hint, wrong] : [label, input, hint, wrong];
+    const value = () => {
+      if (spec.type === "boxes") return [...input.querySelectorAll(":checked")].map((one) => one.value);
+      if (spec.type === "checkbox") return input.checked;
+      if (spec.type === "number") return input.value === "" ? null : Number(input.value);
+      return spec.type === "password" ? input.value : input.value.trim();
+    };
+    const say_wrong = (text) => {
+      wrong.textContent = text || "";
+      wrong.hidden = !text;
+      // A group of boxes has no such state of its own.
+      if (text && spec.type !== "boxes") input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    };
+    return { name: spec.name, row: h("div", { class: `field ${spec.wide ? "wide-field" : ""}`, hidden: spec.hidden }, parts), input, value, wrong: say_wrong };
+  }
+
+  /** The field that a path of a problem document names: `config.capacity` is `capacity` where there is no such name. */
+  const meant = (fields, path) => fields.find((one) => one.name === path) ?? fields.find((one) => path.split(/[.[]/).includes(one.name));
+
+  /**
+   * `fields`: specs of what is asked for; `send(values)`: what happens then. What is refused is said at its fields, else
+   * above them. `form.fields` are by name.
+   */
+  function form({ fields: specs, submit, send, done, danger, quiet, cancel, inline }) {
+    const fields = specs.map(field), trouble = h("div", { class: "trouble" });
+    const go = h("button", { type: "submit", class: [danger && "danger", quiet && "quiet", "small"].filter(Boolean).join(" ") }, submit);
+    const values = () => Object.fromEntries(fields.map((one) => [one.name, one.value()]));
+    const element = h("form", { class: inline ? "inline" : "stack", novalidate: true, onsubmit }, trouble, h("div", { class: "fields" }, fields.map((one) => one.row)), h("p", { class: "acts" }, go, cancel));
+    async function onsubmit(event) {
+      event.preventDefault();
+      if (go.disabled) return;
+      go.disabled = true;
+      element.setAttribute("aria-busy", "true");
+      fields.forEach((one) => one.wrong());
+      trouble.replaceChildren();
+      try {
+        const said = await send(values());
+        if (done) say(done);
+        return said;
+      } catch (error) {
+        refuse(error);
+      } finally {
+        go.disabled = false;
+        element.removeAttribute("aria-busy");
+      }
+    }
+    function refuse(error) {
+      if (error.code === "aborted") return;
+      const unplaced = [];
+      let first = null;
+      for (const one of error.errors || []) {
+        const at = meant(fields, one.field);
+        if (at) { at.wrong(one.detail); first = first ?? at; }
+        else unplaced.push(`${one.field}: ${one.detail}`);
+      }
+      if (!first || unplaced.length) trouble.replaceChildren(notice([first ? "" : error.detail ?? String(error), ...unplaced].filter(Boolean).join(" ")));
+      if (first) first.input.focus();
+    }
+    return Object.assign(element, { refuse, values, named: Object.fromEntries(fields.map((one) => [one.name, one])) });
+  }
+
+  /** A dialog with a heading; closed by Escape, its button, or `close()`. Gone from the page afterwards. */
+  function dialog(title, ...children) {
+    const id = `d${(made += 1)}`;
+    const element = h("dialog", { class: "dialog", "aria-labelledby": id }, h("h2", { id, tabindex: "-1" }, title), children);
+    element.addEventListener("close", () => element.remove());
+    document.body.append(element);
+    element.showModal();
+    return element;
+  }
+
+  /** Shows something with a button that closes it. */
+  function show(title, ...children) {
+    const element = dialog(title, children, h("p", { class: "acts" }, h("button", { type: "button", class: "small", onclick: () => element.close() }, t("close"))));
+    return element;
+  }
+
+  /**
+   * Asks before something is done: `lines` say what will happen, `act` is the button. Resolves to what `send` came to,
+   * or to undefined where somebody thought better of it. A refusal is shown in the dialog, which stays.
+   */
+  function confirm({ title, lines, act, fields = [], danger = true, send }) {
+    return new Promise((resolve) => {
+      let element = null, came_to;
+      const cancel = h("button", { type: "button", class: "quiet small", onclick: () => element.close() }, t("cancel"));
+      const asked = form({ fields, submit: act, danger, cancel, send: async (values) => { came_to = await send(values) ?? true; element.close(); } });
+      element = dialog(title, [].concat(lines || []).map((line) => h("p", null, line)), asked);
+      element.addEventListener("close", () => resolve(came_to));
+      if (!fields.length) cancel.focus();
+    });
+  }
+
+  globalThis.AdminForms = { field, form, dialog, show, confirm };
+})();
