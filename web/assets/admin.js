@@ -1,0 +1,173 @@
+// The shell: which page an address means, what is around it, and what every page may count on.
+(function () {
+  "use strict";
+  const { h, t, notice, named, ago, button, say } = AdminUi;
+  const $ = (id) => document.getElementById(id);
+  const main = $("main"), title = document.title, LAST = "admit-exhibition";
+  const pages = new Map();
+  let exhibitions = null, leaving = null, first = true;
+
+  /** `{ id, key, least, of, show(at) }`: `of`: of an exhibition, at `#/CODE/id`, else at `#/id`. */
+  const page = (one) => { pages.set((one.of ? "of/" : "") + one.id, one); };
+
+  function parse() {
+    const [path, query] = (location.hash.startsWith("#/") ? location.hash.slice(2) : "").split("?");
+    const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+    const params = new URLSearchParams(query || "");
+    if (!parts.length) return { page: pages.get("start"), params };
+    if (pages.has(parts[0])) return { page: pages.get(parts[0]), rest: parts.slice(1), params };
+    return { code: parts[0], page: pages.get(`of/${parts[1] || ""}`), rest: parts.slice(2), params };
+  }
+
+  const href = (one, code) => `#/${[one.of && code, one.id !== "start" && one.id].filter(Boolean).join("/")}`;
+  const go = (to) => { if (location.hash === to) route(); else location.hash = to; };
+
+  async function known() {
+    if (exhibitions) return exhibitions;
+    const session = AdminSession.now;
+    const all = (await AdminSession.call("GET", "/api/exhibitions")).exhibitions;
+    const mine = session.role === "super_admin" ? all : all.filter((one) => session.exhibitions.includes(one.code));
+    // What is not on the visitors' list is still somebody's to run.
+    const more = session.exhibitions.filter((code) => !all.some((one) => one.code === code)).map((code) => ({ code, name: code, name_en: code, slots: [] }));
+    return (exhibitions = [...mine, ...more]);
+  }
+
+  function last(code) {
+    try { if (code) localStorage.setItem(LAST, code); return localStorage.getItem(LAST); } catch { return null; }
+  }
+
+  function frame(at, list) {
+    const session = AdminSession.now;
+    $("self").hidden = $("out").hidden = !session;
+    $("self").textContent = session ? session.username : "";
+    $("language").href = `${$("language").href.split("#")[0]}${location.hash}`;
+    const nav = $("pages"), code = at.code ?? (list.some((one) => one.code === last()) ? last() : list[0]?.code);
+    nav.hidden = !session;
+    $("of").hidden = !session || !list.length;
+    $("exhibition").replaceChildren(...(at.code ? [] : [h("option", { value: "" }, t("choose"))]), ...list.map((one) => h("option", { value: one.code, selected: one.code === at.code }, `${named(one)} (${one.code})`)));
+    const link = (one) => AdminSession.may(one.least) && one.id !== "start" && (!one.of || code) &&
+      h("a", { href: href(one, code), "aria-current": at.page === one && (!one.of || at.code === code) ? "page" : null }, t(`nav.${one.of ? "of." : ""}${one.id || "dashboard"}`));
+    nav.replaceChildren(...[...pages.values()].filter((one) => one.nav !== false).map(link).filter(Boolean));
+  }
+
+  /** What a page gets: where it is, where it draws, and a signal that ends what it began. */
+  function place(at, list, signal) {
+    const exhibition = list.find((one) => one.code === at.code);
+    const root = h("div", { class: "page" });
+    main.replaceChildren(root);
+    const call = (method, path, body, options) => AdminSession.call(method, path, body, { signal, ...options });
+    const under = (path) => `/api/admin/exhibitions/${encodeURIComponent(at.code)}/${path}`;
+    return {
+      ...at, exhibition, root, signal, call,
+      get: (path) => call("GET", path),
+      of: (method, path, body) => call(method, under(path), body),
+      under,
+      heading: (text, ...beside) => {
+        root.append(h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, text), beside));
+        document.title = [text, exhibition && named(exhibition), title].filter(Boolean).join(" · ");
+      },
+      /** Again and again until the page is left, but not while nobody looks. */
+      every: (ms, work) => {
+        const turn = setInterval(() => { if (!document.hidden) work(); }, ms);
+        signal.addEventListener("abort", () => clearInterval(turn));
+      },
+    };
+  }
+
+  /**
+   * A part of a page that is asked for: says that it loads, what went wrong, and, where something was shown before, how old
+   * that is. `draw(said)` gives its elements. Returns a function that asks again.
+   */
+  function part(at, ask, draw) {
+    const box = h("div", { class: "part" }), about = h("div"), content = h("div", null, h("p", { class: "fine loading" }, t("loading")));
+    let asking = false, had_ms = 0;
+    box.append(about, content);
+    async function again() {
+      if (asking) return;
+      asking = true;
+      box.setAttribute("aria-busy", "true");
+      try {
+        const said = await ask();
+        had_ms = Date.now();
+        about.replaceChildren();
+        content.replaceChildren(...[draw(said)].flat(Infinity).filter(Boolean));
+      } catch (error) {
+        if (error.code === "aborted") return;
+        if (!(error instanceof AdminSession.Refusal)) throw error;
+        if (!had_ms) content.replaceChildren();
+        about.replaceChildren(notice(explained(error), true, had_ms ? h("p", null, t("stale", { ago: ago(had_ms) })) : null, h("p", null, button(t("again"), again))));
+      } finally {
+        asking = false;
+        box.removeAttribute("aria-busy");
+      }
+    }
+    again();
+    return { box, again };
+  }
+
+  const explained = (error) => (error.status === 403 ? t("forbidden") : error.detail);
+
+  async function route() {
+    if (location.hash && !location.hash.startsWith("#/")) return;
+    leaving?.abort();
+    leaving = new AbortController();
+    document.querySelectorAll("dialog[open]").forEach((one) => one.close());
+    const { signal } = leaving, at = parse();
+    if (!AdminSession.now) { frame({}, []); AdminSign.show(main, title, route); return; }
+    let list = [];
+    try {
+      list = await known();
+    } catch (error) {
+      if (signal.aborted || !AdminSession.now) return;
+      main.replaceChildren(notice(error.detail, true, h("p", null, button(t("again"), route))));
+      return;
+    }
+    if (signal.aborted) return;
+    frame(at, list);
+    const here = place(at, list, signal);
+    if (at.code && here.exhibition) last(at.code);
+    if (!at.page || (at.page.of && !here.exhibition)) here.root.append(h("h1", { tabindex: "-1" }, t("no_page")), h("p", null, h("a", { href: "#/" }, t("to_start"))));
+    else if (!AdminSession.may(at.page.least)) { here.heading(t("forbidden_title")); here.root.append(h("p", null, t("forbidden"))); }
+    else at.page.show(here);
+    // Whoever has gone somewhere is told where they are.
+    if (!first) { scrollTo(0, 0); main.querySelector("h1")?.focus({ preventScroll: true }); }
+    first = false;
+  }
+
+  page({ id: "start", least: "staff", nav: false, show(at) {
+    at.heading(t("start.title"));
+    const dashboard = AdminSession.may("admin");
+    if (!exhibitions.length) at.root.append(h("p", null, t("start.none")));
+    at.root.append(h("ul", { class: "cards" }, exhibitions.map((one) => h("li", null,
+      h("h2", null, dashboard ? h("a", { href: `#/${one.code}` }, named(one)) : named(one)),
+      h("p", { class: "fine" }, one.starts_on ? `${one.code} · ${AdminUi.date(one.starts_on)} – ${AdminUi.date(one.ends_on)}` : one.code)))));
+    if (!dashboard) at.root.append(h("p", { class: "notice" }, t(`start.${AdminSession.now.role}`)));
+  } });
+
+  $("exhibition").addEventListener("change", function () {
+    const at = parse();
+    if (this.value) go(`#/${[this.value, at.page?.of && at.page.id].filter(Boolean).join("/")}`);
+  });
+  $("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+  $("out").addEventListener("click", () => AdminSession.sign_out().catch((error) => say(error.detail)));
+  AdminSession.onchange((why) => {
+    exhibitions = null;
+    if (why === "expired" || why === "out") AdminSign.why = t(`sign.${why}`);
+    route();
+  });
+  addEventListener("hashchange", route);
+
+  async function begin() {
+    main.replaceChildren(h("p", { class: "fine loading" }, t("loading")));
+    try {
+      await AdminSession.resume();
+    } catch (error) {
+      main.replaceChildren(notice(error.detail, true, h("p", null, button(t("again"), begin))));
+      return;
+    }
+    route();
+  }
+  addEventListener("DOMContentLoaded", begin);
+
+  globalThis.Admin = { page, part, go, route, href, explained, pages, parse, forget: () => { exhibitions = null; }, get exhibitions() { return exhibitions || []; } };
+})();

@@ -1,0 +1,82 @@
+// One's own account: where one is signed in, the second factor, the PIN for gates.
+(function () {
+  "use strict";
+  const { h, t, word, table, panel, facts, moment, ago, button, badge, say, notice } = AdminUi;
+  const { form, confirm } = AdminForms;
+  const password = (hint) => ({ name: "password", label: t("account.password"), hint, type: "password", autocomplete: "current-password", maxlength: 256 });
+  /** A refusal of the password stands at the password. */
+  const at_field = (work) => async (values) => {
+    try {
+      return await work(values);
+    } catch (error) {
+      if (error.code === "auth.invalid_credentials") error.errors = [{ field: "password", detail: error.detail }];
+      if (error.code === "auth.invalid_code" || error.code === "auth.code_required") error.errors = [{ field: "code", detail: error.detail }];
+      throw error;
+    }
+  };
+  const code_field = () => ({ name: "code", label: t("sign.code"), autocomplete: "one-time-code", inputmode: "numeric", maxlength: 6, class: "digits" });
+
+  /** Which browser, in the few words people know; what it says of itself stays readable behind it. */
+  function browser(agent) {
+    if (!agent) return t("account.unknown_browser");
+    const found = (list) => list.find(([mark]) => agent.includes(mark))?.[1];
+    const name = found([["Edg/", "Edge"], ["SamsungBrowser", "Samsung Internet"], ["Whale/", "Whale"], ["Firefox/", "Firefox"], ["Chrome/", "Chrome"], ["Safari/", "Safari"]]);
+    const system = found([["Android", "Android"], ["iPhone", "iPhone"], ["iPad", "iPad"], ["Windows", "Windows"], ["Mac OS X", "macOS"], ["Linux", "Linux"]]);
+    return h("span", { title: agent }, [name, system].filter(Boolean).join(", ") || agent.slice(0, 40));
+  }
+  const sign_in_rows = (list, end) => list.map((one) => [browser(one.agent), one.address ?? "–", moment(one.began_at), ago(one.renewed_at), ...(end ? [end(one)] : [])]);
+  const sign_in_head = [t("account.browser"), t("account.address"), t("account.began"), t("account.renewed")];
+
+  function second_factor(at, again) {
+    if (AdminSession.now.second_factor) {
+      return [h("p", null, badge(t("account.on"), "open"), " ", t("account.factor_on")), button(t("account.factor_end"), async () => {
+        if (await confirm({ title: t("account.factor_end"), lines: t("account.factor_end_lead"), act: t("account.factor_end"), fields: [password(), code_field()],
+          send: at_field((values) => at.call("DELETE", "/api/auth/second-factor", values)) })) { AdminSession.changed(false); say(t("saved")); again(); }
+      })];
+    }
+    const box = h("div");
+    const begin = form({ fields: [password()], submit: t("account.factor_begin"), quiet: true, send: at_field(async (values) => {
+      const begun = await at.call("POST", "/api/auth/second-factor", values);
+      const put = form({ fields: [code_field()], submit: t("account.factor_confirm"), send: at_field(async (typed) => {
+        await at.call("PUT", "/api/auth/second-factor", typed);
+        AdminSession.changed(true);
+        say(t("saved"));
+        again();
+      }) });
+      box.replaceChildren(h("p", null, t("account.factor_scan")),
+        h("img", { class: "qr-picture", alt: t("account.factor_qr"), src: `data:image/svg+xml,${encodeURIComponent(begun.qr_svg)}` }),
+        h("p", { class: "fine" }, t("account.factor_secret"), " ", h("code", null, begun.secret)), put);
+      put.named.code.input.focus();
+    }) });
+    box.append(h("p", null, t("account.factor_off")), begin);
+    return box;
+  }
+
+  function pin(at) {
+    const made = form({ fields: [{ name: "pin", label: t("account.pin"), hint: t("account.pin_hint"), type: "password", inputmode: "numeric", autocomplete: "off", maxlength: 6, class: "digits" }, password()],
+      submit: t("account.pin_set"), quiet: true, send: at_field(async (values) => {
+        await at.call("PUT", "/api/auth/pin", { password: values.password, pin: values.pin || null });
+        made.reset();
+        made.before(notice(values.pin ? t("account.pin_done") : t("account.pin_gone"), false));
+      }) });
+    return [h("p", null, t("account.pin_lead")), made];
+  }
+
+  Admin.page({ id: "account", key: "a", least: "staff", nav: false, show(at) {
+    const session = AdminSession.now;
+    at.heading(t("account.title"));
+    at.root.append(facts([[t("account.name"), session.username], [t("account.role"), word("role", session.role)],
+      [t("account.exhibitions"), session.role === "super_admin" ? t("all") : session.exhibitions.join(", ")]]));
+    const factor = h("div"), again = () => factor.replaceChildren(...[second_factor(at, again)].flat());
+    again();
+    const list = Admin.part(at, () => at.get("/api/auth/sign-ins"), ({ sign_ins }) => table({
+      caption: t("account.sign_ins"), head: [...sign_in_head, { text: t("does"), hide: true }],
+      rows: sign_in_rows(sign_ins, (one) => button(t("account.end"), async () => {
+        if (await confirm({ title: t("account.end_title"), lines: t("account.end_lead"), act: t("account.end"), send: () => at.call("DELETE", `/api/auth/sign-ins/${one.id}`) })) { say(t("saved")); list.again(); }
+      })),
+    }));
+    at.root.append(panel(t("account.factor"), factor), panel(t("account.pin_title"), pin(at)), panel(t("account.sign_ins"), list.box), panel(t("keys.title"), AdminKeys.toggle(), h("p", null, button(t("keys.show"), AdminKeys.help))));
+  } });
+
+  globalThis.AdminAccount = { sign_in_rows, sign_in_head };
+})();
