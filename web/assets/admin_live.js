@@ -1,0 +1,153 @@
+// The live board: what happens in the shop this second, pushed by the server once a second, with the room's controls beside it.
+(function () {
+  "use strict";
+  const { h, t, word, number, percent, ms, panel, table, named, slot, age, clock_s, badge, notice, say } = AdminUi;
+  const { spark, stack, numbers } = AdminCharts;
+  const KEPT = 120, STALE_MS = 3000, SILENT_MS = 10000, WAIT_MS = 500, WAIT_MAX_MS = 15000;
+  const per_s = (value) => number(value, 1);
+  /** What the board shows big, in this order. `bad`: from when on it is a warning. */
+  const FIGURES = [
+    { id: "placed", of: (b) => b.placed_per_s, as: per_s }, { id: "paid", of: (b) => b.paid_per_s, as: per_s },
+    { id: "declined", of: (b) => b.declined_per_s, as: per_s }, { id: "failed", of: (b) => b.failed_per_s, as: per_s, bad: (v) => v > 0 },
+    { id: "errors", of: (b) => b.error_rate, as: (v) => percent(v, 2), bad: (v) => v >= 0.01 },
+    { id: "p50", of: (b) => b.p50_ms, as: ms }, { id: "p95", of: (b) => b.p95_ms, as: ms, bad: (v) => v >= 1000 },
+    { id: "waiting", of: (b) => b.room?.waiting ?? null, as: number, room: true }, { id: "active", of: (b) => b.room?.active ?? null, as: number, room: true },
+    { id: "admitted", of: (b) => b.room?.admitted_per_s ?? null, as: per_s, room: true },
+  ];
+
+  /** Events of a stream, one after the other, until it ends or is silent for too long. */
+  async function events(reply, on_event, signal) {
+    const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "", silence = 0;
+    const listen = () => { clearTimeout(silence); silence = setTimeout(() => reader.cancel().catch(() => {}), SILENT_MS); };
+    signal.addEventListener("abort", () => reader.cancel().catch(() => {}));
+    try {
+      for (listen(); ;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        listen();
+        text += value.replaceAll("\r\n", "\n");
+        const whole = text.split("\n\n");
+        text = whole.pop();
+        for (const one of whole) {
+          const lines = one.split("\n"), at = (name) => lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trimStart()).join("\n");
+          if (at("data")) on_event(at("event") || "message", at("data"));
+        }
+      }
+    } finally {
+      clearTimeout(silence);
+    }
+  }
+
+  /** Reads the board for as long as the page is open, and comes back after every break. */
+  async function follow(at, on_board, on_trouble) {
+    let wait_ms = WAIT_MS;
+    while (!at.signal.aborted) {
+      try {
+        const reply = await AdminSession.call("GET", at.under("live"), undefined, { signal: at.signal, as: "stream" });
+        await events(reply, (event, data) => { if (event === "board") { wait_ms = WAIT_MS; on_board(JSON.parse(data)); } }, at.signal);
+        on_trouble(null);
+      } catch (error) {
+        if (at.signal.aborted) return;
+        on_trouble(error);
+        // What will not get better by waiting is not asked for again.
+        if (error.status === 403 || error.status === 404 || error.status === 401) return;
+      }
+      // Not all screens at once after an outage.
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, wait_ms * (0.75 + Math.random() / 2));
+        at.signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); });
+      });
+      wait_ms = Math.min(wait_ms * 2, WAIT_MAX_MS);
+    }
+  }
+
+  function figure({ id, as, bad, room }) {
+    const value = h("strong", { id: `live-${id}` }, "–"), line = spark(KEPT);
+    const box = h("div", { class: "tile", hidden: room }, h("span", { class: "name" }, t(`live.${id}`)), value, line.element);
+    return { box, set(now, past) {
+      value.textContent = as(now);
+      box.classList.toggle("bad", Boolean(bad && now !== null && bad(now)));
+      line.set(past);
+    } };
+  }
+
+  function stocks(list) {
+    return table({
+      caption: t("live.stocks"), empty: t("live.no_stock"),
+      head: [t("live.stock"), { text: t("live.sold"), num: true }, { text: t("live.held"), num: true }, { text: t("live.free"), num: true }, { text: t("live.offered"), num: true }, t("live.share")],
+      rows: list.map((one) => {
+        const of = one.offered || one.total || 1;
+        return [[named(one), slot(one)].filter(Boolean).join(" · "), number(one.sold), number(one.held), number(one.free), one.offered === one.total ? number(one.offered) : t("live.of_total", { n: number(one.offered), of: number(one.total) }),
+          stack([{ kind: "first", share: one.sold / of }, { kind: "second", share: one.held / of }], t("live.share_is", { sold: percent(one.sold / of, 0), held: percent(one.held / of, 0) }))];
+      }),
+    });
+  }
+
+  function system(board) {
+    const fine = (good, text) => badge(text, good ? "open" : "bad");
+    return [
+      table({ caption: t("live.providers"), head: [t("live.provider"), t("live.state")], rows: board.providers.map((one) => [one.name, fine(one.state === "closed", word("live.breaker", one.state))]) }),
+      table({ caption: t("live.instances"), head: [t("live.instance"), t("live.heard"), { text: t("live.writer"), num: true }], rows: board.instances.map((one) => [one.name, fine(one.age_ms < 5000, age(one.age_ms)), number(one.writer_waiting)]) }),
+      table({ caption: t("live.workers"), head: [t("live.worker"), t("live.outcome"), t("live.heard"), { text: t("live.took"), num: true }],
+        rows: board.workers.map((one) => [one.name, fine(["ok", "idle", "done"].includes(one.outcome), word("live.outcome", one.outcome)), age(one.age_ms), ms(one.took_ms)]) }),
+    ];
+  }
+
+  function past_table(past) {
+    const shown = past.filter((_, n) => (past.length - 1 - n) % 10 === 0).reverse(), room = past.some((one) => one.room);
+    const figures = FIGURES.filter((one) => room || !one.room);
+    return numbers({ caption: t("live.past"), head: [t("live.at"), ...figures.map((one) => ({ text: t(`live.${one.id}`), num: true }))], rows: shown.map((one) => [clock_s(one.at), ...figures.map((f) => f.as(f.of(one)))]) });
+  }
+
+  function show(at) {
+    const freshness = h("p", { class: "fresh", id: "freshness" }, t("live.connecting")), about = h("div"), halted = h("div");
+    at.heading(t("live.title"), freshness);
+    const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div");
+    const room = AdminRoom.controls(at);
+    at.root.append(about, halted, h("div", { class: "beside" },
+      h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box, panel(t("live.stocks"), stock_box), panel(t("live.system"), h("div", { class: "thirds" }, system_box))),
+      h("div", { class: "aside" }, room.box)));
+    let past = [], heard_ms = 0, state = "", folded = null;
+
+    function on_board(board) {
+      heard_ms = Date.now();
+      past = [...past, board].slice(-KEPT);
+      about.replaceChildren();
+      FIGURES.forEach((one, n) => {
+        if (one.room) figures[n].box.hidden = !board.room;
+        figures[n].set(one.of(board), past.map(one.of));
+      });
+      const share = board.room && board.room.capacity ? board.room.active / board.room.capacity : null;
+      figures[FIGURES.findIndex((one) => one.id === "active")].box.title = share === null ? "" : t("live.active_of", { n: number(board.room.active), of: number(board.room.capacity) });
+      if (Boolean(halted.firstChild) !== board.paused) halted.replaceChildren(...(board.paused ? [notice(t("live.paused"))] : []));
+      stock_box.replaceChildren(stocks(board.stocks));
+      system_box.replaceChildren(...system(board));
+      // Open, it is being read: then it is made anew every ten seconds.
+      if (!folded || !folded.open || past.length % 10 === 0) {
+        const open = folded?.open;
+        folded = past_table(past);
+        folded.open = Boolean(open);
+        past_box.replaceChildren(folded);
+      }
+      room.see(board.room);
+      look();
+    }
+
+    function look() {
+      const old_ms = heard_ms ? Date.now() - heard_ms : null;
+      const now = old_ms === null ? "none" : old_ms > STALE_MS ? "stale" : "fresh";
+      at.root.classList.toggle("stale", now === "stale");
+      freshness.dataset.state = now;
+      freshness.textContent = now === "none" ? t("live.connecting") : now === "stale" ? t("live.stale", { age: age(old_ms) }) : t("live.fresh", { age: age(old_ms) });
+      if (now !== state && (now === "stale" || state === "stale")) say(freshness.textContent);
+      state = now;
+    }
+
+    const turn = setInterval(look, 500);
+    at.signal.addEventListener("abort", () => clearInterval(turn));
+    follow(at, on_board, (error) => { if (error) about.replaceChildren(notice(Admin.explained(error))); });
+  }
+
+  Admin.page({ id: "live", key: "l", least: "admin", of: true, show });
+})();
