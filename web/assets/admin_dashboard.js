@@ -1,0 +1,75 @@
+// The dashboard: how an exhibition does, from its first day and over the last two.
+(function () {
+  "use strict";
+  const { h, t, word, number, won, percent, panel, table, named, slot, clock, moment, date, ago, badge } = AdminUi;
+  const { columns, stack, numbers } = AdminCharts;
+  const FRESH_MS = 15000;
+  /** What is promised, as a share. */
+  const TARGETS = { reservation: 0.95, payment: 0.98, scan: 0.99 };
+  const num = (text) => ({ text, num: true });
+
+  const tile = (name, value, more) => h("div", { class: "tile" }, h("span", { class: "name" }, name), h("strong", null, value), more && h("span", { class: "fine" }, more));
+
+  function success(name, one) {
+    const target = TARGETS[name], reached = one.rate !== null && one.rate > target;
+    return h("div", { class: "tile" }, h("span", { class: "name" }, t(`dash.success.${name}`)), h("strong", null, percent(one.rate, 2)),
+      h("span", null, one.rate === null ? badge(t("dash.no_data")) : badge(reached ? t("dash.reached") : t("dash.missed"), reached ? "open" : "bad")),
+      h("span", { class: "fine" }, t("dash.target", { target: percent(target, 0), of: number(one.of) })), h("span", { class: "fine" }, t(`dash.success.${name}_is`)));
+  }
+
+  function conversion(c) {
+    const steps = ["joined", "admitted", "placed", "paid"].filter((name) => c[name] !== null);
+    if (!steps.length) return h("p", { class: "fine" }, t("none"));
+    const most = Math.max(...steps.map((name) => c[name]), 1);
+    return table({ caption: t("dash.conversion"), head: [t("dash.step"), num(t("dash.people")), num(t("dash.of_before")), t("dash.share")],
+      rows: steps.map((name, n) => [t(`dash.${name}`), number(c[name]), n ? percent(c[steps[n - 1]] ? c[name] / c[steps[n - 1]] : null) : "–", stack([{ kind: "first", share: c[name] / most }], percent(c[name] / most, 0))]) });
+  }
+
+  const sales = (caption, first, rows) => table({ caption, head: [first, num(t("dash.sold")), num(t("dash.given_back")), num(t("dash.free")), num(t("dash.offered")), t("dash.share")],
+    rows: rows.map(([name, one]) => [name, number(one.sold), number(one.given_back), number(one.free), number(one.offered), stack([{ kind: "first", share: one.offered ? one.sold / one.offered : 0 }], t("dash.sold_share", { share: percent(one.offered ? one.sold / one.offered : 0, 0) }))]) });
+
+  const hour = (one) => `${clock(one.at)}`;
+  function over_time(said) {
+    const { hours, days } = said;
+    return [
+      h("h3", null, t("dash.hours")),
+      columns({ labels: hours.map(hour), series: [{ name: t("dash.paid_orders"), kind: "first", values: hours.map((one) => one.paid) }, { name: t("dash.unpaid_orders"), kind: "second", values: hours.map((one) => Math.max(0, one.placed - one.paid)) }] }),
+      h("h3", null, t("dash.days")),
+      columns({ labels: days.map((one) => one.day.slice(5)), series: [{ name: t("dash.revenue"), kind: "first", values: days.map((one) => one.revenue) }], format: won, every: Math.max(1, Math.ceil(days.length / 8)) }),
+      numbers({ caption: t("dash.days"), head: [t("dash.day"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded"))],
+        rows: [...days].reverse().map((one) => [date(one.day), number(one.placed), number(one.paid), won(one.revenue), won(one.refunded)]) }),
+      numbers({ caption: t("dash.hours"), head: [t("dash.hour"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded")), num(t("dash.entrances"))],
+        rows: [...hours].reverse().map((one) => [moment(one.at), number(one.placed), number(one.paid), won(one.revenue), won(one.refunded), number(one.entrances)]) }),
+    ];
+  }
+
+  function draw(said) {
+    const sold = Object.entries(said.products_sold || {}).map(([kind, n]) => `${word("kind", kind)} ${number(n)}`).join(" · ");
+    return [
+      h("p", { class: "fine" }, t("as_of", { at: moment(said.as_of), ago: ago(said.as_of) })),
+      h("div", { class: "tiles" },
+        tile(t("dash.today_orders"), number(said.today_orders), t("dash.in_all", { n: number(said.total_orders) })),
+        tile(t("dash.today_revenue"), won(said.today_revenue), t("dash.in_all", { n: won(said.total_revenue) })),
+        tile(t("dash.refunds"), number(said.refunds.count), won(said.refunds.amount)),
+        tile(t("dash.inside"), number(said.inside), t("dash.entrance_count", { n: number(said.entrance_count) })), sold && tile(t("dash.products_sold"), number(Object.values(said.products_sold).reduce((a, b) => a + b, 0)), sold)),
+      panel(t("dash.over_time"), over_time(said)),
+      panel(t("dash.entrances"), columns({ labels: said.hours.map(hour), series: [{ name: t("dash.entrances"), kind: "first", values: said.hours.map((one) => one.entrances) }] })),
+      panel(t("dash.products"), sales(t("dash.products"), t("dash.product"), said.products.map((one) => [`${named(one)} · ${won(one.price)}`, one]))),
+      said.slots.length > 0 && panel(t("dash.slots"), sales(t("dash.slots"), t("dash.slot"), said.slots.map((one) => [slot(one), one]))),
+      panel(t("dash.conversion"), conversion(said.conversion)),
+      panel(t("dash.success"), h("div", { class: "tiles" }, Object.keys(TARGETS).map((name) => success(name, said.success[name])))),
+    ];
+  }
+
+  Admin.page({ id: "", key: "d", least: "admin", of: true, show(at) {
+    at.heading(t("dash.title"));
+    // What somebody has unfolded to read stays unfolded.
+    const whole = Admin.part(at, () => at.get(`/api/admin/dashboard?exhibition=${encodeURIComponent(at.code)}`), (said) => {
+      const open = [...at.root.querySelectorAll("details")].map((one) => one.open), parts = draw(said);
+      parts.filter(Boolean).flatMap((one) => [...one.querySelectorAll("details")]).forEach((one, n) => { one.open = open[n] || false; });
+      return parts;
+    });
+    at.root.append(whole.box);
+    at.every(FRESH_MS, () => { if (!at.root.contains(document.activeElement) || document.activeElement.matches("h1")) whole.again(); });
+  } });
+})();
