@@ -108,6 +108,7 @@ impl App {
             .merge(crate::platform::http::health::routes())
             .merge(crate::orders::pages::routes())
             .merge(crate::entrance::page::routes())
+            .merge(crate::admin::page::routes())
             .layer(axum::middleware::from_fn(crate::orders::pages::frame::switch_language))
             .layer(axum::middleware::from_fn_with_state(self.clone(), crate::platform::http::observe::observe))
             .layer(axum::extract::DefaultBodyLimit::disable())

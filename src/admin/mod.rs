@@ -11,6 +11,7 @@ pub mod audit;
 pub mod browser;
 pub mod catalogue;
 pub mod own;
+pub mod page;
 pub mod password;
 pub mod people;
 pub mod pg;
