@@ -57,7 +57,8 @@ fn script_words(language: Language) -> Result<String> {
     let own = texts::beginning_with(language, TEXTS);
     let own = own.into_iter().filter_map(|(key, text)| Some((key.strip_prefix(TEXTS)?.to_owned(), text)));
     let reasons = texts::beginning_with(language, REASONS);
-    let reasons = reasons.into_iter().filter_map(|(key, text)| Some((format!("why.{}", key.strip_prefix(REASONS)?), text)));
+    let reasons =
+        reasons.into_iter().filter_map(|(key, text)| Some((format!("why.{}", key.strip_prefix(REASONS)?), text)));
     serde_json::to_string(&own.chain(reasons).collect::<BTreeMap<_, _>>()).map_err(Error::bug)
 }
 

@@ -119,6 +119,17 @@ visit("control room: the room is set, paused and resumed", wide("en"), async (vi
   await signIn(page, `#/${code}/live`);
   const to = (phase) => page.locator(`[data-to=${phase}]`);
   const moved = (phase) => until(`the room is ${phase}`, async () => (await room()).phase === phase);
+  // Nobody rehearses by accident while tickets are on sale.
+  await page.getByRole("button", { name: "Rehearse" }).click();
+  await visitor.inspect("control room, rehearsal");
+  await dialog(page).locator("[name=people]").fill("0");
+  await dialog(page).locator("[type=submit]").click();
+  await dialog(page).locator("[name=people][aria-invalid=true]").waitFor();
+  await dialog(page).locator("[name=people]").fill("10");
+  await dialog(page).locator("[type=submit]").click();
+  await dialog(page).getByRole("alert").waitFor();
+  await page.keyboard.press("Escape");
+
   await to("open").click();
   await dialog(page).locator("[type=submit]").click();
   await moved("open");

@@ -48,6 +48,9 @@
     const link = (one) => AdminSession.may(one.least) && one.id !== "start" && (!one.of || code) &&
       h("a", { href: href(one, code), "aria-current": at.page === one && (!one.of || at.code === code) ? "page" : null }, t(`nav.${one.of ? "of." : ""}${one.id || "dashboard"}`));
     nav.replaceChildren(...[...pages.values()].filter((one) => one.nav !== false).map(link).filter(Boolean));
+    // On a phone the pages stand in one line, which may be longer than the screen.
+    const current = nav.querySelector("[aria-current]");
+    if (current) nav.scrollLeft = current.offsetLeft - (nav.clientWidth - current.clientWidth) / 2;
   }
 
   /** What a page gets: where it is, where it draws, and a signal that ends what it began. */

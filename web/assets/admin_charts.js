@@ -33,6 +33,16 @@
     return Math.max(1, times * unit);
   }
 
+  /** Each label where its column begins; the last stands for as many columns as are left. */
+  function axis(labels, every) {
+    return h("p", { class: "axis" }, labels.map((label, n) => {
+      if (n % every) return null;
+      const span = h("span", null, label);
+      span.style.flexGrow = String(Math.min(every, labels.length - n));
+      return span;
+    }));
+  }
+
   /** Columns over time. `series`: `{ name, kind, values }`, one over the other; the labels are those of the columns. */
   function columns({ labels, series, format = number, every = 6 }) {
     const totals = labels.map((_, n) => series.reduce((sum, one) => sum + (one.values[n] || 0), 0));
@@ -49,7 +59,7 @@
     return h("figure", { class: "chart", "aria-hidden": "true" },
       h("figcaption", null, h("span", { class: "fine" }, t("chart.top", { n: format(top) })), series.length > 1 && series.map((one) => h("span", { class: `key ${one.kind || ""}` }, one.name))),
       svg("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none" }, lines, bars, svg("line", { class: "base", x1: 0, x2: W, y1: H, y2: H, "vector-effect": "non-scaling-stroke" })),
-      h("p", { class: "axis" }, labels.filter((_, n) => n % every === 0).map((label) => h("span", null, label))));
+      axis(labels, every));
   }
 
   /** Parts of a whole in one bar, each `{ kind, share, name }`. */
@@ -65,7 +75,7 @@
   }
 
   /** The numbers of a chart, folded away. */
-  const numbers = (options) => h("details", { class: "numbers" }, h("summary", null, t("chart.numbers")), table(options));
+  const numbers = (options) => h("details", { class: "numbers" }, h("summary", null, t("chart.numbers", { name: options.caption })), table(options));
 
   globalThis.AdminCharts = { spark, columns, stack, numbers };
 })();

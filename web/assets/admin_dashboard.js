@@ -47,7 +47,7 @@
     const sold = Object.entries(said.products_sold || {}).map(([kind, n]) => `${word("kind", kind)} ${number(n)}`).join(" · ");
     return [
       h("p", { class: "fine" }, t("as_of", { at: moment(said.as_of), ago: ago(said.as_of) })),
-      h("div", { class: "tiles" },
+      h("div", { class: "tiles roomy" },
         tile(t("dash.today_orders"), number(said.today_orders), t("dash.in_all", { n: number(said.total_orders) })),
         tile(t("dash.today_revenue"), won(said.today_revenue), t("dash.in_all", { n: won(said.total_revenue) })),
         tile(t("dash.refunds"), number(said.refunds.count), won(said.refunds.amount)),
@@ -57,7 +57,7 @@
       panel(t("dash.products"), sales(t("dash.products"), t("dash.product"), said.products.map((one) => [`${named(one)} · ${won(one.price)}`, one]))),
       said.slots.length > 0 && panel(t("dash.slots"), sales(t("dash.slots"), t("dash.slot"), said.slots.map((one) => [slot(one), one]))),
       panel(t("dash.conversion"), conversion(said.conversion)),
-      panel(t("dash.success"), h("div", { class: "tiles" }, Object.keys(TARGETS).map((name) => success(name, said.success[name])))),
+      panel(t("dash.success"), h("div", { class: "tiles roomy" }, Object.keys(TARGETS).map((name) => success(name, said.success[name])))),
     ];
   }
 

@@ -87,7 +87,7 @@
   function system(board) {
     const fine = (good, text) => badge(text, good ? "open" : "bad");
     return [
-      table({ caption: t("live.providers"), head: [t("live.provider"), t("live.state")], rows: board.providers.map((one) => [one.name, fine(one.state === "closed", word("live.breaker", one.state))]) }),
+      table({ caption: t("live.providers"), head: [t("live.provider"), t("live.state")], rows: board.providers.map((one) => [word("provider", one.name), badge(word("live.breaker", one.state), { closed: "open", half_open: "soon", open: "bad" }[one.state])]) }),
       table({ caption: t("live.instances"), head: [t("live.instance"), t("live.heard"), { text: t("live.writer"), num: true }], rows: board.instances.map((one) => [one.name, fine(one.age_ms < 5000, age(one.age_ms)), number(one.writer_waiting)]) }),
       table({ caption: t("live.workers"), head: [t("live.worker"), t("live.outcome"), t("live.heard"), { text: t("live.took"), num: true }],
         rows: board.workers.map((one) => [one.name, fine(["ok", "idle", "done"].includes(one.outcome), word("live.outcome", one.outcome)), age(one.age_ms), ms(one.took_ms)]) }),
@@ -106,9 +106,11 @@
     const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div");
     const room = AdminRoom.controls(at);
     at.root.append(about, halted, h("div", { class: "beside" },
-      h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box, panel(t("live.stocks"), stock_box), panel(t("live.system"), h("div", { class: "thirds" }, system_box))),
-      h("div", { class: "aside" }, room.box)));
-    let past = [], heard_ms = 0, state = "", folded = null;
+      h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box),
+      // On a phone right below the figures: what one sees and what one can do about it.
+      h("div", { class: "aside" }, room.box),
+      h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), system_box))));
+    let past = [], heard_ms = 0, state = "", folded = null, last_counted = "";
 
     function on_board(board) {
       heard_ms = Date.now();
@@ -121,7 +123,9 @@
       const share = board.room && board.room.capacity ? board.room.active / board.room.capacity : null;
       figures[FIGURES.findIndex((one) => one.id === "active")].box.title = share === null ? "" : t("live.active_of", { n: number(board.room.active), of: number(board.room.capacity) });
       if (Boolean(halted.firstChild) !== board.paused) halted.replaceChildren(...(board.paused ? [notice(t("live.paused"))] : []));
-      stock_box.replaceChildren(stocks(board.stocks));
+      const counted = JSON.stringify(board.stocks);
+      if (counted !== last_counted) stock_box.replaceChildren(stocks(board.stocks));
+      last_counted = counted;
       system_box.replaceChildren(...system(board));
       // Open, it is being read: then it is made anew every ten seconds.
       if (!folded || !folded.open || past.length % 10 === 0) {

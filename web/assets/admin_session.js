@@ -124,8 +124,9 @@
 
   if (tabs) tabs.onmessage = ({ data }) => {
     if (data === "out" && session) ended("out");
-    // Somebody signed in beside us, perhaps as somebody else: this tab is theirs, too.
-    if (data === "in") renew().then(() => on_change("in")).catch(() => {});
+    // Somebody signed in beside us: this tab is theirs, too. What the same person was typing here stays.
+    const was = session?.username;
+    if (data === "in") renew().then((now) => { if (now.username !== was) on_change("in"); }).catch(() => {});
   };
 
   globalThis.AdminSession = {
