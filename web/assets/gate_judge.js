@@ -52,11 +52,11 @@
     var all = known.table.ofOrder(await GateCodes.keyOf(signed.ticket_bytes, ORDER_VERSION));
     var old = all.filter(function (one) { return one.record.standing === "reissued"; });
     // Sold since, or re-issued: which tickets there are, nobody knows here.
-    if (!all.length || signed.version > 1 + old.length) return unjudged("alone_group");
+    if (all.length === old.length || signed.version > 1 + old.length) return unjudged("alone_group");
     if (signed.version < 1 + old.length) return refused("reissued");
     var judged = all.filter(function (one) { return old.indexOf(one) < 0; }).map(function (one) {
       var no = one.record.ticket_no, before = old.filter(function (other) { return other.record.ticket_no === no; }).length;
-      // By its number, not by the code, which is not this ticket's.
+      // Not by the code, which is not this ticket's: by its order and number.
       var verdict = Object.assign(byRules(known, one.key, one.record, null, ask), { version: 1 + before, of_group: { order: signed.ticket, no: no } });
       return asWhenAsked(known, verdict, ask);
     }).sort(function (one, other) { return one.of_group.no - other.of_group.no; });
