@@ -503,6 +503,34 @@ async fn careless_offer(app: &TestApp) -> i64 {
 }
 
 #[tokio::test]
+async fn the_offer_is_decided_on_the_orders_that_came_first() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(20)).await;
+    let admin = app.by("kim", Role::Admin, &["xyz"]).await;
+    let waiting = async |n: i64| {
+        let sql =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        app.until("it waits for the row", async || app.db.one::<i64>(sql).await == n).await;
+    };
+    let holder = app.db.client().await;
+    holder.batch_execute("begin; select id from stock for update").await.unwrap();
+    let order = async { app.visitor(1).order(&adult, 2).await };
+    let change = async {
+        waiting(1).await;
+        let path = format!("{PRODUCTS}/{}", adult.product_id);
+        admin.put(&path, 1, json!({ "total": 1 })).await
+    };
+    let release = async {
+        waiting(2).await;
+        holder.batch_execute("rollback").await.unwrap();
+    };
+    let (order, change, ()) = tokio::join!(order, change, release);
+    order.expect(201);
+    assert_eq!(field(change), is("total", "below_taken"));
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn what_redis_has_lost_or_counts_otherwise_is_repaired() {
     let redis = OwnRedis::start().await;
     let app = TestApp::start_with(Options { redis_url: Some(redis.url()), ..Options::default() }).await;
@@ -701,8 +729,9 @@ async fn many_slots_change_together_or_not_at_all() {
 #[tokio::test]
 async fn a_pause_refuses_new_orders_everywhere_within_a_second_and_lets_people_pay() {
     let app = TestApp::start_with(Options { instances: 2, ..Options::default() }).await;
-    let adult = app.given(places(50)).await;
-    let other = app.given(Kind { code: "other", ..places(50) }).await;
+    // Whoever asks whether it is paused may get a place.
+    let adult = app.given(places(5_000)).await;
+    let other = app.given(Kind { code: "other", ..places(5_000) }).await;
     let owner = app.owner().await;
     // As every process does.
     let elsewhere = app.instances[1].app.clone();
