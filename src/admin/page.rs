@@ -16,7 +16,7 @@ use crate::platform::http::assets;
 use crate::platform::texts::{self, Language};
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 18] = [
+const SCRIPTS: [&str; 19] = [
     "admin_ui.js",
     "admin_forms.js",
     "admin_session.js",
@@ -26,6 +26,7 @@ const SCRIPTS: [&str; 18] = [
     "admin_sign.js",
     "admin_account.js",
     "admin_room.js",
+    "admin_sales.js",
     "admin_dashboard.js",
     "admin_live.js",
     "admin_gates.js",

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { DESKTOP, visit } from "./support/browser.mjs";
 import { account, board, dashboard, events, fillSignIn, go, PASSWORD, settled, signIn, totp } from "./support/admin.mjs";
-import { admin, demo, exhibition, readQr, sql, until } from "./support/system.mjs";
+import { admin, buysUp, demo, exhibition, readQr, sql, until } from "./support/system.mjs";
 
 const wide = (locale, refusals = []) => ({ locale, device: DESKTOP, refusals });
 const dialog = (page) => page.locator("dialog[open]");
@@ -178,6 +178,47 @@ visit("control room: the room is set, paused and resumed", wide("en"), async (vi
   await to("open").click();
   await dialog(page).locator("[type=submit]").click();
   await moved("open");
+  visitor.wellMade();
+});
+
+both("all sales are paused by whoever owns them", async (visitor) => {
+  const { page } = visitor;
+  visitor.refusals.add(422).add(412);
+  // Not the real switch: everybody who buys something in another test would stand before it.
+  let sales = { revision: 4, paused: false, reason_ko: "", reason_en: "" };
+  await page.route("**/api/admin/sales", async (route) => {
+    const ask = route.request();
+    if (ask.method() === "PUT") {
+      assert.equal(ask.headers()["if-match"], `"${sales.revision}"`);
+      sales = { ...sales, ...ask.postDataJSON(), revision: sales.revision + 1 };
+    }
+    await route.fulfill({ json: sales });
+  });
+  await signIn(page, "#/aaa/live");
+  await page.locator("[data-sales=pause]").click();
+  await visitor.inspect("control room, pause all sales");
+  await dialog(page).locator("[name=reason_ko]").fill("점검 중입니다.");
+  await dialog(page).locator("[name=reason_en]").fill("Maintenance.");
+  await dialog(page).locator("[type=submit]").click();
+  await page.locator(".aside .state.bad").waitFor();
+  assert.deepEqual(sales, { revision: 5, paused: true, reason_ko: "점검 중입니다.", reason_en: "Maintenance." });
+  visitor.wellMade();
+});
+
+visit("control room: the board and the dashboard tell what is sold", wide("en"), async (visitor) => {
+  const { page } = visitor;
+  const code = await exhibition({ places: 40 });
+  await signIn(page, `#/${code}/live`);
+  await page.locator("#freshness[data-state=fresh]").waitFor();
+  const held = page.getByRole("row", { name: /Open-date ticket/ }).getByRole("cell").nth(1);
+  assert.equal(await held.innerText(), "0");
+  await buysUp(code, 3);
+  await until("the board tells of it", async () => (await held.innerText()) === "3");
+  await page.locator("#live-p95", { hasText: /\d/ }).waitFor();
+  await visitor.picture("control room, live for real en");
+  await go(page, `#/${code}`);
+  await page.getByRole("row", { name: /Open-date ticket/ }).waitFor();
+  await visitor.inspect("control room, dashboard for real");
   visitor.wellMade();
 });
 

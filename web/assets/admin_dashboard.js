@@ -1,7 +1,7 @@
 // The dashboard: how an exhibition does, from its first day and over the last two.
 (function () {
   "use strict";
-  const { h, t, word, number, won, percent, panel, table, named, slot, clock, moment, date, ago, badge } = AdminUi;
+  const { h, t, word, number, won, percent, panel, table, named, slot, clock, moment, date, today, days_from, ago, badge } = AdminUi;
   const { columns, stack, numbers } = AdminCharts;
   const FRESH_MS = 15000;
   /** What is promised, as a share. */
@@ -25,17 +25,28 @@
       rows: steps.map((name, n) => [t(`dash.${name}`), number(c[name]), n ? percent(c[steps[n - 1]] ? c[name] / c[steps[n - 1]] : null) : "–", stack([{ kind: "first", share: c[name] / most }], percent(c[name] / most, 0))]) });
   }
 
+  /** Of what is on offer, what is in valid tickets: what was given back is free again. */
+  const taken = (one) => (one.offered ? (one.sold - one.given_back) / one.offered : 0);
   const sales = (caption, first, rows) => table({ caption, head: [first, num(t("dash.sold")), num(t("dash.given_back")), num(t("dash.free")), num(t("dash.offered")), t("dash.share")],
-    rows: rows.map(([name, one]) => [name, number(one.sold), number(one.given_back), number(one.free), number(one.offered), stack([{ kind: "first", share: one.offered ? one.sold / one.offered : 0 }], t("dash.sold_share", { share: percent(one.offered ? one.sold / one.offered : 0, 0) }))]) });
+    rows: rows.map(([name, one]) => [name, number(one.sold - one.given_back), number(one.given_back), number(one.free), number(one.offered), stack([{ kind: "first", share: taken(one) }], t("dash.sold_share", { share: percent(taken(one), 0) }))]) });
 
+  const DAYS_SHOWN = 60;
+  function every_day(list) {
+    const known = new Map(list.map((one) => [one.day, one])), first = [...known.keys()].sort()[0] ?? today();
+    const from = [first, days_from(today(), 1 - DAYS_SHOWN)].sort()[1], all = [];
+    for (let day = from; day <= today(); day = days_from(day, 1)) all.push(known.get(day) ?? { day, placed: 0, paid: 0, revenue: 0, refunded: 0 });
+    return all;
+  }
   const hour = (one) => `${clock(one.at)}`;
   function over_time(said) {
-    const { hours, days } = said;
+    const { hours } = said;
+    // They come newest first, and only those on which something happened: a chart wants every day, oldest first.
+    const days = every_day(said.days);
     return [
       h("h3", null, t("dash.hours")),
       columns({ labels: hours.map(hour), series: [{ name: t("dash.paid_orders"), kind: "first", values: hours.map((one) => one.paid) }, { name: t("dash.unpaid_orders"), kind: "second", values: hours.map((one) => Math.max(0, one.placed - one.paid)) }] }),
       h("h3", null, t("dash.days")),
-      columns({ labels: days.map((one) => one.day.slice(5)), series: [{ name: t("dash.revenue"), kind: "first", values: days.map((one) => one.revenue) }], format: won, every: Math.max(1, Math.ceil(days.length / 8)) }),
+      days.length > 1 && columns({ labels: days.map((one) => one.day.slice(5)), series: [{ name: t("dash.revenue"), kind: "first", values: days.map((one) => one.revenue) }], format: won, every: Math.max(1, Math.ceil(days.length / 8)) }),
       numbers({ caption: t("dash.days"), head: [t("dash.day"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded"))],
         rows: [...days].reverse().map((one) => [date(one.day), number(one.placed), number(one.paid), won(one.revenue), won(one.refunded)]) }),
       numbers({ caption: t("dash.hours"), head: [t("dash.hour"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded")), num(t("dash.entrances"))],
@@ -51,7 +62,7 @@
         tile(t("dash.today_orders"), number(said.today_orders), t("dash.in_all", { n: number(said.total_orders) })),
         tile(t("dash.today_revenue"), won(said.today_revenue), t("dash.in_all", { n: won(said.total_revenue) })),
         tile(t("dash.refunds"), number(said.refunds.count), won(said.refunds.amount)),
-        tile(t("dash.inside"), number(said.inside), t("dash.entrance_count", { n: number(said.entrance_count) })), sold && tile(t("dash.products_sold"), number(Object.values(said.products_sold).reduce((a, b) => a + b, 0)), sold)),
+        tile(t("dash.entrance_count"), number(said.entrance_count)), sold && tile(t("dash.products_sold"), number(Object.values(said.products_sold).reduce((a, b) => a + b, 0)), sold)),
       panel(t("dash.over_time"), over_time(said)),
       panel(t("dash.entrances"), columns({ labels: said.hours.map(hour), series: [{ name: t("dash.entrances"), kind: "first", values: said.hours.map((one) => one.entrances) }] })),
       panel(t("dash.products"), sales(t("dash.products"), t("dash.product"), said.products.map((one) => [`${named(one)} · ${won(one.price)}`, one]))),
@@ -61,7 +72,7 @@
     ];
   }
 
-  Admin.page({ id: "", key: "d", least: "admin", of: true, show(at) {
+  Admin.page({ id: "", key: "d", least: "support", of: true, show(at) {
     at.heading(t("dash.title"));
     // What somebody has unfolded to read stays unfolded.
     const whole = Admin.part(at, () => at.get(`/api/admin/dashboard?exhibition=${encodeURIComponent(at.code)}`), (said) => {

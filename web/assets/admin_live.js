@@ -90,7 +90,7 @@
       table({ caption: t("live.providers"), head: [t("live.provider"), t("live.state")], rows: board.providers.map((one) => [word("provider", one.name), badge(word("live.breaker", one.state), { closed: "open", half_open: "soon", open: "bad" }[one.state])]) }),
       table({ caption: t("live.instances"), head: [t("live.instance"), t("live.heard"), { text: t("live.writer"), num: true }], rows: board.instances.map((one) => [one.name, fine(one.age_ms < 5000, age(one.age_ms)), number(one.writer_waiting)]) }),
       table({ caption: t("live.workers"), head: [t("live.worker"), t("live.outcome"), t("live.heard"), { text: t("live.took"), num: true }],
-        rows: board.workers.map((one) => [one.name, fine(["ok", "idle", "done"].includes(one.outcome), word("live.outcome", one.outcome)), age(one.age_ms), ms(one.took_ms)]) }),
+        rows: board.workers.map((one) => [one.name, fine(["idle", "worked"].includes(one.outcome), word("live.outcome", one.outcome)), age(one.age_ms), ms(one.took_ms)]) }),
     ];
   }
 
@@ -104,11 +104,11 @@
     const freshness = h("p", { class: "fresh", id: "freshness" }, t("live.connecting")), about = h("div"), halted = h("div");
     at.heading(t("live.title"), freshness);
     const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div");
-    const room = AdminRoom.controls(at);
+    const may = AdminSession.may("admin"), room = may && AdminRoom.controls(at), sales = AdminSession.may("super_admin") && AdminSales.controls(at);
     at.root.append(about, halted, h("div", { class: "beside" },
       h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box),
       // On a phone right below the figures: what one sees and what one can do about it.
-      h("div", { class: "aside" }, room.box),
+      may && h("div", { class: "aside" }, room.box, sales && sales.box),
       h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), system_box))));
     let past = [], heard_ms = 0, state = "", folded = null, last_counted = "";
 
@@ -122,7 +122,8 @@
       });
       const share = board.room && board.room.capacity ? board.room.active / board.room.capacity : null;
       figures[FIGURES.findIndex((one) => one.id === "active")].box.title = share === null ? "" : t("live.active_of", { n: number(board.room.active), of: number(board.room.capacity) });
-      if (Boolean(halted.firstChild) !== board.paused) halted.replaceChildren(...(board.paused ? [notice(t("live.paused"))] : []));
+      const troubles = [board.paused && t("live.paused"), board.heard_age_ms > SILENT_MS && t("live.unheard", { age: age(board.heard_age_ms) }), board.room?.stale && t("live.room_stale")].filter(Boolean).join(" ");
+      if (halted.textContent !== troubles) halted.replaceChildren(...(troubles ? [notice(troubles)] : []));
       const counted = JSON.stringify(board.stocks);
       if (counted !== last_counted) stock_box.replaceChildren(stocks(board.stocks));
       last_counted = counted;
@@ -134,7 +135,7 @@
         folded.open = Boolean(open);
         past_box.replaceChildren(folded);
       }
-      room.see(board.room);
+      if (room) room.see(board.room);
       look();
     }
 
@@ -153,5 +154,5 @@
     follow(at, on_board, (error) => { if (error) about.replaceChildren(notice(Admin.explained(error))); });
   }
 
-  Admin.page({ id: "live", key: "l", least: "admin", of: true, show });
+  Admin.page({ id: "live", key: "l", least: "support", of: true, show });
 })();

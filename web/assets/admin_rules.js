@@ -22,7 +22,7 @@
   AdminGates.tabs.rules = function (at) {
     const box = h("div");
     const part = Admin.part(at, async () => {
-      const [rules, sold] = await Promise.all([at.of("GET", "entry-rules"), at.call("GET", `/api/exhibitions/${encodeURIComponent(at.code)}/products`)]);
+      const [rules, sold] = await Promise.all([at.of("GET", "entry-rules"), at.get(`/api/admin/products?exhibition=${encodeURIComponent(at.code)}`)]);
       return { rules, products: sold.products };
     }, ({ rules, products }) => { draw(rules, products); return box; });
 

@@ -20,13 +20,15 @@
     }
   }
 
-  async function send(method, path, body, { signal, as = "json", token, keepalive } = {}) {
+  async function send(method, path, body, { signal, as = "json", token, keepalive, if_match } = {}) {
     const ended = new AbortController(), stop = () => ended.abort();
     if (signal) { if (signal.aborted) stop(); else signal.addEventListener("abort", stop, { once: true }); }
     const patience = setTimeout(stop, PATIENCE);
     try {
       const headers = { "Accept-Language": language };
       if (token) headers.Authorization = `Bearer ${token}`;
+      // Of what was seen: a change by somebody else meanwhile is not overwritten.
+      if (if_match !== undefined) headers["If-Match"] = `"${if_match}"`;
       if (body !== undefined) headers["Content-Type"] = "application/json";
       if (as === "stream") headers.Accept = "text/event-stream";
       const reply = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: ended.signal, credentials: "same-origin", cache: "no-store", keepalive });
@@ -83,7 +85,7 @@
     return renewing;
   }
 
-  /** A call as whoever is signed in. `options`: signal, and `as`: json, text, blob or stream. */
+  /** A call as whoever is signed in. `options`: signal, if_match (a revision), and `as`: json, text, blob or stream. */
   async function call(method, path, body, options = {}) {
     if (!session || session.until - Date.now() < EARLY) await renew();
     const once = () => send(method, path, body, { ...options, token: session.access_token });
