@@ -391,7 +391,7 @@ async fn the_second_of_two_changes_is_asked_to_look_again() {
     for tag in ["", "1", "*", "\"\""] {
         desk.patch_as(&desk.admin, &order, tag, json!({ "customer_name": "x" }))
             .await
-            .refused(428, "request.if_match_required");
+            .refused(412, "request.changed_meanwhile");
     }
     assert_eq!(desk.found("김철수").await, [order.clone()]);
     assert_eq!(desk.audited("order.contact").await, 1);
