@@ -104,7 +104,7 @@ impl LoginAsk {
 /// Signs in.
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginAsk,
     responses((status = 200, body = SessionShown),
-        (status = 401, description = "auth.invalid_credentials; auth.code_required, auth.invalid_code: the password was right"),
+        (status = 401, description = "auth.invalid_credentials, auth.code_required, auth.invalid_code: the password was right"),
         (status = 403, description = "request.cross_site"), (status = 422, description = "request.invalid"),
         (status = 429, description = "auth.too_many"), (status = 503, description = "auth.busy, server.database_away")))]
 async fn login(
