@@ -45,7 +45,7 @@
     return [
       h("h3", null, t("dash.hours")),
       columns({ labels: hours.map(hour), series: [{ name: t("dash.paid_orders"), kind: "first", values: hours.map((one) => one.paid) }, { name: t("dash.unpaid_orders"), kind: "second", values: hours.map((one) => Math.max(0, one.placed - one.paid)) }] }),
-      h("h3", null, t("dash.days")),
+      days.length > 1 && h("h3", null, t("dash.days")),
       days.length > 1 && columns({ labels: days.map((one) => one.day.slice(5)), series: [{ name: t("dash.revenue"), kind: "first", values: days.map((one) => one.revenue) }], format: won, every: Math.max(1, Math.ceil(days.length / 8)) }),
       numbers({ caption: t("dash.days"), head: [t("dash.day"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded"))],
         rows: [...days].reverse().map((one) => [date(one.day), number(one.placed), number(one.paid), won(one.revenue), won(one.refunded)]) }),
