@@ -46,6 +46,7 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::entrance::uploads::pg::STATEMENTS,
         admit::entrance::walk_ins::pg::STATEMENTS,
         admit::orders::inbox::pg::STATEMENTS,
+        admit::orders::care::bulk::pg::STATEMENTS,
         admit::orders::care::change::pg::STATEMENTS,
         admit::orders::care::history::pg::STATEMENTS,
         admit::orders::care::index::STATEMENTS,
@@ -208,6 +209,8 @@ async fn every_route_of_the_api_is_documented_and_every_documented_route_answers
         "/api/admin/orders/{order_number}/transfer",
         "/api/admin/exhibitions/{code}/complimentary",
         "/api/admin/exhibitions/{code}/orders.csv",
+        "/api/admin/exhibitions/{code}/bulk-refunds",
+        "/api/admin/exhibitions/{code}/bulk-refunds/{bulk_id}",
         "/api/orders/{order_number}/refund",
         "/api/orders/{order_number}/refunds/{refund_id}/account",
         "/api/admin/exhibitions/{code}/orders/{order_number}/refund",
@@ -341,6 +344,7 @@ async fn every_call_says_how_it_refuses_and_what_proof_it_wants() {
                 .replace("{ticket_id}", &ticket.to_string())
                 .replace("{refund_id}", &ticket.to_string())
                 .replace("{conflict_id}", &ticket.to_string())
+                .replace("{bulk_id}", &ticket.to_string())
                 .replace("{device_id}", &ticket.to_string())
                 .replace("{sign_in_id}", &ticket.to_string())
                 .replace("{username}", "nobody");

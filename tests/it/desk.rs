@@ -718,3 +718,116 @@ fn cells(line: &str) -> Vec<String> {
     cells.push(cell);
     cells
 }
+
+#[tokio::test]
+async fn a_day_that_does_not_take_place_is_given_back_order_by_order() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { slot_places: Some(100), ..places(200) }).await;
+    let other_day = app.given(Kind { slot_places: None, ..places(50) }).await;
+    let desk = Desk::of(&app).await;
+    let slot = adult.slot_id.unwrap();
+    let mut numbers = Vec::new();
+    for n in 0..6 {
+        let visitor = app.visitor(n);
+        let order = visitor.held(&adult, 2).await;
+        visitor.pay(&order).await.expect(200);
+        numbers.push(order.number);
+    }
+    let undated = app.visitor(20).held(&other_day, 1).await;
+    app.visitor(20).pay(&undated).await.expect(200);
+    let late = app.visitor(21).held(&adult, 1).await;
+    let gift = json!({ "items": [{ "product_id": adult.product_id, "quantity": 2 }], "visit_date": adult.date, "reason": "press" });
+    let url = app.url("/api/admin/exhibitions/xyz/complimentary");
+    Answer::of(app.http.post(url).bearer_auth(&desk.admin).header("idempotency-key", "g").json(&gift))
+        .await
+        .expect(201);
+    // One ticket of the first order was used.
+    app.db
+        .execute(&format!(
+            "with s as (insert into scans (id, exhibition_id, ticket_id, gate, staff_id, allowed, reason, scanned_at, reply, counted)
+                        select gen_random_uuid(), t.exhibition_id, t.id, 'n', 1, true, 'ok', now(), '{{}}', true from tickets t join orders o on o.id = t.order_id
+                         where o.number = '{}' and t.ticket_no = 1 returning id, ticket_id, scanned_at)
+             update tickets t set used_at = s.scanned_at, used_scan_id = s.id, used_gate = 'n', entries = 1 from s where t.id = s.ticket_id",
+            numbers[0]
+        ))
+        .await;
+    let path = "exhibitions/xyz/bulk-refunds";
+    let ask = async |token: &str, key: &str, body: Value| {
+        let url = app.url(&format!("/api/admin/{path}"));
+        Answer::of(app.http.post(url).bearer_auth(token).header("idempotency-key", key).json(&body)).await
+    };
+    let body = json!({ "slot_ids": [slot], "reason": "typhoon" });
+    ask(&desk.support, "1", body.clone()).await.refused(403, "auth.forbidden");
+    for (wrong, field) in [
+        (json!({ "slot_ids": [], "reason": "x" }), "slot_ids"),
+        (json!({ "slot_ids": [slot, 999], "reason": "x" }), "slot_ids[1]"),
+        (json!({ "slot_ids": [slot], "reason": " " }), "reason"),
+    ] {
+        let refused = ask(&desk.admin, "1", wrong).await.refused(422, "request.invalid");
+        assert_eq!(refused.body["errors"][0]["field"], field);
+    }
+    let dry =
+        ask(&desk.admin, "1", json!({ "slot_ids": [slot], "reason": "typhoon", "dry_run": true })).await.expect(200);
+    assert_eq!(
+        dry.body,
+        json!({ "orders": 7, "tickets": 13, "amount": 110_000, "currency": "KRW", "used_tickets": 1 })
+    );
+    ask(&desk.admin, "1", body.clone()).await.refused(409, "bulk_refund.slot_open");
+    app.db.execute("update slots set closed = true").await;
+    app.refresh().await;
+    let no_key = desk.call(&desk.admin, Method::POST, path, body.clone()).await;
+    no_key.refused(400, "idempotency.key_required");
+    assert_eq!(desk.audited("order.bulk_refund").await, 0);
+    let begun =
+        crate::support::race(4, async |_| ask(&desk.admin, "1", body.clone()).await.expect(202).text("id")).await;
+    assert!(begun.iter().all(|id| *id == begun[0]), "{begun:?}");
+    ask(&desk.admin, "1", json!({ "slot_ids": [slot], "reason": "other" }))
+        .await
+        .refused(422, "idempotency.key_reused");
+    let far =
+        async || desk.call(&desk.admin, Method::GET, &format!("{path}/{}", begun[0]), json!({})).await.expect(200).body;
+    let progress = far().await;
+    assert_eq!((&progress["left"], &progress["state"]), (&json!(7), &json!("running")));
+
+    // A worker that died had taken some orders, and given one back without saying so.
+    app.db.execute("update bulk_refund_orders set next_try_at = now() + interval '60 seconds', tries = 1").await;
+    let url = app.url(&format!("/api/admin/exhibitions/xyz/orders/{}/refund", numbers[1]));
+    let (_, read) = desk.read(&numbers[1]).await;
+    let ids: Vec<&Value> = read["tickets"].as_array().unwrap().iter().map(|ticket| &ticket["id"]).collect();
+    let by_hand = app.http.post(url).bearer_auth(&desk.admin).header("idempotency-key", "r");
+    Answer::of(by_hand.json(&json!({ "ticket_ids": ids, "reason": "called" }))).await.expect(200);
+    assert_eq!(app.tick("bulk_refunds").await, 0);
+    app.advance(std::time::Duration::from_secs(61)).await;
+    assert_eq!(app.tick("bulk_refunds").await, 7);
+    app.tick("bulk_refunds").await;
+    let progress = far().await;
+    assert_eq!(
+        (
+            &progress["left"],
+            &progress["done"],
+            &progress["failed"],
+            &progress["tickets_refunded"],
+            &progress["amount_refunded"]
+        ),
+        (&json!(0), &json!(7), &json!(0), &json!(11), &json!(90_000)),
+    );
+    // Somebody may still pay what they held before the day was closed.
+    assert_eq!(progress["state"], "running");
+    app.visitor(21).pay(&late).await.expect(200);
+    app.tick("bulk_refunds").await;
+    assert_eq!(app.tick("bulk_refunds").await, 1);
+    app.tick("bulk_refunds").await;
+    let progress = far().await;
+    assert_eq!(
+        (&progress["state"], &progress["done"], &progress["amount_refunded"]),
+        (&json!("done"), &json!(8), &json!(100_000))
+    );
+    assert_eq!(app.stock(adult.slot_stock_id.unwrap()).await, (0, 1), "the used one stays");
+    assert_eq!(desk.read(&undated.number).await.1["state"], "paid");
+    assert_eq!(desk.audited("order.bulk_refund").await, 1);
+    desk.call(&desk.admin, Method::GET, &format!("{path}/{}", uuid::Uuid::nil()), json!({}))
+        .await
+        .refused(404, "bulk_refund.unknown");
+    crate::refunds::carried(&app).await;
+    app.finish().await;
+}

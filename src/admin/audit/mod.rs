@@ -60,6 +60,8 @@ actor_from!(Owner, Admin, AdminOf, Support, SupportOf);
 pub struct Entry<'a> {
     pub by: &'a Actor,
     /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`, `order.refund`, `order.refund_retry`,
+    /// `order.reveal`, `order.contact`, `order.cancel`, `order.resend`, `order.transfer`, `order.complimentary`, `order.export`,
+    /// `order.bulk_refund`,
     /// `webhook.replay`, `exhibition.picture`, `exhibition.create`, `exhibition.change`, `exhibition.archive`,
     /// `exhibition.delete`, `product.create` and so on, `slot.create`, `slot.change`, `slot.delete`, `slot.pattern`,
     /// `slot.bulk`, `sales.change`, `device.add`,

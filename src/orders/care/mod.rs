@@ -6,6 +6,7 @@
 //! touches them goes through the stock writer or its locks. Refuses to move an order in any way that its visitor or its
 //! payment could not have moved it.
 
+pub mod bulk;
 pub mod change;
 pub mod complimentary;
 pub mod export;
@@ -34,6 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(transfer::routes())
         .merge(complimentary::routes())
         .merge(export::routes())
+        .merge(bulk::routes())
 }
 
 /// Another exhibition's order is as good as not there.

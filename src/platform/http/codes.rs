@@ -14,6 +14,8 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("auth.second_factor_set", 409),
     ("auth.too_many", 429),
     ("auth.unknown_sign_in", 404),
+    ("bulk_refund.slot_open", 409),
+    ("bulk_refund.unknown", 404),
     ("catalogue.slot_ordered", 409),
     ("catalogue.unknown_exhibition", 404),
     ("catalogue.unknown_product", 404),

@@ -9,9 +9,10 @@ use crate::error::{Error, Result};
 use crate::orders::model::OrderState;
 use crate::platform::pg::Statement;
 
-/// Newest first, of each exhibition so many at most, and so many of those.
+/// Newest first, of each exhibition so many at most, and so many of those. `$scope` is written for one index: the planner would
+/// rather go through the newest of all exhibitions, which for a small one are all there are.
 macro_rules! newest {
-    ($name:ident, $label:literal, $with:literal, $from:literal, $state:literal) => {
+    ($name:ident, $label:literal, $with:literal, $from:literal, $scope:expr, $order:literal) => {
         const $name: Statement = Statement::new(
             $label,
             concat!(
@@ -21,47 +22,73 @@ macro_rules! newest {
                   cross join lateral (
                         select o.id from ",
                 $from,
-                " where o.exhibition_id = e.id and o.id < $2 and o.id >= $3 and o.created_at >= $4 and o.created_at < $5 and ",
-                $state,
-                "        order by o.id desc limit $6) p
+                " where ",
+                $scope,
+                " and o.created_at >= $4 and o.created_at < $5 order by ",
+                $order,
+                " limit $6) p
                   order by p.id desc limit $6"
             ),
         );
     };
-    ($name:ident, $label:literal, $state:literal) => {
-        newest!($name, $label, "", "orders o", $state);
+    // By order_exhibition.
+    ($name:ident, $label:literal, many $state:literal) => {
+        newest!(
+            $name,
+            $label,
+            "",
+            "orders o",
+            concat!("(o.exhibition_id, o.id) < (e.id, $2) and (o.exhibition_id, o.id) >= (e.id, $3) and ", $state),
+            "o.exhibition_id desc, o.id desc"
+        );
+    };
+    // By order_ended.
+    ($name:ident, $label:literal, few $state:literal) => {
+        newest!(
+            $name,
+            $label,
+            "",
+            "orders o",
+            concat!("o.exhibition_id = e.id and o.id < $2 and o.id >= $3 and ", $state),
+            "o.id desc"
+        );
     };
 }
-newest!(ALL, "care.newest", "true");
-newest!(PAID, "care.newest_paid", "o.state = 'paid'");
-newest!(AWAITING, "care.newest_awaiting", "o.state = 'awaiting_deposit'");
-newest!(PARTLY, "care.newest_partly_refunded", "o.state = 'partially_refunded'");
-newest!(REFUNDED, "care.newest_refunded", "o.state = 'refunded'");
-newest!(EXPIRED, "care.newest_expired", "o.state = 'expired'");
-newest!(CANCELLED, "care.newest_cancelled", "o.state = 'cancelled'");
+newest!(ALL, "care.newest", many "true");
+newest!(PAID, "care.newest_paid", many "o.state = 'paid'");
+newest!(AWAITING, "care.newest_awaiting", few "o.state = 'awaiting_deposit'");
+newest!(PARTLY, "care.newest_partly_refunded", few "o.state = 'partially_refunded'");
+newest!(REFUNDED, "care.newest_refunded", few "o.state = 'refunded'");
+newest!(EXPIRED, "care.newest_expired", few "o.state = 'expired'");
+newest!(CANCELLED, "care.newest_cancelled", few "o.state = 'cancelled'");
 // Those that hold places unpaid are as many as there are places, for ten minutes: all of them are read, and sorted.
 newest!(
     HELD,
     "care.newest_held",
-    "with open as materialized (select id, exhibition_id, created_at, state from orders where state = 'held') ",
+    "with open as materialized (select id, exhibition_id, created_at from orders where state = 'held') ",
     "open o",
-    "true"
+    "o.exhibition_id = e.id and o.id < $2 and o.id >= $3",
+    "o.id desc"
 );
 newest!(
     CONFIRMING,
     "care.newest_confirming",
     "with open as materialized (
-         select o.id, o.exhibition_id, o.created_at, o.state
-           from attempts a join orders o on o.id = a.order_id where a.state in ('sent', 'unknown', 'awaiting_deposit')
+         select o.id, o.exhibition_id, o.created_at
+           from attempts a join orders o on o.id = a.order_id
+          where a.state in ('sent', 'unknown', 'awaiting_deposit') and o.state = 'confirming'
      ) ",
     "open o",
-    "o.state = 'confirming'"
+    "o.exhibition_id = e.id and o.id < $2 and o.id >= $3",
+    "o.id desc"
 );
 
+/// By their numbers first, however the planner would rather go through the newest.
 const NUMBERED: Statement = Statement::new(
     "care.numbered",
-    "select o.id from orders o
-      where o.number between $8 and $9 and o.exhibition_id = any($1::int[]) and o.id < $2 and o.id >= $3
+    "with o as materialized (select id, exhibition_id, created_at, state from orders where number between $8 and $9)
+     select o.id from o
+      where o.exhibition_id = any($1::int[]) and o.id < $2 and o.id >= $3
         and o.created_at >= $4 and o.created_at < $5 and ($7::text is null or o.state = $7)
       order by o.id desc limit $6",
 );

@@ -1,0 +1,242 @@
+//! SQL of bulk refunds.
+
+use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::platform::pg::Statement;
+
+/// What of an exhibition's orders is to be given back: tickets of these slots that are good and were not used.
+macro_rules! of_slots {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " from orders o
+              join tickets t on t.order_id = o.id and t.slot_id = any($2) and t.state in ('valid', 'blocked') and t.used_at is null
+              join order_items i on i.order_id = o.id and i.product_id = t.product_id
+             where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded') ",
+            $after
+        )
+    };
+}
+
+const LOOK: Statement = Statement::new(
+    "bulk.look",
+    of_slots!("select count(distinct o.id), count(*), coalesce(sum(i.unit_won), 0)::bigint", ""),
+);
+
+const USED: Statement = Statement::new(
+    "bulk.used",
+    "select count(*) from orders o join tickets t on t.order_id = o.id
+      where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded')
+        and t.slot_id = any($2) and t.state in ('valid', 'blocked') and t.used_at is not null",
+);
+
+const BEGIN: Statement = Statement::new(
+    "bulk.begin",
+    "insert into bulk_refunds (id, exhibition_id, slot_ids, reason, asked_by, request_key, fingerprint, created_at)
+     values ($1, $2, $3, $4, $5, $6, $7, admit_now()) on conflict on constraint bulk_refund_once do nothing",
+);
+
+/// Also those that were paid since it began. One that is done and has good tickets again (a deposit that came back) is
+/// done anew; one that failed is somebody's to look at.
+const GATHER: Statement = Statement::new(
+    "bulk.gather",
+    of_slots!(
+        "insert into bulk_refund_orders as b (bulk_id, order_id, next_try_at) select distinct $3::uuid, o.id, admit_now()",
+        " on conflict on constraint bulk_refund_orders_key do update
+             set state = 'left', tries = 0, next_try_at = excluded.next_try_at where b.state = 'done'"
+    ),
+);
+
+/// Orders of these slots that may still be paid.
+const OPEN: Statement = Statement::new(
+    "bulk.open",
+    "select exists (select from orders where state = 'held' and exhibition_id = $1 and slot_id = any($2))
+         or exists (select from attempts a join orders o on o.id = a.order_id
+                     where a.state in ('sent', 'unknown', 'awaiting_deposit') and o.exhibition_id = $1 and o.slot_id = any($2))",
+);
+
+/// Claims by moving the next try ahead: what a worker that died had taken is another's after a minute.
+const CLAIM: Statement = Statement::new(
+    "bulk.claim",
+    "update bulk_refund_orders b set tries = tries + 1, next_try_at = admit_now() + interval '60 seconds'
+      where (b.bulk_id, b.order_id) in (
+            select bulk_id, order_id from bulk_refund_orders where state = 'left' and next_try_at <= admit_now()
+             order by next_try_at limit $1 for update skip locked)
+     returning b.bulk_id, b.order_id, b.tries",
+);
+
+const FINISH: Statement = Statement::new(
+    "bulk.finish",
+    "update bulk_refund_orders set state = $3, tickets = tickets + $4, amount_won = amount_won + $5, code = $6
+      where bulk_id = $1 and order_id = $2 and state = 'left'",
+);
+
+const LATER: Statement = Statement::new(
+    "bulk.later",
+    "update bulk_refund_orders set code = $3, next_try_at = admit_now() + interval '2 seconds' * power(2, least(tries, 8))
+      where bulk_id = $1 and order_id = $2 and state = 'left'",
+);
+
+const RUNNING: Statement = Statement::new(
+    "bulk.running",
+    "select id, exhibition_id, slot_ids from bulk_refunds b
+      where done_at is null and not exists (select from bulk_refund_orders o where o.bulk_id = b.id and o.state = 'left')
+      order by id limit 10 for update skip locked",
+);
+
+const END: Statement =
+    Statement::new("bulk.end", "update bulk_refunds set done_at = admit_now() where id = $1 and done_at is null");
+
+macro_rules! bulk_by {
+    ($name:ident, $label:literal, $where:literal) => {
+        const $name: Statement = Statement::new(
+            $label,
+            concat!(
+                "select b.id, b.exhibition_id, b.slot_ids, b.reason, b.created_at, b.done_at, b.fingerprint,
+                        count(o.order_id) filter (where o.state = 'left'), count(o.order_id) filter (where o.state = 'done'),
+                        count(o.order_id) filter (where o.state = 'failed'), coalesce(sum(o.tickets), 0)::bigint,
+                        coalesce(sum(o.amount_won), 0)::bigint
+                   from bulk_refunds b left join bulk_refund_orders o on o.bulk_id = b.id where ",
+                $where,
+                " group by b.id"
+            ),
+        );
+    };
+}
+bulk_by!(BY_ID, "bulk.by_id", "b.id = $1");
+bulk_by!(BY_KEY, "bulk.by_key", "b.request_key = $1");
+
+const FAILED: Statement = Statement::new(
+    "bulk.failed",
+    "select o.number, b.code from bulk_refund_orders b join orders o on o.id = b.order_id
+      where b.bulk_id = $1 and b.state = 'failed' order by o.id limit 100",
+);
+
+pub const STATEMENTS: &[&Statement] =
+    &[&LOOK, &USED, &BEGIN, &GATHER, &OPEN, &CLAIM, &FINISH, &LATER, &RUNNING, &END, &BY_ID, &BY_KEY, &FAILED];
+
+/// What would be given back.
+pub struct Look {
+    pub orders: i64,
+    pub tickets: i64,
+    pub amount_won: i64,
+    pub used: i64,
+}
+
+pub async fn look(client: &impl GenericClient, exhibition_id: i32, slots: &[i32]) -> Result<Look> {
+    let row = LOOK.query_one(client, &[&exhibition_id, &slots]).await?;
+    let used = USED.query_one(client, &[&exhibition_id, &slots]).await?.get(0);
+    Ok(Look { orders: row.get(0), tickets: row.get(1), amount_won: row.get(2), used })
+}
+
+pub struct NewBulk<'a> {
+    pub id: Uuid,
+    pub exhibition_id: i32,
+    pub slot_ids: &'a [i32],
+    pub reason: &'a str,
+    pub asked_by: i32,
+    pub request_key: &'a [u8],
+    pub fingerprint: &'a [u8],
+}
+
+/// False: this very request began one before.
+pub async fn begin(client: &impl GenericClient, new: &NewBulk<'_>) -> Result<bool> {
+    let NewBulk { id, exhibition_id, slot_ids, reason, asked_by, request_key, fingerprint } = new;
+    let rows =
+        BEGIN.execute(client, &[id, exhibition_id, slot_ids, reason, asked_by, request_key, fingerprint]).await?;
+    Ok(rows == 1)
+}
+
+/// How many orders were added.
+pub async fn gather(client: &impl GenericClient, id: Uuid, exhibition_id: i32, slots: &[i32]) -> Result<u64> {
+    GATHER.execute(client, &[&exhibition_id, &slots, &id]).await
+}
+
+pub async fn may_be_paid(client: &impl GenericClient, exhibition_id: i32, slots: &[i32]) -> Result<bool> {
+    Ok(OPEN.query_one(client, &[&exhibition_id, &slots]).await?.get(0))
+}
+
+pub struct Due {
+    pub bulk_id: Uuid,
+    pub order_id: Uuid,
+    pub tries: i32,
+}
+
+pub async fn claim(client: &impl GenericClient, limit: i64) -> Result<Vec<Due>> {
+    let rows = CLAIM.query(client, &[&limit]).await?;
+    Ok(rows.iter().map(|r| Due { bulk_id: r.get(0), order_id: r.get(1), tries: r.get(2) }).collect())
+}
+
+pub async fn finish(client: &impl GenericClient, due: &Due, tickets: i32, amount_won: i64) -> Result<()> {
+    let none: Option<&str> = None;
+    FINISH.execute(client, &[&due.bulk_id, &due.order_id, &"done", &tickets, &amount_won, &none]).await?;
+    Ok(())
+}
+
+pub async fn fail(client: &impl GenericClient, due: &Due, code: &str) -> Result<()> {
+    FINISH.execute(client, &[&due.bulk_id, &due.order_id, &"failed", &0, &0i64, &code]).await?;
+    Ok(())
+}
+
+pub async fn later(client: &impl GenericClient, due: &Due, code: &str) -> Result<()> {
+    LATER.execute(client, &[&due.bulk_id, &due.order_id, &code]).await?;
+    Ok(())
+}
+
+/// Those of which nothing is left: id, exhibition, slots. Locked.
+pub async fn running(client: &impl GenericClient) -> Result<Vec<(Uuid, i32, Vec<i32>)>> {
+    Ok(RUNNING.query(client, &[]).await?.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
+}
+
+pub async fn end(client: &impl GenericClient, id: Uuid) -> Result<()> {
+    END.execute(client, &[&id]).await?;
+    Ok(())
+}
+
+pub struct Bulk {
+    pub id: Uuid,
+    pub exhibition_id: i32,
+    pub slot_ids: Vec<i32>,
+    pub reason: String,
+    pub created_at: Timestamp,
+    pub done_at: Option<Timestamp>,
+    pub fingerprint: Vec<u8>,
+    pub left: i64,
+    pub done: i64,
+    pub failed: i64,
+    pub tickets: i64,
+    pub amount_won: i64,
+}
+
+fn bulk(r: &tokio_postgres::Row) -> Bulk {
+    Bulk {
+        id: r.get(0),
+        exhibition_id: r.get(1),
+        slot_ids: r.get(2),
+        reason: r.get(3),
+        created_at: r.get(4),
+        done_at: r.get(5),
+        fingerprint: r.get(6),
+        left: r.get(7),
+        done: r.get(8),
+        failed: r.get(9),
+        tickets: r.get(10),
+        amount_won: r.get(11),
+    }
+}
+
+pub async fn by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Bulk>> {
+    Ok(BY_ID.query_opt(client, &[&id]).await?.as_ref().map(bulk))
+}
+
+pub async fn by_key(client: &impl GenericClient, key: &[u8]) -> Result<Option<Bulk>> {
+    Ok(BY_KEY.query_opt(client, &[&key]).await?.as_ref().map(bulk))
+}
+
+/// Order numbers with the reason; the first hundred.
+pub async fn failed(client: &impl GenericClient, id: Uuid) -> Result<Vec<(String, String)>> {
+    Ok(FAILED.query(client, &[&id]).await?.iter().map(|r| (r.get(0), r.get(1))).collect())
+}
