@@ -9,11 +9,13 @@ create table bulk_refunds (
     request_key    bytea not null,
     fingerprint    bytea not null,
     created_at     timestamptz not null,
+    -- When orders that were paid since it began are looked for next, among all of the exhibition.
+    look_at        timestamptz not null,
     -- When nothing was left and nothing could be added any more.
     done_at        timestamptz,
     constraint bulk_refund_once unique (request_key)
 );
-create index bulk_refund_running on bulk_refunds (id) where done_at is null;
+create index bulk_refund_running on bulk_refunds (look_at) where done_at is null;
 
 create table bulk_refund_orders (
     bulk_id      uuid not null references bulk_refunds (id),

@@ -815,7 +815,11 @@ async fn a_day_that_does_not_take_place_is_given_back_order_by_order() {
     assert_eq!(progress["state"], "running");
     app.visitor(21).pay(&late).await.expect(200);
     app.tick("bulk_refunds").await;
+    assert_eq!(app.tick("bulk_refunds").await, 0, "orders are looked for once a minute");
+    app.advance(std::time::Duration::from_secs(61)).await;
+    app.tick("bulk_refunds").await;
     assert_eq!(app.tick("bulk_refunds").await, 1);
+    app.advance(std::time::Duration::from_secs(61)).await;
     app.tick("bulk_refunds").await;
     let progress = far().await;
     assert_eq!(

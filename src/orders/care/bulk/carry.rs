@@ -49,8 +49,11 @@ async fn give_back(app: &App, due: &Due) -> Result<(i32, i64)> {
     let bulk = pg::by_id(&client, due.bulk_id).await?.ok_or_else(gone)?;
     let order = crate::orders::pg::by_id(app, &client, due.order_id).await?.ok_or_else(gone)?;
     drop(client);
-    if !matches!(order.state, OrderState::Paid | OrderState::PartiallyRefunded) {
-        return Ok((0, 0));
+    match order.state {
+        OrderState::Paid | OrderState::PartiallyRefunded => {}
+        // Its deposit was taken back, and may come again.
+        OrderState::Confirming | OrderState::AwaitingDeposit => return Err(Error::conflict("payment.in_progress")),
+        _ => return Ok((0, 0)),
     }
     let priced = quote::priced(app, &order).await?;
     let of_slots = priced.rows.iter().filter(|(row, _)| {

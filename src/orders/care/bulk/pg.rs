@@ -8,22 +8,13 @@ use crate::error::Result;
 use crate::platform::pg::Statement;
 
 /// What of an exhibition's orders is to be given back: tickets of these slots that are good and were not used.
-macro_rules! of_slots {
-    ($before:literal, $after:literal) => {
-        concat!(
-            $before,
-            " from orders o
-              join tickets t on t.order_id = o.id and t.slot_id = any($2) and t.state in ('valid', 'blocked') and t.used_at is null
-              join order_items i on i.order_id = o.id and i.product_id = t.product_id
-             where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded') ",
-            $after
-        )
-    };
-}
-
 const LOOK: Statement = Statement::new(
     "bulk.look",
-    of_slots!("select count(distinct o.id), count(*), coalesce(sum(i.unit_won), 0)::bigint", ""),
+    "select count(distinct o.id), count(*), coalesce(sum(i.unit_won), 0)::bigint
+       from orders o
+       join tickets t on t.order_id = o.id and t.slot_id = any($2) and t.state in ('valid', 'blocked') and t.used_at is null
+       join order_items i on i.order_id = o.id and i.product_id = t.product_id
+      where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded')",
 );
 
 const USED: Statement = Statement::new(
@@ -35,19 +26,17 @@ const USED: Statement = Statement::new(
 
 const BEGIN: Statement = Statement::new(
     "bulk.begin",
-    "insert into bulk_refunds (id, exhibition_id, slot_ids, reason, asked_by, request_key, fingerprint, created_at)
-     values ($1, $2, $3, $4, $5, $6, $7, admit_now()) on conflict on constraint bulk_refund_once do nothing",
+    "insert into bulk_refunds (id, exhibition_id, slot_ids, reason, asked_by, request_key, fingerprint, created_at, look_at)
+     values ($1, $2, $3, $4, $5, $6, $7, admit_now(), admit_now()) on conflict on constraint bulk_refund_once do nothing",
 );
 
-/// Also those that were paid since it began. One that is done and has good tickets again (a deposit that came back) is
-/// done anew; one that failed is somebody's to look at.
+/// Also those that were paid since it began. Whether there is something to give back is seen when their turn comes.
 const GATHER: Statement = Statement::new(
     "bulk.gather",
-    of_slots!(
-        "insert into bulk_refund_orders as b (bulk_id, order_id, next_try_at) select distinct $3::uuid, o.id, admit_now()",
-        " on conflict on constraint bulk_refund_orders_key do update
-             set state = 'left', tries = 0, next_try_at = excluded.next_try_at where b.state = 'done'"
-    ),
+    "insert into bulk_refund_orders (bulk_id, order_id, next_try_at)
+     select $3::uuid, o.id, admit_now() from orders o
+      where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded')
+         on conflict on constraint bulk_refund_orders_key do nothing",
 );
 
 /// Orders of these slots that may still be paid.
@@ -80,11 +69,15 @@ const LATER: Statement = Statement::new(
       where bulk_id = $1 and order_id = $2 and state = 'left'",
 );
 
+/// Of which nothing is left. Claims by moving the next look ahead: it goes through all orders of the exhibition.
 const RUNNING: Statement = Statement::new(
     "bulk.running",
-    "select id, exhibition_id, slot_ids from bulk_refunds b
-      where done_at is null and not exists (select from bulk_refund_orders o where o.bulk_id = b.id and o.state = 'left')
-      order by id limit 10 for update skip locked",
+    "update bulk_refunds set look_at = admit_now() + interval '60 seconds'
+      where id in (select id from bulk_refunds b
+                    where done_at is null and look_at <= admit_now()
+                      and not exists (select from bulk_refund_orders o where o.bulk_id = b.id and o.state = 'left')
+                    order by look_at limit 5 for update skip locked)
+     returning id, exhibition_id, slot_ids",
 );
 
 const END: Statement =
@@ -186,7 +179,7 @@ pub async fn later(client: &impl GenericClient, due: &Due, code: &str) -> Result
     Ok(())
 }
 
-/// Those of which nothing is left: id, exhibition, slots. Locked.
+/// Those of which nothing is left, once a minute each: id, exhibition, slots.
 pub async fn running(client: &impl GenericClient) -> Result<Vec<(Uuid, i32, Vec<i32>)>> {
     Ok(RUNNING.query(client, &[]).await?.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
 }
