@@ -62,7 +62,7 @@ mod tests {
         assert!(parts(&Freed::default()).is_empty());
         let person = ([1; 16], -1, -1);
         let only_person = Freed { epoch: 3, stocks: vec![], people: vec![person] };
-        assert_eq!(parts(&only_person), [only_person.clone()]);
+        assert_eq!(parts(&only_person), std::slice::from_ref(&only_person));
         let many: Vec<(i32, i32)> = (0..1_300).map(|id| (id, -id)).collect();
         let told = parts(&Freed { epoch: 3, stocks: many.clone(), people: vec![person] });
         assert_eq!(told.iter().map(|part| part.stocks.len()).collect::<Vec<_>>(), [512, 512, 276]);
