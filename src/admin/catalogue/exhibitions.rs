@@ -16,7 +16,7 @@ use crate::admin::Exhibitions;
 use crate::admin::access::{AdminOf, Owner, Support, SupportOf};
 use crate::admin::audit::Actor;
 use crate::app::App;
-use crate::catalogue::model::Stage;
+use crate::catalogue::model::{Shot, Stage};
 use crate::error::{Error, Result};
 use crate::platform::http::extract::{laid_over, read, tagged};
 use crate::platform::http::{IfMatch, Json};
@@ -33,11 +33,13 @@ struct ExhibitionShown {
     revision: i64,
     #[serde(flatten)]
     settings: ExhibitionSettings,
+    /// Set and taken away by calls of its own, which do not change the revision.
+    picture: Option<Shot>,
 }
 
 impl From<ExhibitionRow> for ExhibitionShown {
     fn from(row: ExhibitionRow) -> ExhibitionShown {
-        ExhibitionShown { code: row.code, revision: row.revision, settings: row.settings }
+        ExhibitionShown { code: row.code, revision: row.revision, settings: row.settings, picture: row.picture }
     }
 }
 

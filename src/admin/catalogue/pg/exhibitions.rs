@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::settings::ExhibitionSettings;
-use crate::catalogue::model::Stage;
+use crate::catalogue::model::{Shot, Stage};
 use crate::error::{Error, Result};
 use crate::orders::refunds::rules::Rules;
 use crate::platform::pg::Statement;
@@ -17,6 +17,7 @@ pub struct ExhibitionRow {
     pub code: String,
     pub revision: i64,
     pub settings: ExhibitionSettings,
+    pub picture: Option<Shot>,
 }
 
 macro_rules! exhibitions {
@@ -24,7 +25,8 @@ macro_rules! exhibitions {
         concat!(
             "select id, code, revision, stage, name_ko, name_en, description_ko, description_en, venue_ko, venue_en,
                     starts_on, ends_on, sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max,
-                    refund_rules, refund_free_h, payment_provider, canary_provider, canary_pct, culture_expense, deposit_h
+                    refund_rules, refund_free_h, payment_provider, canary_provider, canary_pct, culture_expense, deposit_h,
+                    picture_digest, picture_height, picture_alt_ko, picture_alt_en
                from exhibitions ",
             $rest
         )
@@ -152,6 +154,9 @@ fn read(r: &Row) -> Result<ExhibitionRow> {
             culture_expense: r.get(23),
             deposit_h: r.get(24),
         },
+        picture: r
+            .get::<_, Option<&str>>(25)
+            .map(|digest| Shot::new(digest, r.get::<_, i32>(26).unsigned_abs(), r.get(27), r.get(28))),
     })
 }
 
