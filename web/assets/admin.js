@@ -1,9 +1,9 @@
 // The shell: which page an address means, what is around it, and what every page may count on.
 (function () {
   "use strict";
-  const { h, t, notice, named, ago, button, say } = AdminUi;
+  const { h, t, word, notice, named, ago, button, badge, say } = AdminUi;
   const $ = (id) => document.getElementById(id);
-  const main = $("main"), title = document.title, LAST = "admit-exhibition";
+  const main = $("main"), title = document.title, LAST = "admit-exhibition", STAGES = ["published", "draft", "archived"];
   const pages = new Map();
   let exhibitions = null, leaving = null, first = true;
 
@@ -24,11 +24,16 @@
 
   async function known() {
     if (exhibitions) return exhibitions;
-    // Drafts are their admins' alone; those at the gates see what visitors see, of their own.
-    if (AdminSession.may("support")) return (exhibitions = (await AdminSession.call("GET", "/api/admin/exhibitions")).exhibitions);
+    // Drafts and what is archived are their admins' alone, and come last; those at the gates see what visitors see, of their own.
+    if (AdminSession.may("support")) {
+      const all = (await AdminSession.call("GET", "/api/admin/exhibitions")).exhibitions;
+      return (exhibitions = all.sort((a, b) => STAGES.indexOf(a.stage) - STAGES.indexOf(b.stage)));
+    }
     const all = (await AdminSession.call("GET", "/api/exhibitions")).exhibitions;
     return (exhibitions = all.filter((one) => AdminSession.now.exhibitions.includes(one.code)));
   }
+  /** As they are called in a list: what visitors do not see is said. */
+  const title_of = (one) => `${named(one)} (${[one.code, one.stage !== "published" && one.stage && word("stage", one.stage)].filter(Boolean).join(", ")})`;
 
   function last(code) {
     try { if (code) localStorage.setItem(LAST, code); return localStorage.getItem(LAST); } catch { return null; }
@@ -42,7 +47,7 @@
     const nav = $("pages"), code = at.code ?? (list.some((one) => one.code === last()) ? last() : list[0]?.code);
     nav.hidden = !session;
     $("of").hidden = !session || !list.length;
-    $("exhibition").replaceChildren(...(at.code ? [] : [h("option", { value: "" }, t("choose"))]), ...list.map((one) => h("option", { value: one.code, selected: one.code === at.code }, `${named(one)} (${one.code})`)));
+    $("exhibition").replaceChildren(...(at.code ? [] : [h("option", { value: "" }, t("choose"))]), ...list.map((one) => h("option", { value: one.code, selected: one.code === at.code }, title_of(one))));
     const link = (one) => AdminSession.may(one.least) && one.id !== "start" && (!one.of || code) &&
       h("a", { href: href(one, code), "aria-current": at.page === one && (!one.of || at.code === code) ? "page" : null }, t(`nav.${one.of ? "of." : ""}${one.id || "dashboard"}`));
     nav.replaceChildren(...[...pages.values()].filter((one) => one.nav !== false).map(link).filter(Boolean));
@@ -62,6 +67,8 @@
       ...at, exhibition, root, signal, call,
       get: (path) => call("GET", path),
       of: (method, path, body, options) => call(method, under(path), body, options),
+      /** A change of what was seen: its revision, or its ETag. */
+      change: (method, path, seen, body) => call(method, path, body, { if_match: String(seen).replace(/^W\/|"/g, "") }),
       under,
       heading: (text, ...beside) => {
         root.append(h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, text), beside));
@@ -91,7 +98,9 @@
         const said = await ask();
         had_ms = Date.now();
         about.replaceChildren();
-        content.replaceChildren(...[draw(said)].flat(Infinity).filter(Boolean));
+        const parts = [draw(said)].flat(Infinity).filter(Boolean), back = focus_kept(content);
+        content.replaceChildren(...parts);
+        back();
       } catch (error) {
         if (error.code === "aborted") return;
         if (!(error instanceof AdminSession.Refusal)) throw error;
@@ -104,6 +113,12 @@
     }
     again();
     return { box, again };
+  }
+
+  /** Whoever is at a button of what is drawn anew finds themselves at the same place afterwards. */
+  function focus_kept(box) {
+    const all = () => [...box.querySelectorAll("a, button, input, select, textarea, summary")], place = all().indexOf(document.activeElement);
+    return () => { if (place >= 0 && !box.contains(document.activeElement)) (all()[place] ?? main.querySelector("h1"))?.focus({ preventScroll: true }); };
   }
 
   const explained = (error) => (error.status === 403 ? t("forbidden") : error.detail);
@@ -140,7 +155,7 @@
     const dashboard = AdminSession.may("support");
     if (!exhibitions.length) at.root.append(h("p", null, t("start.none")));
     at.root.append(h("ul", { class: "cards" }, exhibitions.map((one) => h("li", null,
-      one.stage && one.stage !== "published" && AdminUi.badge(AdminUi.word("stage", one.stage)),
+      one.stage && one.stage !== "published" && badge(word("stage", one.stage)),
       h("h2", null, dashboard ? h("a", { href: `#/${one.code}` }, named(one)) : named(one)),
       h("p", { class: "fine" }, one.starts_on ? `${one.code} · ${AdminUi.date(one.starts_on)} – ${AdminUi.date(one.ends_on)}` : one.code)))));
     if (!dashboard) at.root.append(h("p", { class: "notice" }, t("start.staff")));

@@ -50,13 +50,14 @@
 
   /**
    * `fields`: specs of what is asked for; `send(values)`: what happens then. What is refused is said at its fields, else
-   * above them. `form.fields` are by name.
+   * above them. What somebody else has changed meanwhile is not overwritten: `again` loads it. `form.named` are the fields.
    */
-  function form({ fields: specs, submit, send, done, danger, quiet, cancel, inline }) {
-    const fields = specs.map(field), trouble = h("div", { class: "trouble" });
+  function form({ fields: specs, submit, send, done, danger, quiet, cancel, inline, again }) {
+    const fields = specs.map(field), trouble = h("div", { class: "trouble" }), told = h("span", { class: "fine told" });
     const go = h("button", { type: "submit", class: [danger && "danger", quiet && "quiet", "small"].filter(Boolean).join(" ") }, submit);
     const values = () => Object.fromEntries(fields.map((one) => [one.name, one.value()]));
-    const element = h("form", { class: inline ? "inline" : "stack", novalidate: true, onsubmit }, trouble, h("div", { class: "fields" }, fields.map((one) => one.row)), h("p", { class: "acts" }, go, cancel));
+    const element = h("form", { class: inline ? "inline" : "stack", novalidate: true, onsubmit }, trouble, h("div", { class: "fields" }, fields.map((one) => one.row)), h("p", { class: "acts" }, go, cancel, told));
+    const tell = (text) => { told.textContent = text; say(text); };
     async function onsubmit(event) {
       event.preventDefault();
       if (go.disabled) return;
@@ -64,9 +65,10 @@
       element.setAttribute("aria-busy", "true");
       fields.forEach((one) => one.wrong());
       trouble.replaceChildren();
+      told.textContent = "";
       try {
         const said = await send(values());
-        if (done) say(done);
+        if (done) tell(done);
         return said;
       } catch (error) {
         refuse(error);
@@ -77,6 +79,10 @@
     }
     function refuse(error) {
       if (error.code === "aborted") return;
+      if (error.status === 412) {
+        trouble.replaceChildren(notice(t("changed"), true, again && h("p", null, AdminUi.button(t("load_again"), again))));
+        return;
+      }
       const unplaced = [];
       let first = null;
       for (const one of error.errors || []) {
@@ -87,7 +93,7 @@
       if (!first || unplaced.length) trouble.replaceChildren(notice([first ? "" : error.detail ?? String(error), ...unplaced].filter(Boolean).join(" ")));
       if (first) first.input.focus();
     }
-    return Object.assign(element, { refuse, values, named: Object.fromEntries(fields.map((one) => [one.name, one])) });
+    return Object.assign(element, { refuse, values, tell, named: Object.fromEntries(fields.map((one) => [one.name, one])) });
   }
 
   /** A dialog with a heading; closed by Escape, its button, or `close()`. Gone from the page afterwards. */
@@ -108,18 +114,54 @@
 
   /**
    * Asks before something is done: `lines` say what will happen, `act` is the button. Resolves to what `send` came to,
-   * or to undefined where somebody thought better of it. A refusal is shown in the dialog, which stays.
+   * or to undefined where somebody thought better of it. A refusal is shown in the dialog, which stays. `more(form)` adds to it.
    */
-  function confirm({ title, lines, act, fields = [], danger = true, send }) {
+  function confirm({ title, lines, act, fields = [], danger = true, send, again, wide, more }) {
     return new Promise((resolve) => {
       let element = null, came_to;
       const cancel = h("button", { type: "button", class: "quiet small", onclick: () => element.close() }, t("cancel"));
-      const asked = form({ fields, submit: act, danger, cancel, send: async (values) => { came_to = await send(values) ?? true; element.close(); } });
+      const afresh = again && (() => { element.close(); again(); });
+      const asked = form({ fields, submit: act, danger, cancel, again: afresh, send: async (values) => { came_to = await send(values) ?? true; element.close(); } });
       element = dialog(title, [].concat(lines || []).map((line) => h("p", null, line)), asked);
+      if (wide) element.classList.add("wide");
+      more?.(asked, element);
       element.addEventListener("close", () => resolve(came_to));
       if (!fields.length) cancel.focus();
     });
   }
 
-  globalThis.AdminForms = { field, form, dialog, show, confirm };
+  /**
+   * Sends what must not happen twice: under one name until somebody has answered, also after a reload. A second try after
+   * silence is then the first one over again. `send(key)`.
+   */
+  async function once(what, send) {
+    const at = `admit-once-${what}`;
+    let key = null;
+    try { key = sessionStorage.getItem(at); } catch { /* Then it is good until the page is left. */ }
+    key ??= names.get(at) ?? crypto.randomUUID();
+    const keep = (kept) => { if (kept) names.set(at, key); else names.delete(at); try { if (kept) sessionStorage.setItem(at, key); else sessionStorage.removeItem(at); } catch { /* As above. */ } };
+    keep(true);
+    try {
+      const said = await send(key);
+      keep(false);
+      return said;
+    } catch (error) {
+      // A refusal is an answer; silence and trouble are not.
+      if (error.status >= 400 && error.status < 500 && error.status !== 401) keep(false);
+      throw error;
+    }
+  }
+  const names = new Map();
+
+  /** What the server would say of an empty field that it needs. */
+  function expect(values, ...names_of) {
+    const errors = names_of.filter((name) => values[name] === "" || values[name] === null || values[name] === undefined).map((field) => ({ field, detail: t("required") }));
+    if (errors.length) throw new AdminSession.Refusal(422, { code: "request.invalid", errors });
+  }
+  /** The same refusal with its fields under other names. */
+  function renamed(error, name) {
+    return error.errors?.length ? Object.assign(error, { errors: error.errors.map((one) => ({ ...one, field: name(one.field) ?? one.field })) }) : error;
+  }
+
+  globalThis.AdminForms = { once, expect, renamed, field, form, dialog, show, confirm };
 })();

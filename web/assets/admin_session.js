@@ -20,21 +20,22 @@
     }
   }
 
-  async function send(method, path, body, { signal, as = "json", token, keepalive, if_match } = {}) {
+  async function send(method, path, body, { signal, as = "json", token, keepalive, if_match, headers: more, patience_ms = PATIENCE } = {}) {
     const ended = new AbortController(), stop = () => ended.abort();
     if (signal) { if (signal.aborted) stop(); else signal.addEventListener("abort", stop, { once: true }); }
-    const patience = setTimeout(stop, PATIENCE);
+    const patience = setTimeout(stop, patience_ms);
     try {
-      const headers = { "Accept-Language": language };
+      const headers = { "Accept-Language": language, ...more }, raw = body instanceof Blob;
       if (token) headers.Authorization = `Bearer ${token}`;
       // Of what was seen: a change by somebody else meanwhile is not overwritten.
       if (if_match !== undefined) headers["If-Match"] = `"${if_match}"`;
-      if (body !== undefined) headers["Content-Type"] = "application/json";
+      if (body !== undefined) headers["Content-Type"] = raw ? body.type || "application/octet-stream" : "application/json";
       if (as === "stream") headers.Accept = "text/event-stream";
-      const reply = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: ended.signal, credentials: "same-origin", cache: "no-store", keepalive });
+      const reply = await fetch(path, { method, headers, body: body === undefined || raw ? body : JSON.stringify(body), signal: ended.signal, credentials: "same-origin", cache: "no-store", keepalive });
       if (!reply.ok) throw new Refusal(reply.status, await reply.json().catch(() => ({})));
       // The body of a stream ends when its reader wants it to.
       if (as === "stream") return reply;
+      if (as === "tagged") return { tag: reply.headers.get("ETag"), body: await reply.json() };
       return reply.status === 204 ? null : await reply[as]();
     } catch (error) {
       if (error instanceof Refusal) throw error;
@@ -85,7 +86,10 @@
     return renewing;
   }
 
-  /** A call as whoever is signed in. `options`: signal, if_match (a revision), and `as`: json, text, blob or stream. */
+  /**
+   * A call as whoever is signed in; its body is JSON, or a file as it is. `options`: signal, if_match (a revision), headers, patience_ms, and
+   * `as`: json, text, blob, stream, or tagged for what the reply says together with its ETag.
+   */
   async function call(method, path, body, options = {}) {
     if (!session || session.until - Date.now() < EARLY) await renew();
     const once = () => send(method, path, body, { ...options, token: session.access_token });

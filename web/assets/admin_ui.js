@@ -47,8 +47,12 @@
   /** `2026-12-03` in words, with the year where it is not this one. */
   const date = (text) => { const day = new Date(`${text}T00:00:00Z`); return dated(day, other_year(day)); };
   const moment = (at) => (nothing(at) ? "–" : `${dated(wall(at), other_year(wall(at)))} ${clock(at)}`);
+  const moment_s = (at) => (nothing(at) ? "–" : `${dated(wall(at), other_year(wall(at)))} ${clock_s(at)}`);
   const today = () => wall(Date.now()).toISOString().slice(0, 10);
   const days_from = (text, days) => new Date(Date.parse(`${text}T00:00:00Z`) + days * 86400000).toISOString().slice(0, 10);
+  /** A moment as a field of the kind `datetime-local` has it, in Seoul, and back. */
+  const local = (at) => (nothing(at) ? "" : wall(at).toISOString().slice(0, 16));
+  const from_local = (text) => (text ? `${text}${text.length === 16 ? ":00" : ""}+09:00` : null);
   /** A slot's day and hours. */
   const slot = (one) => [one.date && date(one.date), one.start_time && `${one.start_time.slice(0, 5)}–${one.end_time.slice(0, 5)}`].filter(Boolean).join(" ");
   const named = (one) => (ko ? one.name_ko ?? one.name : one.name_en ?? one.name) ?? "";
@@ -93,7 +97,7 @@
   const facts = (pairs) => h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 
   globalThis.AdminUi = {
-    language, t, word, h, svg, number, won, percent, ms, clock, clock_s, date, moment, today, days_from, slot, named, age, ago,
+    language, t, word, h, svg, number, won, percent, ms, clock, clock_s, date, moment, moment_s, local, from_local, today, days_from, slot, named, age, ago,
     notice, button, badge, bar, table, say, panel, facts,
   };
 })();
