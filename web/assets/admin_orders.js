@@ -1,0 +1,113 @@
+// Orders of an exhibition, found by whatever people know of them. What was typed is sent in a body and kept in this tab alone:
+// names and phone numbers belong into no address.
+(function () {
+  "use strict";
+  const { h, t, word, table, won, date, moment, badge, button, number, notice, say } = AdminUi;
+  const { field, confirm } = AdminForms;
+  const STATES = ["held", "confirming", "awaiting_deposit", "paid", "partially_refunded", "refunded", "expired", "cancelled"];
+  const KINDS = { paid: "open", held: "soon", confirming: "soon", awaiting_deposit: "soon", partially_refunded: "open" };
+  /** So long nothing is typed before it is sent. [ms] */
+  const PAUSE_MS = 300;
+  const EXPORT_MS = 600000;
+  /** What was last asked for, by exhibition, so that whoever comes back from an order finds the list as it was. */
+  const last = new Map();
+
+  const state = (name) => badge(word("order_state", name), KINDS[name]);
+  const link = (at, one) => h("a", { class: "number", href: `#/${at.code}/orders/${encodeURIComponent(one.order_number)}` }, one.order_number);
+  const row = (at, one) => [link(at, one), state(one.state), moment(one.created_at), one.customer_name ?? "–", h("span", { class: "as-one" }, one.customer_phone ?? "–"), one.products,
+    one.visit_date ? h("span", { class: "as-one" }, date(one.visit_date)) : "–", one.payment_method ? word("method", one.payment_method) : "–", won(one.total_amount)];
+
+  function list(at, asked, found) {
+    const box = h("div", { class: "part" });
+    let orders = [], next = null, on_its_way = null;
+
+    function draw(...under) {
+      const any = Object.values(asked).some(Boolean);
+      box.replaceChildren(table({
+        caption: t("orders.title"), empty: t(any ? "orders.no_match" : "orders.none"),
+        head: [t("orders.number"), t("orders.state"), t("orders.placed"), t("orders.name"), t("orders.phone"), t("orders.tickets"), t("orders.visit"), t("orders.method"), { text: t("orders.amount"), num: true }],
+        rows: orders.map((one) => row(at, one)),
+      }), ...under, ...(next ? [h("p", null, button(t("more"), () => page(next)))] : []));
+    }
+
+    /** The newest question counts: the answer to an older one is not waited for. */
+    async function page(before) {
+      on_its_way?.abort();
+      const mine = on_its_way = new AbortController(), stop = () => mine.abort();
+      at.signal.addEventListener("abort", stop);
+      box.setAttribute("aria-busy", "true");
+      try {
+        const said = await at.call("POST", "/api/admin/orders/search", { exhibition: at.code, ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value)), ...(before && { before }) }, { signal: mine.signal });
+        const known = before ? orders.length : 0;
+        orders = before ? orders.concat(said.orders) : said.orders;
+        next = said.next;
+        found();
+        draw();
+        say(t(next ? "orders.found_more" : "orders.found", { n: number(orders.length) }));
+        if (known) box.querySelectorAll("tbody a")[known]?.focus();
+      } catch (error) {
+        if (mine.signal.aborted) return;
+        if (found(error)) { box.replaceChildren(); return; }
+        const trouble = notice(Admin.explained(error), true, h("p", null, button(t("again"), () => page(before))));
+        if (before) draw(trouble);
+        else box.replaceChildren(trouble);
+      } finally {
+        at.signal.removeEventListener("abort", stop);
+        if (on_its_way === mine) box.removeAttribute("aria-busy");
+      }
+    }
+    box.append(h("p", { class: "fine loading" }, t("loading")));
+    return { box, page };
+  }
+
+  /** All of them as a table, a file on whoever's disk: so it asks, and more so where people are named. */
+  function exported(at, asked) {
+    const { q, ...filters } = asked;
+    return confirm({
+      title: t("orders.csv"), lines: [t(q ? "orders.csv_not_q" : "orders.csv_will")], act: t("orders.csv_do"), danger: false,
+      fields: [{ name: "unmasked", label: t("orders.unmasked"), hint: t("orders.unmasked_hint"), type: "checkbox" }, { name: "why", label: t("orders.why"), hint: t("orders.why_hint"), maxlength: 200 }],
+      send: async ({ unmasked, why }) => {
+        if (unmasked) AdminForms.expect({ why }, "why");
+        const query = new URLSearchParams(Object.entries({ ...filters, ...(unmasked && { unmasked: true, why }) }).filter(([, value]) => value));
+        const url = URL.createObjectURL(await at.call("GET", at.under(`orders.csv?${query}`), undefined, { as: "blob", patience_ms: EXPORT_MS }));
+        h("a", { href: url, download: `${at.code}-orders.csv` }).click();
+        setTimeout(() => URL.revokeObjectURL(url), 60000);
+        say(t("log.csv_done"));
+      },
+    });
+  }
+
+  function show(at) {
+    const admin = AdminSession.may("admin"), asked = { q: "", state: "", from: "", until: "", ...last.get(at.code) };
+    last.set(at.code, asked);
+    at.heading(t("orders.title"), admin && h("div", { class: "acts beside-heading" }, button(t("orders.csv"), () => exported(at, asked)), h("a", { class: "button quiet small", href: `#/${at.code}/orders/+` }, t("gifts.title"))));
+    const fields = [
+      { name: "q", label: t("orders.search"), hint: t("orders.search_hint"), type: "search", autocomplete: "off", spellcheck: "false", maxlength: 200, value: asked.q },
+      { name: "state", label: t("orders.state"), type: "select", value: asked.state, options: [["", t("all")], ...STATES.map((one) => [one, word("order_state", one)])] },
+      { name: "from", label: t("orders.from"), type: "date", value: asked.from }, { name: "until", label: t("orders.until"), type: "date", value: asked.until },
+    ].map(field);
+    const found = list(at, asked, (error) => {
+      fields.forEach((one) => one.wrong());
+      const wrong = (error?.errors || []).filter((one) => { const of = fields.find(({ name }) => name === one.field); of?.wrong(one.detail); return of; });
+      return wrong.length > 0;
+    });
+    let turn = 0;
+    const ask = () => { clearTimeout(turn); fields.forEach((one) => { asked[one.name] = one.value(); }); found.page(); };
+    const soon = (event) => { clearTimeout(turn); if (!event.isComposing) turn = setTimeout(ask, PAUSE_MS); };
+    at.signal.addEventListener("abort", () => clearTimeout(turn));
+    fields[0].input.addEventListener("input", soon);
+    // A syllable of Korean is whole when its composing ends.
+    fields[0].input.addEventListener("compositionend", soon);
+    fields.slice(1).forEach((one) => one.input.addEventListener("change", ask));
+    at.root.append(h("form", { class: "seek-orders", role: "search", novalidate: true, onsubmit: (event) => { event.preventDefault(); ask(); } }, fields.map((one) => one.row)), found.box);
+    found.page();
+  }
+
+  Admin.page({ id: "orders", key: "r", least: "support", of: true, show(at) {
+    if (!at.rest[0]) show(at);
+    else if (at.rest[0] === "+") AdminGifts.show(at);
+    else AdminOrder.show(at, at.rest[0]);
+  } });
+
+  globalThis.AdminOrders = { state };
+})();
