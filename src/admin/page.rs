@@ -16,7 +16,7 @@ use crate::platform::http::assets;
 use crate::platform::texts::{self, Language};
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 19] = [
+const SCRIPTS: [&str; 28] = [
     "admin_ui.js",
     "admin_forms.js",
     "admin_session.js",
@@ -29,11 +29,20 @@ const SCRIPTS: [&str; 19] = [
     "admin_sales.js",
     "admin_dashboard.js",
     "admin_live.js",
+    "admin_orders.js",
+    "admin_history.js",
+    "admin_refunds.js",
+    "admin_order.js",
+    "admin_gifts.js",
     "admin_gates.js",
     "admin_devices.js",
     "admin_conflicts.js",
     "admin_rules.js",
     "admin_money.js",
+    "admin_setup.js",
+    "admin_products.js",
+    "admin_slots.js",
+    "admin_exhibitions.js",
     "admin_people.js",
     "admin_log.js",
 ];

@@ -1,28 +1,10 @@
 // All exhibitions that one runs, whatever their stage; a new one, from nothing or like another; and the owner's switch for all sales.
 (function () {
   "use strict";
-  const { h, t, word, table, panel, date, moment, badge, button, named, notice, say, from_local } = AdminUi;
-  const { form, confirm, expect } = AdminForms;
+  const { h, t, word, table, date, moment, badge, named, say, from_local } = AdminUi;
+  const { form, expect } = AdminForms;
   const KINDS = { published: "open", draft: "soon" };
   const owner = () => AdminSession.now.role === "super_admin";
-
-  /** Everything that is sold here, at once. */
-  function sales(at) {
-    const part = Admin.part(at, () => at.get("/api/admin/sales"), (said) => {
-      const set = (body) => at.change("PUT", "/api/admin/sales", said.revision, body);
-      const again = part.again;
-      const stop = () => confirm({
-        title: t("sales.pause_title"), lines: t("sales.pause_will"), act: t("sales.pause"), again,
-        fields: ["reason_ko", "reason_en"].map((name) => ({ name, label: t(`room.${name}`), maxlength: 300, value: said[name] })),
-        send: (values) => set({ paused: true, ...values }),
-      }).then((yes) => { if (yes) { say(t("sales.paused")); again(); } });
-      const resume = () => confirm({ title: t("sales.resume_title"), lines: t("sales.resume_will"), act: t("sales.resume"), danger: false, again, send: () => set({ paused: false }) })
-        .then((yes) => { if (yes) { say(t("sales.open")); again(); } });
-      return said.paused ? [notice(t("sales.paused"), true, h("p", null, AdminUi.language === "ko" ? said.reason_ko : said.reason_en)), h("p", { class: "acts" }, button(t("sales.resume"), resume))]
-        : [h("p", null, badge(t("sales.open"), "open")), h("p", { class: "acts" }, button(t("sales.pause"), stop, { class: "quiet small danger" }))];
-    });
-    return h("section", { class: "panel sales" }, h("h2", null, t("sales.title")), part.box);
-  }
 
   function list(at) {
     at.heading(t("exhibitions.title"), owner() && h("a", { class: "button quiet small", href: "#/exhibitions/+" }, t("exhibitions.new")));
@@ -42,7 +24,11 @@
     }
     const part = Admin.part(at, () => at.get("/api/admin/exhibitions"), (said) => { all = said.exhibitions; draw(); return box; });
     // Whoever has to stop everything looks for it first.
-    if (owner()) at.root.append(sales(at));
+    if (owner()) {
+      const { box: sales } = AdminSales.controls(at);
+      sales.classList.add("sales");
+      at.root.append(sales);
+    }
     at.root.append(h("div", { class: "inline" }, h("p", { class: "field" }, h("label", { for: "exhibition-search" }, t("exhibitions.search")), search), h("p", { class: "field" }, h("label", { for: "exhibition-stage" }, t("orders.state")), stage)), part.box);
   }
 
