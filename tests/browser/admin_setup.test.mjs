@@ -1,0 +1,267 @@
+// An exhibition is set up: from nothing to on sale, by the control room's pages alone.
+
+import assert from "node:assert/strict";
+import { DESKTOP, PHONE, visit } from "./support/browser.mjs";
+import { account, go, settled, signIn } from "./support/admin.mjs";
+import { fillIn, openForm, payFor, send } from "./support/pages.mjs";
+import { admin, demo, exhibition, shown, until } from "./support/system.mjs";
+
+const wide = (locale) => ({ locale, device: DESKTOP });
+const both = (name, body) => { for (const locale of ["ko", "en"]) visit(`control room: set up, ${name}, ${locale}`, wide(locale), body); };
+const dialog = (page) => page.locator("dialog[open]");
+const submit = (page) => dialog(page).locator("[type=submit]");
+const rows = (page) => page.locator("main tbody tr");
+const day = (ahead) => new Date(Date.now() + 9 * 3_600_000 + ahead * 86_400_000).toISOString().slice(0, 10);
+/** The form of one part, by a field that it has. */
+const part = (page, field) => page.locator("main form", { has: page.locator(`[name='${field}']`) });
+const fill = async (place, values) => { for (const [name, value] of Object.entries(values)) await place.locator(`[name='${name}']`).fill(String(value)); };
+const save = async (form) => { await form.locator("[type=submit]").click(); await form.locator(".told", { hasText: /./ }).waitFor(); };
+const gone = (page) => dialog(page).waitFor({ state: "detached" });
+
+both("from nothing to sold", async (visitor) => {
+  const { page, context, locale } = visitor;
+  visitor.refusals.add(422).add(412).add(404);
+  const code = `new-${locale}-${process.pid.toString(36)}`;
+  await signIn(page, "#/exhibitions", await account());
+  await rows(page).first().waitFor();
+  await visitor.inspect("control room, exhibitions");
+  await page.locator("a[href='#/exhibitions/+']").click();
+  await page.locator("[name=code]").waitFor();
+  await page.locator("main form [type=submit]").click();
+  await page.locator("[name=code][aria-invalid=true]").waitFor();
+  await visitor.inspect("control room, a new exhibition");
+  await fill(page, { code: "AAA", name_ko: "겨울 빛", name_en: "Winter light", starts_on: day(3), ends_on: day(2), sale_start: `${day(-1)}T10:00`, sale_end: `${day(20)}T18:00` });
+  await page.locator("main form [type=submit]").click();
+  await page.locator("[name=code][aria-invalid=true]").waitFor();
+  await fill(page, { code });
+  await page.locator("main form [type=submit]").click();
+  await page.locator("[name=ends_on][aria-invalid=true]").waitFor();
+  await fill(page, { ends_on: day(30) });
+  await page.locator("main form [type=submit]").click();
+  await page.waitForURL(`**/admin#/${code}/setup`);
+  await settled(page);
+  await page.locator(".missing li").first().waitFor();
+  await visitor.inspect("control room, set-up");
+
+  // Two people at once: whoever is later reads what the other has done before anything is saved.
+  const other = await context.newPage();
+  await other.goto(`/admin#/${code}/setup`);
+  await settled(other);
+  const text = part(page, "name_ko"), their_text = part(other, "name_ko");
+  await fill(their_text, { venue_ko: "중앙 전시관", venue_en: "Central hall" });
+  await save(their_text);
+  await fill(text, { description_ko: "겨울의 빛을 모았습니다.", description_en: "Light, gathered in winter." });
+  await text.locator("[type=submit]").click();
+  await text.getByRole("alert").waitFor();
+  assert.equal(await text.locator("[name=description_en]").inputValue(), "Light, gathered in winter.", "what was typed is still there");
+  await visitor.inspect("control room, set-up changed meanwhile");
+  await text.getByRole("alert").locator("button").click();
+  await page.waitForFunction(() => document.querySelector("[name=venue_en]").value === "Central hall");
+  await fill(text, { description_ko: "겨울의 빛을 모았습니다.", description_en: "Light, gathered in winter." });
+  await save(text);
+  await other.close();
+
+  const limits = part(page, "hold_ttl_s");
+  await fill(limits, { hold_ttl_s: 5, person_limit: "" });
+  await limits.locator("[type=submit]").click();
+  await limits.locator("[name=hold_ttl_s][aria-invalid=true]").waitFor();
+  await fill(limits, { hold_ttl_s: 900 });
+  await save(limits);
+
+  const rules = part(page, "refund_free_h");
+  await rules.locator(".rule button").last().click();
+  await rules.locator("ol + .acts button").first().click();
+  await fill(rules, { "refund_rules[3].days_before": 2, "refund_rules[3].fee_pct": 120 });
+  await rules.locator(".acts [type=submit]").click();
+  await rules.locator("[name='refund_rules[3].days_before'][aria-invalid=true]").waitFor();
+  await visitor.picture(`control room, refund rules refused ${locale}`);
+  await fill(rules, { "refund_rules[3].fee_pct": 50 });
+  await save(rules);
+  const now = () => admin("GET", `exhibitions/${code}`);
+  const { refund_rules, hold_ttl_s, person_limit, venue_en, description_en } = await now();
+  assert.deepEqual([refund_rules.at(-1), hold_ttl_s, person_limit, venue_en, description_en], [{ days_before: 2, fee_pct: 50 }, 900, null, "Central hall", "Light, gathered in winter."]);
+
+  const shot = part(page, "alt_ko");
+  await shot.locator("[name=file]").setInputFiles({ name: "no.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+  await fill(shot, { alt_ko: "눈 위의 빛", alt_en: "Light on snow" });
+  await shot.locator("[type=submit]").click();
+  await shot.locator("[name=file][aria-invalid=true]").waitFor();
+  await shot.locator("[name=file]").setInputFiles({ name: "light.png", mimeType: "image/png", buffer: await page.screenshot() });
+  await shot.locator("[type=submit]").click();
+  await page.locator("img.shot").waitFor();
+  await visitor.inspect("control room, set-up filled in");
+
+  await go(page, `#/${code}/setup/products`);
+  await page.locator(".empty").waitFor();
+  const make = async (values, dated) => {
+    await page.locator("main .part .acts button").first().click();
+    await fill(dialog(page), values);
+    await dialog(page).locator("[name=dated]").setChecked(dated);
+    await submit(page).click();
+    await gone(page);
+  };
+  await page.locator("main .part .acts button").first().click();
+  await submit(page).click();
+  await dialog(page).locator("[name=name_ko][aria-invalid=true]").waitFor();
+  await visitor.inspect("control room, a new product");
+  await page.keyboard.press("Escape");
+  await make({ name_ko: "자유 관람권", name_en: "Open-date ticket", kind: "open", price_won: 20_000, total: 50 }, false);
+  await rows(page).first().waitFor();
+  await make({ name_ko: "성인", name_en: "Adult", kind: "adult", price_won: 18_000, total: 40, position: 1 }, true);
+  await rows(page).nth(1).waitFor();
+  await visitor.inspect("control room, products");
+
+  // The same hours on weekends, seen before they are made.
+  await go(page, `#/${code}/setup/slots`);
+  const pattern = part(page, "times");
+  await fill(pattern, { times: "10:00-12:00, 13-15", total: 20 });
+  await pattern.locator("[type=submit]").click();
+  await pattern.locator("[name=times][aria-invalid=true]").waitFor();
+  await fill(pattern, { times: "10:00-12:00, 13:00-15:00" });
+  for (const weekday of ["sat", "sun"]) await pattern.locator(`[value=${weekday}]`).check();
+  await pattern.locator("[type=submit]").click();
+  await page.locator(".would li").first().waitFor();
+  assert.equal((await admin("GET", `slots?exhibition=${code}`)).slots.length, 0, "nothing is made yet");
+  await visitor.inspect("control room, a pattern of slots");
+  await page.locator(".would button").click();
+  await submit(page).click();
+  await rows(page).first().waitFor();
+  const { slots } = await admin("GET", `slots?exhibition=${code}`);
+  assert.ok(slots.length >= 16 && slots.every((one) => [0, 6].includes(new Date(one.date).getUTCDay()) && one.total === 20), `${slots.length} slots`);
+  // Again: what is there is left alone.
+  await pattern.locator("[type=submit]").click();
+  await page.locator(".would").waitFor();
+  assert.equal(await page.locator(".would button").count(), 0);
+
+  // Many alike, and one alone.
+  await page.reload();
+  await rows(page).first().waitFor();
+  await page.locator(".way summary").nth(1).click();
+  const bulk = part(page, "closed");
+  await bulk.locator("[type=submit]").click();
+  await bulk.locator("[name=total][aria-invalid=true]").waitFor();
+  await fill(bulk, { offered: 15 });
+  await bulk.locator("[value='13:00']").check();
+  await bulk.locator("[type=submit]").click();
+  await page.locator(".would li").first().waitFor();
+  await visitor.inspect("control room, many slots changed");
+  await page.locator(".would button").click();
+  await submit(page).click();
+  await until("the afternoons have fewer", async () => (await admin("GET", `slots?exhibition=${code}`)).slots.every((one) => one.offered === (one.start_time.startsWith("13") ? 15 : 20)));
+  await settled(page);
+  await rows(page).first().locator("button").nth(1).click();
+  await submit(page).click();
+  await rows(page).first().locator(".state.bad").waitFor();
+  await visitor.inspect("control room, slots");
+
+  // Nobody sees it until it is published.
+  const phone = await context.browser().newContext({ baseURL: demo.base_url, locale, timezoneId: "Asia/Seoul", ...PHONE });
+  const shop = await phone.newPage();
+  assert.equal((await shop.goto(`/${code}`)).status(), 404);
+  await go(page, `#/${code}/setup`);
+  await page.locator("main .acts button:not(.danger)").first().click();
+  await visitor.inspect("control room, publishing");
+  await submit(page).click();
+  await page.locator(".phase .state.open").waitFor();
+  await shown(code, (all) => all.length === 2 && all.every((one) => one.available_quantity > 0));
+  await openForm(shop, code);
+  await shop.locator("#picker details.day", { has: shop.locator(`[value="${slots[1].id}"]`) }).locator("summary").click();
+  await fillIn(shop, { open: 1, adult: 1, slot: String(slots[1].id) });
+  await send(shop).click();
+  await shop.waitForURL(`**/${code}/payment/*`);
+  await payFor(shop);
+
+  // What is offered is lowered to what is sold: nothing is left for visitors, at once.
+  await go(page, `#/${code}/setup/products`);
+  await rows(page).nth(0).locator("button").first().click();
+  await fill(dialog(page), { total: 0 });
+  await submit(page).click();
+  await dialog(page).locator("[name=total][aria-invalid=true]").waitFor();
+  await fill(dialog(page), { total: 50, offered: 1 });
+  await submit(page).click();
+  await gone(page);
+  await shown(code, (all) => all.some((one) => one.available_quantity === 0));
+  await shop.goto(`/${code}`);
+  await shop.locator("main").getByText(locale === "ko" ? "매진" : "Sold out").first().waitFor();
+  await visitor.picture(`control room, lowered for visitors ${locale}`, shop);
+  await phone.close();
+
+  await rows(page).nth(1).locator("button").nth(1).click();
+  await submit(page).click();
+  await rows(page).nth(1).locator(".state.bad").waitFor();
+  // Somebody has an order for it: it stays, in the archive.
+  await rows(page).nth(1).locator("button.danger").click();
+  await submit(page).click();
+  await page.locator("main .notice").waitFor();
+  await go(page, `#/${code}/setup`);
+  await page.locator("main .acts .danger").first().click();
+  await submit(page).click();
+  await page.locator(".phase .state:not(.open)").waitFor();
+  await until("it is archived", async () => (await now()).stage === "archived");
+  visitor.wellMade();
+});
+
+both("like another, and all sales", async (visitor) => {
+  const { page, locale } = visitor;
+  visitor.refusals.add(404);
+  const source = await exhibition(), code = `copy-${locale}-${process.pid.toString(36)}`;
+  // Not for all: other tests buy meanwhile.
+  let sales = { revision: 3, paused: false, reason_ko: "", reason_en: "" };
+  await page.route("**/api/admin/sales", async (route) => {
+    const request = route.request();
+    if (request.method() === "PUT") {
+      assert.equal(request.headers()["if-match"], `"${sales.revision}"`);
+      sales = { ...sales, ...request.postDataJSON(), revision: sales.revision + 1 };
+    }
+    await route.fulfill({ json: sales });
+  });
+  await signIn(page, "#/exhibitions", await account());
+  await page.locator("#exhibition-search").fill(source);
+  await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 1);
+  await page.locator("main .panel .danger").click();
+  await fill(dialog(page), { reason_ko: "점검 중입니다.", reason_en: "A short check." });
+  await visitor.inspect("control room, all sales paused");
+  await submit(page).click();
+  await page.locator("main .notice").getByText(locale === "ko" ? "점검 중입니다." : "A short check.").waitFor();
+  await visitor.inspect("control room, sales are paused");
+  await page.locator("main .panel button").click();
+  await submit(page).click();
+  await page.locator(".panel .state.open").waitFor();
+  assert.equal(sales.paused, false);
+
+  await rows(page).locator("a").last().click();
+  await page.locator("[name=first_day]").waitFor();
+  await fill(page, { code });
+  await visitor.inspect("control room, a copy");
+  await page.locator("main form [type=submit]").click();
+  await page.waitForURL(`**/admin#/${code}/setup`);
+  await settled(page);
+  const [{ products }, { slots }, made] = await Promise.all([admin("GET", `products?exhibition=${code}`), admin("GET", `slots?exhibition=${code}`), admin("GET", `exhibitions/${code}`)]);
+  assert.deepEqual([products.length, slots.length, made.stage], [2, 1, "draft"]);
+  // A draft that nobody has ordered is gone for good.
+  await page.locator("main .acts .danger").first().click();
+  await submit(page).click();
+  await page.waitForURL("**/admin#/exhibitions");
+  await settled(page);
+  await page.locator("#exhibition-search").fill(code);
+  await page.locator(".empty").waitFor();
+  await page.locator("h1").focus();
+  await page.keyboard.press("?");
+  await dialog(page).locator("kbd", { hasText: "x" }).waitFor();
+  visitor.wellMade();
+});
+
+visit("control room: set up, on a phone, en", { locale: "en", device: PHONE }, async (visitor) => {
+  const { page } = visitor;
+  const code = await exhibition({ slots: [[5, 20, "10:00", "12:00"], [5, 20, "13:00", "15:00"]], picture: true });
+  await signIn(page, `#/${code}/setup`, await account("admin", [code]));
+  await settled(page);
+  for (const [to, name] of [["setup", "set-up"], ["setup/products", "products"], ["setup/slots", "slots"], ["orders", "orders"]]) {
+    await go(page, `#/${code}/${to}`);
+    await visitor.inspect(`control room, ${name} on a phone`);
+  }
+  await go(page, `#/${code}/setup/products`);
+  await rows(page).first().locator("button").first().click();
+  await visitor.inspect("control room, product edited on a phone");
+  visitor.wellMade();
+});
