@@ -4,6 +4,8 @@
 -- Which transaction wrote an event: a reader that has seen all of a transaction misses none of its events.
 alter table order_events add column changed xid8 not null default '0';
 alter table order_events alter column changed set default pg_current_xact_id();
+-- The refund that an event is about.
+alter table order_events add column about uuid;
 create index order_event_changed on order_events (changed, id);
 
 create table figures_cursor (

@@ -78,11 +78,13 @@ async fn sign_ins(AppState(app): AppState<App>, by: StaffUser) -> Result<Respons
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 404, description = "auth.unknown_sign_in"), (status = 503, description = "server.database_away")))]
 async fn end_sign_in(AppState(app): AppState<App>, by: StaffUser, Path(id): Path<Uuid>) -> Result<StatusCode> {
-    if pg::end_own(&app.pg.get().await?, id, by.id).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Error::not_found("auth.unknown_sign_in"))
-    }
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    // One that is being renewed at this moment must not be missed.
+    pg::lock(&transaction, by.id).await?;
+    let ended = pg::end_own(&transaction, id, by.id).await?;
+    transaction.commit().await?;
+    if ended { Ok(StatusCode::NO_CONTENT) } else { Err(Error::not_found("auth.unknown_sign_in")) }
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -69,7 +69,10 @@ fn may_run(admin: &Admin, role: Role, exhibition_ids: &[i32]) -> bool {
     match &admin.user.exhibitions {
         Exhibitions::All => true,
         Exhibitions::Of(own) => {
-            matches!(role, Role::Support | Role::Staff) && exhibition_ids.iter().all(|id| own.contains(id))
+            // Whoever belongs to no exhibition belongs to nobody's admins.
+            matches!(role, Role::Support | Role::Staff)
+                && !exhibition_ids.is_empty()
+                && exhibition_ids.iter().all(|id| own.contains(id))
         }
     }
 }
@@ -80,6 +83,11 @@ fn may_run_user(admin: &Admin, user: &UserRow) -> bool {
 
 fn forbidden() -> Error {
     Error::forbidden("auth.forbidden")
+}
+
+/// One's own password and second factor are changed with the password, not by a page that was left open.
+fn not_oneself(admin: &Admin, user: &UserRow) -> Result<()> {
+    if user.id == admin.user.id { Err(Error::conflict("user.oneself")) } else { Ok(()) }
 }
 
 async fn found(client: &impl GenericClient, admin: &Admin, username: &str) -> Result<UserRow> {
@@ -125,7 +133,7 @@ struct CreateAsk {
 fn ids_of(app: &App, codes: &[String]) -> Vec<i32> {
     let catalogue = app.catalogue.current();
     // An unknown one is nobody's: refused as a field, or forbidden, but never taken.
-    codes.iter().map(|code| catalogue.by_code(code).map_or(0, |exhibition| exhibition.id)).collect()
+    codes.iter().map(|code| catalogue.known(code).map_or(0, |exhibition| exhibition.id)).collect()
 }
 
 /// Makes an account.
@@ -192,10 +200,14 @@ async fn change(
     if !may_run(&admin, ask.role, &ids) {
         return Err(forbidden());
     }
+    // All owners in one order before any one of them: two who step down at once wait for each other.
+    let others = if known.role == Role::SuperAdmin { pg::lock_owners(&transaction, known.id).await? } else { 1 };
     let was = pg::lock(&transaction, known.id).await?.ok_or_else(|| Error::bug("an account is gone"))?;
+    if !may_run_user(&admin, &was) {
+        return Err(forbidden());
+    }
     let steps_down = was.role == Role::SuperAdmin && !was.disabled && (ask.role != Role::SuperAdmin || ask.disabled);
-    // Two who step down at once would each see the other.
-    if steps_down && pg::lock_owners(&transaction, was.id).await? == 0 {
+    if steps_down && others == 0 {
         return Err(Error::conflict("user.last_owner"));
     }
     if !pg::change(&transaction, was.id, ask.revision, ask.role, ask.disabled).await? {
@@ -203,6 +215,7 @@ async fn change(
     }
     pg::set_exhibitions(&transaction, was.id, &ask.exhibitions).await?;
     pg::end_all(&transaction, was.id).await?;
+    pg::end_shifts(&transaction, was.id).await?;
     let before = json!({ "role": was.role, "exhibitions": was.exhibition_codes, "disabled": was.disabled });
     let after = json!({ "role": ask.role, "exhibitions": ask.exhibitions, "disabled": ask.disabled });
     let about = |mut value: Value| {
@@ -226,7 +239,7 @@ struct PasswordAsk {
     params(("username" = String, Path,)),
     responses((status = 204, description = "it is set"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
-        (status = 403, description = "auth.forbidden"), (status = 404, description = "user.unknown"),
+        (status = 403, description = "auth.forbidden"), (status = 404, description = "user.unknown"), (status = 409, description = "user.oneself"),
         (status = 422, description = "request.invalid"), (status = 503, description = "auth.busy, server.database_away")))]
 async fn set_password(
     AppState(app): AppState<App>,
@@ -235,14 +248,21 @@ async fn set_password(
     Json(ask): Json<PasswordAsk>,
 ) -> Result<StatusCode> {
     let user = found(&app.pg.get().await?, &admin, &username).await?;
+    not_oneself(&admin, &user)?;
     if let Some(error) = users::password_error(&ask.password) {
         return Err(Error::fields(vec![error]));
     }
     let hash = app.passwords.hash(&ask.password).await?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
+    // They may have risen while the password was being hashed.
+    let now = pg::lock(&transaction, user.id).await?;
+    if !now.is_some_and(|now| may_run_user(&admin, &now)) {
+        return Err(forbidden());
+    }
     pg::set_password(&transaction, &user.username, &hash).await?;
     pg::end_all(&transaction, user.id).await?;
+    pg::end_shifts(&transaction, user.id).await?;
     record(&transaction, &admin, "user.password", (Value::Null, json!({ "username": username }))).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -254,7 +274,7 @@ async fn set_password(
     responses((status = 204, description = "there is none"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "user.unknown"),
-        (status = 503, description = "server.database_away")))]
+        (status = 409, description = "user.oneself"), (status = 503, description = "server.database_away")))]
 async fn remove_second_factor(
     AppState(app): AppState<App>,
     admin: Admin,
@@ -263,6 +283,7 @@ async fn remove_second_factor(
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let user = found(&transaction, &admin, &username).await?;
+    not_oneself(&admin, &user)?;
     pg::remove_totp(&transaction, user.id).await?;
     record(
         &transaction,
@@ -300,6 +321,8 @@ async fn end_sign_ins(AppState(app): AppState<App>, admin: Admin, Path(username)
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let user = found(&transaction, &admin, &username).await?;
+    // A sign-in that is being renewed at this moment must not be missed.
+    pg::lock(&transaction, user.id).await?;
     pg::end_all(&transaction, user.id).await?;
     record(&transaction, &admin, "user.sign_out", (Value::Null, json!({ "username": username }))).await?;
     transaction.commit().await?;

@@ -185,7 +185,14 @@ const LOCK_OWNERS: Statement = Statement::new(
     "select id from admin_users where role = 'super_admin' and disabled_at is null order by id for update",
 );
 
+/// At the devices of the gates.
+const END_SHIFTS: Statement = Statement::new(
+    "admin.end_shifts",
+    "update shifts set ended_at = admit_now() where staff_id = $1 and ended_at is null",
+);
+
 pub const STATEMENTS: &[&Statement] = &[
+    &END_SHIFTS,
     &BEGIN_TOTP,
     &TOTP,
     &CONFIRM_TOTP,
@@ -430,4 +437,9 @@ pub async fn change(client: &impl GenericClient, id: i32, revision: i32, role: R
 pub async fn lock_owners(client: &impl GenericClient, id: i32) -> Result<usize> {
     let rows = LOCK_OWNERS.query(client, &[]).await?;
     Ok(rows.iter().filter(|row| row.get::<_, i32>(0) != id).count())
+}
+
+pub async fn end_shifts(client: &impl GenericClient, user_id: i32) -> Result<()> {
+    END_SHIFTS.execute(client, &[&user_id]).await?;
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! A second factor: six digits from an authenticator app (RFC 6238: HMAC-SHA1, 30 seconds). Optional for everybody; once it
-//! is confirmed, nobody signs in without it. A code is good once, and for half a minute before and after its time.
+//! is confirmed, nobody signs in without it. A shift at an enrolled device, and a forced entry there, want the password alone:
+//! the device is what they have. A code is good once, and for half a minute before and after its time.
 
 use aws_lc_rs::hmac;
 

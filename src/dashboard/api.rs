@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State as AppState;
@@ -24,8 +25,8 @@ use crate::platform::http::Query;
 
 const HOURS: i64 = 48;
 const DAYS_MAX: i64 = 400;
-/// A stream ends by itself and is opened anew: whoever lost their rights meanwhile is refused then. [s]
-const STREAM_S: i64 = 15 * 60;
+/// A stream ends by itself and is opened anew: whoever lost their rights meanwhile is refused then.
+const STREAM: Duration = Duration::from_secs(15 * 60);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(dashboard)).routes(routes!(live))
@@ -142,7 +143,7 @@ impl Success {
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 503, description = "server.starting, server.database_away")))]
 async fn dashboard(AppState(app): AppState<App>, by: Support, Query(which): Query<Which>) -> Result<Response> {
-    let exhibition = app.catalogue.current().by_code(&which.exhibition)?;
+    let exhibition = app.catalogue.current().known(&which.exhibition)?;
     if !by.user.may_enter(exhibition.id) {
         return Err(Error::forbidden("auth.forbidden"));
     }
@@ -249,18 +250,16 @@ fn conversion(app: &App, e: &Exhibition, totals: &Totals) -> Conversion {
         (status = 503, description = "server.starting")))]
 async fn live(AppState(app): AppState<App>, by: SupportOf) -> Result<Response> {
     let board = app.boards.watch(&app, &by.exhibition.code);
-    let (stopping, until) = (app.lifecycle.stopping(), app.clock.now_ms() + STREAM_S * 1_000);
+    let (stopping, until) = (app.lifecycle.stopping(), tokio::time::Instant::now() + STREAM);
     let events = stream::unfold((board, true), move |(mut board, first)| {
         let (stopping, app) = (stopping.clone(), app.clone());
         async move {
             if !first {
                 tokio::select! {
                     () = stopping.cancelled() => return None,
+                    () = tokio::time::sleep_until(until) => return None,
                     changed = board.changed() => changed.ok()?,
                 }
-            }
-            if app.clock.now_ms() >= until {
-                return None;
             }
             let picture = board.borrow_and_update().clone();
             let event = format!("event: board\nid: {}\ndata: {picture}\n\n", app.clock.now_ms());

@@ -153,7 +153,7 @@ async fn keep_going(app: App, code: String) {
 }
 
 fn picture(app: &App, code: &str) -> Option<String> {
-    let exhibition = app.catalogue.current().by_code(code).ok()?;
+    let exhibition = app.catalogue.current().known(code).ok()?;
     serde_json::to_string(&board(app, &exhibition)).ok()
 }
 

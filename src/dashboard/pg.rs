@@ -27,13 +27,19 @@ const FOLD: Statement = Statement::new(
           where (changed, id) > ($1::text::xid8, $2::bigint) and changed < $3::text::xid8
           order by changed, id limit $4
      ), moves as materialized (
-         select e.order_id, e.kind, e.at, o.exhibition_id, o.slot_id, o.total_won,
+         select e.order_id, e.kind, e.at, e.about, o.exhibition_id, o.slot_id, o.total_won,
                 case when e.to_state = 'paid' and e.from_state <> 'paid' then 1 when e.kind = 'deposit_reversed' then -1 else 0 end as paid,
                 e.to_state in ('refunded', 'partially_refunded') as refund, e.to_state
            from events e join orders o on o.id = e.order_id
      ), back as materialized (
-         select m.exhibition_id, m.at, r.id, r.amount_won from moves m
-           join refunds r on r.order_id = m.order_id and r.created_at = m.at and r.kind <> 'automatic' where m.refund
+         select m.exhibition_id, m.at, coalesce(m.about, r.id) as id, coalesce(r.amount_won, 0) as amount_won from moves m
+           -- Events of before did not say which refund they are about.
+           left join lateral (
+                select id, amount_won from refunds where id = m.about
+                union all
+                select id, amount_won from refunds
+                 where m.about is null and order_id = m.order_id and created_at = m.at and kind <> 'automatic') r on true
+          where m.refund
      ), hours as (
          insert into figures_hours as f (exhibition_id, at, placed, paid, declined, expired, cancelled, revenue_won, refunds, refunded_won)
          select exhibition_id, date_trunc('hour', at), sum(placed), sum(paid), sum(declined), sum(expired), sum(cancelled),
@@ -42,7 +48,7 @@ const FOLD: Statement = Statement::new(
                         (to_state = 'expired')::int as expired, (to_state = 'cancelled')::int as cancelled,
                         paid::bigint * total_won as revenue, 0 as refunds, 0::bigint as refunded from moves
                  union all
-                 select exhibition_id, at, 0, 0, 0, 0, 0, 0, 1, amount_won from back) x
+                 select exhibition_id, at, 0, 0, 0, 0, 0, 0, (amount_won > 0)::int, amount_won from back) x
           group by 1, 2
          on conflict on constraint figures_hours_key do update
             set placed = f.placed + excluded.placed, paid = f.paid + excluded.paid, declined = f.declined + excluded.declined,

@@ -72,6 +72,8 @@ pub async fn accepted(
                 return Ok(Settled::Refunding);
             }
             Reply::Already => return already(app, order, attempt).await,
+            // A day that does not take place has room, but not for anybody.
+            Reply::NeedsSeat if slot_is_closed(app, order)? => refund_if_full = true,
             Reply::NeedsSeat => match take_again(app, order, attempt).await? {
                 Some(again) => taken = Some(again),
                 None => refund_if_full = true,
@@ -87,6 +89,11 @@ pub async fn accepted(
         }
     }
     Err(Error::unavailable("payment.unsettled", "no room was certain"))
+}
+
+fn slot_is_closed(app: &App, order: &Order) -> Result<bool> {
+    let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    Ok(order.facts.slot_id.and_then(|id| exhibition.slot(id)).is_some_and(|slot| slot.closed))
 }
 
 /// An account was issued for this attempt. Idempotent.

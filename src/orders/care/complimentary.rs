@@ -13,6 +13,7 @@ use super::{history, record};
 use crate::admin::access::AdminOf;
 use crate::admin::audit::Actor;
 use crate::app::App;
+use crate::catalogue::model::Stage;
 use crate::error::{Error, Result};
 use crate::orders::ask::{self, ItemAsk, Refusals};
 use crate::orders::consent::Consent;
@@ -121,6 +122,9 @@ fn cut(digest: &[u8; 32]) -> [u8; 16] {
 /// All but the names of the take.
 fn facts(app: &App, by: &AdminOf, ask: &GiftAsk, id: uuid::Uuid, language: Language) -> Result<(OrderFacts, Contact)> {
     let exhibition = &by.exhibition;
+    if exhibition.stage == Stage::Draft {
+        return Err(Error::conflict("sale.not_yet").with("at", exhibition.sale_start));
+    }
     let mut refusals = Refusals(Vec::new());
     let items = ask::check_items(&ask.items, exhibition, &mut refusals);
     let wanted = (ask.visit_date.as_deref(), ask.slot_id);

@@ -6,8 +6,16 @@ use uuid::Uuid;
 use super::rows::{AttemptChange, Rows};
 
 type PeopleColumns = (Vec<i32>, Vec<Vec<u8>>, Vec<i32>, Vec<i32>, Vec<i32>);
-type EventColumns<'a> =
-    (Vec<Uuid>, Vec<&'a str>, Vec<Option<&'a str>>, Vec<Option<&'a str>>, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>);
+type EventColumns<'a> = (
+    Vec<Uuid>,
+    Vec<&'a str>,
+    Vec<Option<&'a str>>,
+    Vec<Option<&'a str>>,
+    Vec<&'a str>,
+    Vec<&'a str>,
+    Vec<&'a str>,
+    Vec<Option<Uuid>>,
+);
 
 type OrderColumns<'a> = (Vec<Uuid>, Vec<&'a str>, Vec<Timestamp>, Vec<Option<Uuid>>, Vec<i32>);
 type NewAttemptColumns<'a> = (Vec<Uuid>, Vec<Uuid>, Vec<i32>, Vec<&'a str>, Vec<i32>, Vec<&'a str>);
@@ -97,6 +105,7 @@ impl<'a> Columns<'a> {
             c.events.4.push(e.actor);
             c.events.5.push(&e.cause);
             c.events.6.push(&e.correlation_id);
+            c.events.7.push(e.about);
         }
         c.answers = rows.answers.iter().map(|(attempt_id, answer)| (*attempt_id, answer)).unzip();
         for (kind, order_id) in &rows.outbox {

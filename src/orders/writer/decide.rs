@@ -534,6 +534,21 @@ impl Books {
         self.event(facts, origin, kind, before, Some(row.state));
     }
 
+    /// The same for an order of which something was given back.
+    pub fn set_refunded(
+        &mut self,
+        facts: &OrderFacts,
+        origin: &Origin,
+        kind: &'static str,
+        row: OrderRow,
+        refund_id: Uuid,
+    ) {
+        self.set_order(facts, origin, kind, row);
+        if let Some(event) = self.rows.events.last_mut() {
+            event.about = Some(refund_id);
+        }
+    }
+
     fn event(
         &mut self,
         facts: &OrderFacts,
@@ -550,6 +565,7 @@ impl Books {
             actor: origin.actor,
             cause: origin.cause.clone(),
             correlation_id: origin.correlation_id.clone(),
+            about: None,
         });
     }
 }

@@ -250,6 +250,6 @@ impl Books {
             (OrderState::Refunded, order.person_places)
         };
         let kind = if state == OrderState::Refunded { "refunded" } else { "partially_refunded" };
-        self.set_order(facts, &entry.origin, kind, OrderRow { state, person_places, ..order });
+        self.set_refunded(facts, &entry.origin, kind, OrderRow { state, person_places, ..order }, ask.id);
     }
 }

@@ -90,10 +90,10 @@ statements! {
          select * from unnest($1::uuid[], $2::smallint[], $3::int[], $4::int[], $5::int[])";
 
     INSERT_EVENTS = "writer.insert_events",
-        "insert into order_events (order_id, kind, from_state, to_state, actor, cause, correlation_id, at)
-         select n.order_id, n.kind, n.from_state, n.to_state, n.actor, n.cause, n.correlation_id, $8::timestamptz
-           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-             as n (order_id, kind, from_state, to_state, actor, cause, correlation_id)";
+        "insert into order_events (order_id, kind, from_state, to_state, actor, cause, correlation_id, about, at)
+         select n.order_id, n.kind, n.from_state, n.to_state, n.actor, n.cause, n.correlation_id, n.about, $8::timestamptz
+           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $9::uuid[])
+             as n (order_id, kind, from_state, to_state, actor, cause, correlation_id, about)";
 
     UPSERT_PEOPLE = "writer.upsert_people",
         "insert into person_counters as c (exhibition_id, person_key, allowed, used, open_holds)
@@ -430,7 +430,7 @@ impl Connection {
         }
         if !rows.events.is_empty() {
             let e = &c.events;
-            flight.push(self.call(&p.INSERT_EVENTS, vec![&e.0, &e.1, &e.2, &e.3, &e.4, &e.5, &e.6, &books.now]));
+            flight.push(self.call(&p.INSERT_EVENTS, vec![&e.0, &e.1, &e.2, &e.3, &e.4, &e.5, &e.6, &books.now, &e.7]));
         }
         if !rows.outbox.is_empty() {
             flight.push(self.call(&p.INSERT_OUTBOX, vec![&c.outbox.0, &c.outbox.1, &books.now]));

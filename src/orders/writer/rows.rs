@@ -160,6 +160,8 @@ pub struct EventRow {
     pub actor: &'static str,
     pub cause: String,
     pub correlation_id: String,
+    /// The refund that it is about.
+    pub about: Option<Uuid>,
 }
 
 pub struct RefundRow {

@@ -153,6 +153,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("user.changed_meanwhile", 409),
     ("user.exists", 409),
     ("user.last_owner", 409),
+    ("user.oneself", 409),
     ("user.unknown", 404),
     ("waiting_room.invalid_pass", 403),
     ("waiting_room.pass_ended", 403),

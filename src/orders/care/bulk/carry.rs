@@ -31,6 +31,12 @@ pub async fn tick(app: &App) -> Result<usize> {
 async fn one(app: &App, due: &Due) -> Result<()> {
     match give_back(app, due).await {
         Ok((tickets, amount_won)) => pg::finish(&app.pg.get().await?, due, tickets, amount_won).await,
+        // A deposit that was taken back may be paid again for a day: it is waited for.
+        Err(error) if error.code == "payment.in_progress" => pg::wait(&app.pg.get().await?, due, error.code).await,
+        // Nothing changes by waiting.
+        Err(error) if matches!(error.code, "refund.at_the_desk" | "bulk_refund.slot_open") => {
+            pg::fail(&app.pg.get().await?, due, error.code).await
+        }
         // Somebody gave a ticket back, or used it, since it was read: what is left is read anew.
         Err(error) if due.tries < TRIES_MAX && matches!(error.kind, Kind::Unavailable | Kind::Conflict) => {
             pg::later(&app.pg.get().await?, due, error.code).await
@@ -55,6 +61,12 @@ async fn give_back(app: &App, due: &Due) -> Result<(i32, i64)> {
         OrderState::Confirming | OrderState::AwaitingDeposit => return Err(Error::conflict("payment.in_progress")),
         _ => return Ok((0, 0)),
     }
+    // Whoever was to come can come after all.
+    let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
+    let open = |id: &i32| exhibition.slot(*id).is_some_and(|slot| !slot.closed);
+    if bulk.slot_ids.iter().any(open) {
+        return Err(Error::conflict("bulk_refund.slot_open"));
+    }
     let priced = quote::priced(app, &order).await?;
     let of_slots = priced.rows.iter().filter(|(row, _)| {
         matches!(row.state.as_str(), "valid" | "blocked")
@@ -64,6 +76,10 @@ async fn give_back(app: &App, due: &Due) -> Result<(i32, i64)> {
     let (ticket_ids, prices): (Vec<_>, Vec<i32>) = of_slots.map(|(row, price)| (row.id, *price)).unzip();
     if ticket_ids.is_empty() {
         return Ok((0, 0));
+    }
+    // From hand to hand: nobody has it in their hand here. Whoever pays it out writes it down.
+    if priced.paid_by.cash && prices.iter().any(|price| *price > 0) {
+        return Err(Error::conflict("refund.at_the_desk"));
     }
     let (tickets, amount_won) = (i32::try_from(ticket_ids.len()).map_err(Error::bug)?, prices.iter().sum());
     // Of these very tickets: another set of them is another request.

@@ -35,6 +35,7 @@ const GATHER: Statement = Statement::new(
     "bulk.gather",
     "insert into bulk_refund_orders (bulk_id, order_id, next_try_at)
      select $3::uuid, o.id, admit_now() from orders o
+       join slots s on s.id = o.slot_id and s.closed
       where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded')
          on conflict on constraint bulk_refund_orders_key do nothing",
 );
@@ -66,6 +67,13 @@ const FINISH: Statement = Statement::new(
 const LATER: Statement = Statement::new(
     "bulk.later",
     "update bulk_refund_orders set code = $3, next_try_at = admit_now() + interval '2 seconds' * power(2, least(tries, 8))
+      where bulk_id = $1 and order_id = $2 and state = 'left'",
+);
+
+/// No try was spent.
+const WAIT: Statement = Statement::new(
+    "bulk.wait",
+    "update bulk_refund_orders set code = $3, tries = tries - 1, next_try_at = admit_now() + interval '2 minutes'
       where bulk_id = $1 and order_id = $2 and state = 'left'",
 );
 
@@ -109,7 +117,7 @@ const FAILED: Statement = Statement::new(
 );
 
 pub const STATEMENTS: &[&Statement] =
-    &[&LOOK, &USED, &BEGIN, &GATHER, &OPEN, &CLAIM, &FINISH, &LATER, &RUNNING, &END, &BY_ID, &BY_KEY, &FAILED];
+    &[&LOOK, &USED, &BEGIN, &GATHER, &OPEN, &CLAIM, &FINISH, &LATER, &WAIT, &RUNNING, &END, &BY_ID, &BY_KEY, &FAILED];
 
 /// What would be given back.
 pub struct Look {
@@ -171,6 +179,11 @@ pub async fn finish(client: &impl GenericClient, due: &Due, tickets: i32, amount
 
 pub async fn fail(client: &impl GenericClient, due: &Due, code: &str) -> Result<()> {
     FINISH.execute(client, &[&due.bulk_id, &due.order_id, &"failed", &0, &0i64, &code]).await?;
+    Ok(())
+}
+
+pub async fn wait(client: &impl GenericClient, due: &Due, code: &str) -> Result<()> {
+    WAIT.execute(client, &[&due.bulk_id, &due.order_id, &code]).await?;
     Ok(())
 }
 
