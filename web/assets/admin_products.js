@@ -41,7 +41,7 @@
 
   AdminSetup.tabs.products = function (at) {
     const told = h("div");
-    const part = Admin.part(at, () => at.get(`/api/admin/products?exhibition=${encodeURIComponent(at.code)}`), ({ products }) => {
+    const part = Admin.part(at, () => AdminSetup.known(() => at.get(`/api/admin/products?exhibition=${encodeURIComponent(at.code)}`)), ({ products }) => {
       const done = (text) => { told.replaceChildren(notice(text, false)); part.again(); };
       const ask = (options, text) => confirm({ again: part.again, ...options }).then((yes) => { if (yes) done(typeof text === "function" ? text(yes) : text); });
       const put = (one, body) => at.change("PUT", `/api/admin/products/${one.id}`, one.revision, body);

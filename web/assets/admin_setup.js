@@ -165,5 +165,5 @@
     else at.root.append(h("p", null, t("no_page")));
   } });
 
-  globalThis.AdminSetup = { tabs, just_made };
+  globalThis.AdminSetup = { tabs, known, just_made };
 })();
