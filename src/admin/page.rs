@@ -16,7 +16,7 @@ use crate::platform::http::assets;
 use crate::platform::texts::{self, Language};
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 28] = [
+const SCRIPTS: [&str; 29] = [
     "admin_ui.js",
     "admin_forms.js",
     "admin_session.js",
@@ -42,6 +42,7 @@ const SCRIPTS: [&str; 28] = [
     "admin_setup.js",
     "admin_products.js",
     "admin_slots.js",
+    "admin_bulk.js",
     "admin_exhibitions.js",
     "admin_people.js",
     "admin_log.js",

@@ -91,7 +91,7 @@
   AdminSetup.tabs.slots = function (at) {
     const code = encodeURIComponent(at.code), told = h("div"), ways = h("div");
     let days = null, month = null;
-    const box = Admin.part(at, () => Promise.all([days ?? at.get(`/api/admin/exhibitions/${code}`), at.get(`/api/admin/slots?exhibition=${code}`)]), ([exhibition, { slots }]) => {
+    const box = Admin.part(at, () => AdminSetup.known(() => Promise.all([days ?? at.get(`/api/admin/exhibitions/${code}`), at.get(`/api/admin/slots?exhibition=${code}`)])), ([exhibition, { slots }]) => {
       const months = [...new Set([exhibition.starts_on, exhibition.ends_on, ...slots.map((one) => one.date)].map((day) => day.slice(0, 7)))].sort();
       month ??= [...slots.map((one) => one.date), ...months].map((one) => one.slice(0, 7)).find((one) => one >= today().slice(0, 7)) ?? months[0];
       const done = (text) => { told.replaceChildren(notice(text, false)); say(text); box.again(); };
@@ -102,7 +102,7 @@
           h("details", { class: "way" }, h("summary", null, t("slots.bulk")), h("p", { class: "fine" }, t("slots.bulk_lead")), bulk(at, exhibition, starts, done)));
       }
       const list = h("div");
-      const draw = () => list.replaceChildren(...by_day(at, slots.filter((one) => one.date.startsWith(month)), box.again, done));
+      const draw = () => list.replaceChildren(...by_day(at, slots.filter((one) => one.date.startsWith(month)), box.again, done, (text) => told.replaceChildren(notice(text))));
       const choose = h("select", { id: "slots-month", onchange: () => { month = choose.value; draw(); } }, months.map((one) => h("option", { value: one, selected: one === month }, t("slots.month_of", { year: one.slice(0, 4), month: word("month", one.slice(5)), n: number(slots.filter(({ date: day }) => day.startsWith(one)).length) }))));
       draw();
       return [h("div", { class: "inline" }, h("p", { class: "field month" }, h("label", { for: "slots-month" }, t("slots.month")), choose), button(t("slots.new"), () => edit(at, null, `${month}-01` < exhibition.starts_on ? exhibition.starts_on : `${month}-01`).then((yes) => { if (yes) done(t("slots.saved")); }))), list];
@@ -110,7 +110,7 @@
     at.root.append(h("p", { class: "fine" }, t("slots.lead")), told, ways, panel(t("slots.list"), box.box));
   };
 
-  function by_day(at, slots, again, done) {
+  function by_day(at, slots, again, done, told) {
     if (!slots.length) return [h("p", { class: "fine empty" }, t("slots.none"))];
     const put = (one, body) => at.change("PUT", `/api/admin/slots/${one.id}`, one.revision, body);
     const ask = (options, text) => confirm({ again, ...options }).then((yes) => { if (yes) done(text); });
@@ -118,6 +118,7 @@
     const acts = (one) => h("div", { class: "acts" }, button(t("products.edit"), () => edit(at, one, null, again).then((yes) => { if (yes) done(t("slots.saved")); }), label("products.edit", one)),
       one.closed ? button(t("slots.open"), () => ask({ title: t("slots.open_title", { slot: slot(one) }), lines: t("slots.open_will"), act: t("slots.open"), danger: false, send: () => put(one, { closed: false }) }, t("slots.saved")), label("slots.open", one))
         : button(t("slots.close"), () => ask({ title: t("slots.close_title", { slot: slot(one) }), lines: t("slots.close_will"), act: t("slots.close"), send: () => put(one, { closed: true }) }, t("slots.saved")), label("slots.close", one)),
+      one.closed && one.sold > 0 && button(t("bulk.begin"), () => AdminBulk.begin(at, one).catch((error) => { if (error.code !== "aborted") told(Admin.explained(error)); }), { class: "quiet small danger", ...label("bulk.begin", one) }),
       !one.sold && !one.held && button(t("slots.delete"), () => ask({ title: t("slots.delete_title", { slot: slot(one) }), lines: t("slots.delete_will"), act: t("slots.delete"), send: () => at.change("DELETE", `/api/admin/slots/${one.id}`, one.revision) }, t("slots.deleted")), { class: "quiet small danger", ...label("slots.delete", one) }));
     const state = (one) => (one.closed ? badge(t("slots.closed"), "bad") : AdminProducts.free(one) ? badge(t("slots.sells"), "open") : badge(t("slots.full")));
     return [table({
