@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { DESKTOP, PHONE, visit } from "./support/browser.mjs";
 import { account, go, settled, signIn } from "./support/admin.mjs";
-import { fillIn, openForm, payFor, send } from "./support/pages.mjs";
-import { admin, demo, exhibition, shown, until } from "./support/system.mjs";
+import { fillIn, hold, openForm, payFor, send } from "./support/pages.mjs";
+import { admin, demo, exhibition, shown, state, until } from "./support/system.mjs";
 
 const wide = (locale) => ({ locale, device: DESKTOP });
 const both = (name, body) => { for (const locale of ["ko", "en"]) visit(`control room: set up, ${name}, ${locale}`, wide(locale), body); };
@@ -218,15 +218,14 @@ both("like another, and all sales", async (visitor) => {
   await signIn(page, "#/exhibitions", await account());
   await page.locator("#exhibition-search").fill(source);
   await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 1);
-  await page.locator("main .panel .danger").click();
+  await page.locator("[data-sales=pause]").click();
   await fill(dialog(page), { reason_ko: "점검 중입니다.", reason_en: "A short check." });
-  await visitor.inspect("control room, all sales paused");
   await submit(page).click();
-  await page.locator("main .notice").getByText(locale === "ko" ? "점검 중입니다." : "A short check.").waitFor();
+  await page.locator(".sales .state.bad").waitFor();
   await visitor.inspect("control room, sales are paused");
-  await page.locator("main .panel button").click();
+  await page.locator(".sales button").click();
   await submit(page).click();
-  await page.locator(".panel .state.open").waitFor();
+  await page.locator(".sales .state.open").waitFor();
   assert.equal(sales.paused, false);
 
   await rows(page).locator("a").last().click();
@@ -236,7 +235,9 @@ both("like another, and all sales", async (visitor) => {
   await page.locator("main form [type=submit]").click();
   await page.waitForURL(`**/admin#/${code}/setup`);
   await settled(page);
-  const [{ products }, { slots }, made] = await Promise.all([admin("GET", `products?exhibition=${code}`), admin("GET", `slots?exhibition=${code}`), admin("GET", `exhibitions/${code}`)]);
+  // Each instance knows it within a second.
+  const look = () => Promise.all([admin("GET", `products?exhibition=${code}`), admin("GET", `slots?exhibition=${code}`), admin("GET", `exhibitions/${code}`)]);
+  const [{ products }, { slots }, made] = await until("every instance knows the copy", () => look().catch(() => null));
   assert.deepEqual([products.length, slots.length, made.stage], [2, 1, "draft"]);
   // A draft that nobody has ordered is gone for good.
   await page.locator("main .acts .danger").first().click();
@@ -248,6 +249,30 @@ both("like another, and all sales", async (visitor) => {
   await page.locator("h1").focus();
   await page.keyboard.press("?");
   await dialog(page).locator("kbd", { hasText: "x" }).waitFor();
+  visitor.wellMade();
+});
+
+both("a slot that does not take place", async (visitor) => {
+  const { page, locale } = visitor;
+  visitor.refusals.add(422);
+  const code = await exhibition(), shop = await visitor.context.newPage();
+  const { number } = await hold(shop, code, { open: 0, adult: 2 });
+  await payFor(shop);
+  await shop.close();
+  await signIn(page, `#/${code}/setup/slots`, await account("admin", [code]));
+  await rows(page).first().locator("button").nth(1).click();
+  await submit(page).click();
+  await rows(page).first().locator(".state.bad").waitFor();
+  await rows(page).first().locator("button", { hasText: locale === "ko" ? "전체 환불" : "Give all back" }).click();
+  await dialog(page).getByText(locale === "ko" ? "36,000원" : "36,000 won").first().waitFor();
+  await submit(page).click();
+  await dialog(page).locator("[name=reason][aria-invalid=true]").waitFor();
+  await visitor.inspect("control room, a slot given back");
+  await dialog(page).locator("[name=reason]").fill("the hall is closed");
+  await submit(page).click();
+  await page.locator(".phase .state.open").waitFor();
+  await visitor.inspect("control room, a slot was given back");
+  assert.equal(await state(number), "refunded");
   visitor.wellMade();
 });
 
