@@ -23,7 +23,7 @@ const CURSOR: Statement = Statement::new(
 const FOLD: Statement = Statement::new(
     "figures.fold",
     "with events as materialized (
-         select changed, id, order_id, kind, from_state, to_state, at from order_events
+         select changed, id, order_id, kind, from_state, to_state, at, about from order_events
           where (changed, id) > ($1::text::xid8, $2::bigint) and changed < $3::text::xid8
           order by changed, id limit $4
      ), moves as materialized (

@@ -78,8 +78,9 @@
   }
 
   function show(at) {
-    const admin = AdminSession.may("admin"), asked = { q: "", state: "", from: "", until: "", ...last.get(at.code) };
-    last.set(at.code, asked);
+    // Whoever signs in after somebody else at this screen begins with nothing.
+    const who = `${AdminSession.now?.username} ${at.code}`, admin = AdminSession.may("admin"), asked = { q: "", state: "", from: "", until: "", ...last.get(who) };
+    last.set(who, asked);
     at.heading(t("orders.title"), admin && h("div", { class: "acts beside-heading" }, button(t("orders.csv"), () => exported(at, asked)), h("a", { class: "button quiet small", href: `#/${at.code}/orders/+` }, t("gifts.title"))));
     const fields = [
       { name: "q", label: t("orders.search"), hint: t("orders.search_hint"), type: "search", autocomplete: "off", spellcheck: "false", maxlength: 200, value: asked.q },
