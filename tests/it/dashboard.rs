@@ -80,16 +80,35 @@ async fn the_dashboard_says_what_was_sold_given_back_and_let_in() {
         [3, 2, 50_000, 10_000]
     );
 
+    // What cost nothing and goes back is counted as well, though no money moves.
+    let gift = app.http.post(app.url("/api/admin/exhibitions/xyz/complimentary")).bearer_auth(&token);
+    let gift = gift.header("idempotency-key", "g").json(
+        &json!({ "items": [{ "product_id": adult.product_id, "quantity": 2 }], "visit_date": adult.date, "reason": "press" }),
+    );
+    let number = Answer::of(gift).await.expect(201).text("order_number");
+    let ids: Vec<uuid::Uuid> = {
+        let client = app.db.client().await;
+        let of = "select t.id from tickets t join orders o on o.id = t.order_id where o.number = $1";
+        client.query(of, &[&number]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    let refund =
+        app.http.post(app.url(&format!("/api/admin/exhibitions/xyz/orders/{number}/refund"))).bearer_auth(&token);
+    let refund = refund.header("idempotency-key", "g").json(&json!({ "ticket_ids": ids, "reason": "not needed" }));
+    Answer::of(refund).await.expect(200);
+    let said = figures(&app, &token).await;
+    assert_eq!((&said["products"][0]["sold"], &said["products"][0]["given_back"]), (&json!(7), &json!(3)));
+    assert_eq!(said["refunds"]["count"], 1);
+
     // Read once and for all: another round changes nothing, whoever runs it.
     assert_eq!(app.tick("figures").await, 0);
-    assert_eq!(figures(&app, &token).await["total_orders"], 2);
+    assert_eq!(figures(&app, &token).await["total_orders"], 3);
 
     // What only the processes count is written down by them, and added up.
     admit::dashboard::beat(app.app()).await.unwrap();
     admit::dashboard::save(app.app()).await.unwrap();
     admit::dashboard::save(app.app()).await.unwrap();
     let said = figures(&app, &token).await;
-    assert_eq!(said["success"]["reservation"], json!({ "rate": 1.0, "of": 3 }));
+    assert_eq!(said["success"]["reservation"], json!({ "rate": 1.0, "of": 3 }), "gifts are no reservations");
     assert_eq!(said["success"]["payment"], json!({ "rate": 1.0, "of": 2 }));
     app.finish().await;
 }

@@ -835,3 +835,44 @@ async fn a_day_that_does_not_take_place_is_given_back_order_by_order() {
     crate::refunds::carried(&app).await;
     app.finish().await;
 }
+
+/// Nobody has the cash in hand here: whoever pays it out writes it down.
+#[tokio::test]
+async fn a_bulk_refund_pays_no_cash_out_and_leaves_a_day_that_takes_place_after_all() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { slot_places: Some(20), open_holds_max: 20, ..places(50) }).await;
+    let desk = Desk::of(&app).await;
+    let (cash, card) = (app.visitor(1).held(&adult, 1).await, app.visitor(2).held(&adult, 1).await);
+    let paid = json!({ "amount": cash.total, "note": "bank" });
+    desk.call(&desk.admin, Method::POST, &format!("orders/{}/transfer", cash.number), paid).await.expect(200);
+    app.visitor(2).pay(&card).await.expect(200);
+    app.db.execute("update slots set closed = true").await;
+    app.refresh().await;
+    let path = "exhibitions/xyz/bulk-refunds";
+    let begin = async |key: &str| {
+        let ask = app.http.post(app.url(&format!("/api/admin/{path}"))).bearer_auth(&desk.admin);
+        let body = json!({ "slot_ids": [adult.slot_id], "reason": "typhoon" });
+        Answer::of(ask.header("idempotency-key", key).json(&body)).await.expect(202).text("id")
+    };
+    let id = begin("1").await;
+    app.tick("bulk_refunds").await;
+    let told = desk.call(&desk.admin, Method::GET, &format!("{path}/{id}"), json!({})).await.expect(200).body;
+    assert_eq!((&told["done"], &told["failed"]), (&json!(1), &json!(1)), "{told}");
+    assert_eq!(told["failures"][0], json!({ "order_number": cash.number, "code": "refund.at_the_desk" }));
+    assert_eq!(desk.read(&cash.number).await.1["state"], "paid", "its ticket is good until somebody pays it out");
+
+    // The day takes place after all: whoever comes new is not sent away.
+    let again = begin("2").await;
+    app.db.execute("update slots set closed = false").await;
+    app.refresh().await;
+    let new = app.visitor(3).held(&adult, 1).await;
+    app.visitor(3).pay(&new).await.expect(200);
+    app.advance(std::time::Duration::from_secs(61)).await;
+    app.tick("bulk_refunds").await;
+    app.tick("bulk_refunds").await;
+    let told = desk.call(&desk.admin, Method::GET, &format!("{path}/{again}"), json!({})).await.expect(200).body;
+    assert_eq!(told["done"], 0, "{told}");
+    assert_eq!(desk.read(&new.number).await.1["state"], "paid");
+    crate::refunds::carried(&app).await;
+    app.finish().await;
+}
