@@ -22,6 +22,8 @@ const DAYS_MAX: i32 = 2_000;
 const REFUND_RULES_MAX: usize = 20;
 const REFUND_DAYS_MAX: i32 = 365;
 const CODE_CHARS: std::ops::RangeInclusive<usize> = 2..=31;
+/// Pages of the control room that belong to no exhibition, which would hide one of that code there.
+const PAGES: &[&str] = &["account", "exhibitions", "log", "people", "start"];
 /// Addresses of our own; the database has the same list (a test compares them).
 pub const RESERVED: &[&str] = &[
     "api", "admin", "orders", "order", "entrance", "assets", "docs", "health", "livez", "readyz", "metrics", "pay",
@@ -206,7 +208,7 @@ pub fn check_code(code: &str) -> Result<()> {
     if !shaped {
         return Err(Error::field("code", "malformed"));
     }
-    if RESERVED.contains(&code) { Err(Error::field("code", "taken")) } else { Ok(()) }
+    if RESERVED.contains(&code) || PAGES.contains(&code) { Err(Error::field("code", "taken")) } else { Ok(()) }
 }
 
 pub fn shifted_day(day: Date, days: i32) -> Result<Date> {

@@ -74,14 +74,15 @@ async fn transfer(
     let origin = Origin::new(by.user.role.as_str(), "transfer", by.request_id.clone());
     let who = json!({ "staff": by.user.id, "transfer": true });
     let (task_app, held) = (app.clone(), order.clone());
-    // Goes on to its end when the caller has gone away.
-    let task = app
-        .lifecycle
-        .spawn(async move { paid_in_hand(&task_app, held, ("transfer", who), origin, ticket_key_id).await });
-    task.await.map_err(Error::bug)??;
+    let (actor, exhibition_id) = (Actor::from(&by), facts.exhibition_id);
     let what = json!({ "order": number, "amount": facts.total_won, "note": note });
     let before = json!({ "order": number, "state": order.state.as_str() });
-    record(&app, &Actor::from(&by), "order.transfer", facts.exhibition_id, before, what).await?;
+    // Goes on to its end, the record included, when the caller has gone away.
+    let task = app.lifecycle.spawn(async move {
+        paid_in_hand(&task_app, held, ("transfer", who), origin, ticket_key_id).await?;
+        record(&task_app, &actor, "order.transfer", exhibition_id, before, what).await
+    });
+    task.await.map_err(Error::bug)??;
     let order = order_of(&app, &by.user, &number).await?;
     history::shown(&app, &order).await
 }

@@ -93,10 +93,16 @@ async fn give_up(app: &App, by: &Support, order: &Order, seen: &IfMatch, to: &st
         }
         from => return Err(Error::conflict("order.illegal_move").with("from", from.as_str())),
     }
-    cancel(app, order, Origin::new(by.user.role.as_str(), "cancel", by.request_id.clone())).await?;
-    let what = |state: OrderState| json!({ "order": order.facts.number, "state": state.as_str() });
-    let id = order.facts.exhibition_id;
-    record(app, &Actor::from(by), "order.cancel", id, what(order.state), what(OrderState::Cancelled)).await
+    let (task_app, held, actor) = (app.clone(), order.clone(), Actor::from(by));
+    let origin = Origin::new(by.user.role.as_str(), "cancel", by.request_id.clone());
+    // Goes on to its end, the record included, when the caller has gone away.
+    let task = app.lifecycle.spawn(async move {
+        cancel(&task_app, &held, origin).await?;
+        let what = |state: OrderState| json!({ "order": held.facts.number, "state": state.as_str() });
+        let (before, after) = (what(held.state), what(OrderState::Cancelled));
+        record(&task_app, &actor, "order.cancel", held.facts.exhibition_id, before, after).await
+    });
+    task.await.map_err(Error::bug)?
 }
 
 async fn correct(app: &App, by: &Support, order: &Order, seen: &IfMatch, ask: &ChangeAsk) -> Result<()> {
