@@ -297,12 +297,13 @@ async fn rules_hold_from_the_next_scan_on_for_a_product_or_all() {
     let (n, s) = (north.shift("kim").await, south.shift("lee").await);
     assert_eq!(
         door.call(Method::GET, RULES, json!({})).await.expect(200).body,
-        json!({ "exhibition": null, "products": {} })
+        json!({ "exhibition": null, "products": {}, "walk_ins": false })
     );
 
     // A gate of its own for this product; the exhibition's rules do not reach it.
     let book = json!({ "exhibition": rules(json!({ "gates": ["east"] })),
-        "products": { adult.product_id.to_string(): rules(json!({ "gates": ["south"], "entries": "daily", "per_day": 2, "gap_s": 60 })) } });
+        "products": { adult.product_id.to_string(): rules(json!({ "gates": ["south"], "entries": "daily", "per_day": 2, "gap_s": 60 })) },
+        "walk_ins": false });
     let set = door.call(Method::PUT, RULES, book.clone()).await.expect(200);
     assert_eq!(set.body, book);
     let refused = north.scan(&n, &qr[0]).await.expect(200);
