@@ -420,8 +420,9 @@ async fn room_is_kept_for_passes_that_come_back_after_a_loss() {
         }
         active(&app, &adult).await
     };
-    assert_eq!(rounds(20).await, 0, "nobody is called in the place of those who were inside");
-    assert_eq!(rounds(50).await, 2, "half of them should be back by now");
+    // The machine's own time passes as well: a slow one must not reach the moment when somebody is given up.
+    assert_eq!(rounds(10).await, 0, "nobody is called in the place of those who were inside");
+    assert_eq!(rounds(60).await, 2, "half of them should be back by now");
     counted(&app, &adult).await;
     for (n, guest) in guests[..4].iter().enumerate() {
         guest.order(&adult, n).await.expect(201);
