@@ -83,6 +83,8 @@ pub enum Scenario {
     Webhooks(Webhooks),
     /// The provider falls silent in the middle of a sale: how long until every payment is known once it is back.
     Recovery(Recovery),
+    /// The live board with many who watch it: age of the pictures, cost.
+    Board(Board),
 }
 
 #[derive(Args, Debug, Clone)]
@@ -288,6 +290,19 @@ pub struct Recovery {
     /// The provider charges before it falls silent. Without it, it has charged nobody, and is asked again.
     #[arg(long)]
     pub after: bool,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Board {
+    /// Streams that are open at once; 0 for what the machine uses without any.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub viewers: u32,
+    /// Holds per second offered beside them; 0 for none.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50_000))]
+    pub beside_holds: u32,
+    /// Exhibition whose board is watched.
+    #[arg(long, default_value = "aaa")]
+    pub exhibition: String,
 }
 
 impl Common {

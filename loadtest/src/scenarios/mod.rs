@@ -1,5 +1,6 @@
 //! One file per run; each decides its load and its promises, and leaves the rest to the context.
 
+mod board;
 mod fair;
 mod full;
 mod holds;
@@ -39,5 +40,6 @@ pub async fn run(cli: Cli) -> Result<Report, Failure> {
         Scenario::Recipes(options) => recipes::run(common, options).await,
         Scenario::Webhooks(options) => webhooks::run(common, options).await,
         Scenario::Recovery(options) => recovery::run(common, options).await,
+        Scenario::Board(options) => board::run(common, options).await,
     }
 }
