@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::stock::redis;
 
-pub const REFRESH: Duration = Duration::from_secs(1);
+pub const REFRESH: Duration = Duration::from_millis(750);
 
 /// One exhibition with its ready replies.
 pub struct Shown {
@@ -86,10 +86,10 @@ impl Catalogue {
     /// Reads Postgres, then Redis's free counts. Without Redis the counts are Postgres's and marked stale; without
     /// Postgres the old picture stays, and its `as_of` tells its age.
     pub async fn refresh(&self, app: &App) -> Result<()> {
+        let now = app.clock.now();
         let client = app.pg.get().await?;
         let mut exhibitions = pg::all(&client).await?;
         drop(client);
-        let now = app.clock.now();
         let today = app.clock.today_in_seoul();
         let mut snapshot = Snapshot { as_of: Some(now), ..Snapshot::default() };
         for exhibition in &mut exhibitions {
@@ -111,8 +111,9 @@ impl Catalogue {
     pub async fn keep_fresh(app: App) {
         let stopping = app.lifecycle.stopping();
         loop {
-            if let Err(error) = app.catalogue.refresh(&app).await {
-                tracing::warn!(%error, "catalogue not refreshed");
+            match app.catalogue.refresh(&app).await {
+                Ok(()) => app.boards.tell(),
+                Err(error) => tracing::warn!(%error, "catalogue not refreshed"),
             }
             tokio::select! {
                 () = stopping.cancelled() => return,

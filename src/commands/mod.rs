@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::catalogue::Catalogue;
 use crate::config::{self, DatabaseSettings, Settings};
 use crate::error::Error;
+use crate::observability::pulse::BEAT;
 use crate::platform::clock::Clock;
 use crate::platform::pg;
 use crate::waiting_room::room::Rooms;
@@ -124,7 +125,7 @@ async fn start(settings: Settings) -> Result<(App, WriterTask), String> {
         app.metrics.upkeep();
         app.metrics.writer_waiting(app.writer.waiting());
     }));
-    app.lifecycle.spawn(every(app.clone(), Duration::from_secs(1), |app| async move {
+    app.lifecycle.spawn(every(app.clone(), BEAT, |app| async move {
         if let Err(error) = crate::dashboard::beat(&app).await {
             tracing::debug!(%error, "the others were not told how this process is doing");
         }

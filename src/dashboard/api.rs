@@ -240,7 +240,8 @@ fn conversion(app: &App, e: &Exhibition, totals: &Totals) -> Conversion {
     }
 }
 
-/// The live board: a picture as soon as it is opened and another every second, as server-sent events (`board`). Each is
+/// The live board: a picture as soon as it is opened and another whenever something newer is known, which is at least once a
+/// second and about three times, as server-sent events (`board`). Each is
 /// whole, so that whoever comes back has missed nothing. It ends after 15 minutes, or when the instance does: open it again.
 #[utoipa::path(get, path = "/api/admin/exhibitions/{code}/live", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition.")),

@@ -1,4 +1,4 @@
-//! The live board of an exhibition: one picture a second for however many watch it.
+//! The live board of an exhibition: one picture for however many watch it, made anew as soon as something newer is known.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +12,10 @@ use utoipa::ToSchema;
 use super::Heard;
 use crate::app::App;
 use crate::catalogue::Exhibition;
-use crate::observability::pulse::{Picture, What};
+use crate::observability::pulse::{BEAT, Picture, What};
 use crate::waiting_room::model::Phase;
 
+/// Though nothing newer is known: how old it all is has changed.
 const EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, ToSchema)]
@@ -24,6 +25,8 @@ pub struct LiveBoard {
     paused: bool,
     /// How old what is known of the processes is. [ms]
     heard_age_ms: i64,
+    /// How old the stocks are. [ms]
+    stocks_age_ms: i64,
     /// Null: none is open.
     room: Option<RoomLive>,
     placed_per_s: f64,
@@ -104,11 +107,18 @@ struct WorkerLive {
 pub struct Boards {
     heard: ArcSwap<(i64, Heard)>,
     watched: Mutex<HashMap<String, watch::Sender<Arc<str>>>>,
+    news: watch::Sender<()>,
 }
 
 impl Boards {
     pub fn heard(&self, heard: Heard, now_ms: i64) {
         self.heard.store(Arc::new((now_ms, heard)));
+        self.tell();
+    }
+
+    /// Something on the boards is known anew.
+    pub fn tell(&self) {
+        self.news.send_replace(());
     }
 
     /// The pictures of a board from now on. The first who watches sets it going, and it stops when nobody does.
@@ -139,10 +149,11 @@ impl Boards {
 }
 
 async fn keep_going(app: App, code: String) {
-    let stopping = app.lifecycle.stopping();
+    let (stopping, mut news) = (app.lifecycle.stopping(), app.boards.news.subscribe());
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
+            _ = news.changed() => {}
             () = tokio::time::sleep(EVERY) => {}
         }
         let picture = picture(&app, &code);
@@ -165,14 +176,16 @@ pub fn board(app: &App, exhibition: &Exhibition) -> LiveBoard {
     for (_, picture) in heard {
         all.add(picture);
     }
-    // Processes beat at their own second; each covers as many as it has.
-    let seconds = heard.iter().map(|(_, picture)| picture.seconds).max().unwrap_or(1).max(1) as f64;
+    // Processes beat at their own instants; each covers as many beats as it has.
+    let beats = heard.iter().map(|(_, picture)| picture.beats).max().unwrap_or(1).max(1);
+    let seconds = beats as f64 * BEAT.as_secs_f64();
     let counts = all.sales.get(&exhibition.id).copied().unwrap_or_default();
     let per_s = |what: What| what.of(&counts) as f64 / seconds;
     LiveBoard {
         at: now_ms,
         paused: exhibition.paused,
         heard_age_ms: now_ms - heard_ms,
+        stocks_age_ms: app.catalogue.current().as_of.map_or(i64::MAX, |as_of| now_ms - as_of.as_millisecond()),
         room: room(app, &exhibition.code, now_ms),
         placed_per_s: per_s(What::Placed),
         paid_per_s: per_s(What::Paid),

@@ -16,7 +16,7 @@ use crate::observability::pulse::Picture;
 /// Processes that were heard of lately, by name.
 pub type Heard = Vec<(String, Picture)>;
 
-/// Once a second in every process: says how it is doing, and hears how the others are.
+/// Twice a second in every process: says how it is doing, and hears how the others are.
 pub async fn beat(app: &App) -> Result<()> {
     let now_ms = app.clock.now_ms();
     let mut picture = app.pulse.beat(now_ms);

@@ -20,6 +20,9 @@ const CURSOR: Statement = Statement::new(
 
 /// The events of a round, once each: of transactions that have all ended, behind the cursor. What was bought and what was
 /// given back hang on the events that say so.
+///
+/// Each join is a look by key (`offset 0` keeps it one): a plan that is made while the tables are empty may be kept, and one that merges
+/// reads all orders there are in every round.
 const FOLD: Statement = Statement::new(
     "figures.fold",
     "with events as materialized (
@@ -30,7 +33,8 @@ const FOLD: Statement = Statement::new(
          select e.order_id, e.kind, e.at, e.about, o.exhibition_id, o.slot_id, o.total_won,
                 case when e.to_state = 'paid' and e.from_state <> 'paid' then 1 when e.kind = 'deposit_reversed' then -1 else 0 end as paid,
                 e.to_state in ('refunded', 'partially_refunded') as refund, e.to_state
-           from events e join orders o on o.id = e.order_id
+           from events e
+          cross join lateral (select exhibition_id, slot_id, total_won from orders where id = e.order_id offset 0) o
      ), back as materialized (
          select m.exhibition_id, m.at, coalesce(m.about, r.id) as id, coalesce(r.amount_won, 0) as amount_won from moves m
            -- Events of before did not say which refund they are about.
@@ -59,10 +63,15 @@ const FOLD: Statement = Statement::new(
          select m.exhibition_id, i.product_id, case when p.dated then m.slot_id end as slot_id,
                 (m.at at time zone 'Asia/Seoul')::date as day, m.paid * i.quantity as sold, 0 as given_back,
                 m.paid::bigint * i.quantity * i.unit_won as won
-           from moves m join order_items i on i.order_id = m.order_id join products p on p.id = i.product_id where m.paid <> 0
+           from moves m
+          cross join lateral (select product_id, quantity, unit_won from order_items where order_id = m.order_id offset 0) i
+          cross join lateral (select dated from products where id = i.product_id offset 0) p
+          where m.paid <> 0
          union all
          select b.exhibition_id, t.product_id, t.slot_id, (b.at at time zone 'Asia/Seoul')::date, 0, 1, 0
-           from back b join refund_tickets e on e.refund_id = b.id join tickets t on t.id = e.ticket_id
+           from back b
+          cross join lateral (select ticket_id from refund_tickets where refund_id = b.id offset 0) e
+          cross join lateral (select product_id, slot_id from tickets where id = e.ticket_id offset 0) t
      ), products as (
          insert into figures_products as f (exhibition_id, product_id, day, sold, given_back, sold_won)
          select exhibition_id, product_id, day, sum(sold), sum(given_back), sum(won) from bought group by 1, 2, 3

@@ -1,5 +1,5 @@
 //! What this process did in the last seconds, for people who watch a sale: counted where it happens, told to the others
-//! once a second. Metrics are for machines and history; this is for eyes and now.
+//! twice a second. Metrics are for machines and history; this is for eyes and now.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Seconds that a picture covers: one alone flickers.
-pub const SECONDS: usize = 5;
+/// From beat to beat. What others told is as old as this at most, and so is what they hear next: a board is younger than a second.
+pub const BEAT: Duration = Duration::from_millis(500);
+/// Beats that a picture covers, five seconds: one alone flickers.
+pub const BEATS: usize = 10;
 /// Upper bounds grow by a quarter each, from half a millisecond to over a minute.
 const BUCKETS: usize = 54;
 const FIRST_MS: f64 = 0.5;
@@ -55,8 +57,8 @@ pub struct Round {
 #[serde(default)]
 pub struct Picture {
     pub at_ms: i64,
-    /// How many seconds it covers: fewer than five just after the start.
-    pub seconds: usize,
+    /// How many beats it covers: fewer than ten just after the start.
+    pub beats: usize,
     /// Answers of the API, and those of them that were our failure.
     pub answered: u64,
     pub failed: u64,
@@ -111,7 +113,7 @@ fn bucket(elapsed: Duration) -> usize {
 
 #[derive(Default)]
 struct State {
-    /// Of the running second.
+    /// Since the last beat.
     sales: HashMap<i32, Counts>,
     /// Since it was last written down for good.
     unsaved: HashMap<i32, Counts>,
@@ -159,7 +161,7 @@ impl Pulse {
         self.state().workers.insert(worker.to_owned(), round);
     }
 
-    /// Ends the running second; the picture of the last ones.
+    /// The picture of the last beats, this one included.
     pub fn beat(&self, now_ms: i64) -> Picture {
         let taken = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
         let mut state = self.state();
@@ -167,19 +169,19 @@ impl Pulse {
         for (id, counts) in &sales {
             add(state.unsaved.entry(*id).or_default(), counts);
         }
-        let second = Picture {
+        let beat = Picture {
             answered: taken(&self.answered),
             failed: taken(&self.failed),
             buckets: self.buckets.iter().map(taken).collect(),
             sales,
             ..Picture::default()
         };
-        state.beats.push_back(second);
-        if state.beats.len() > SECONDS {
+        state.beats.push_back(beat);
+        if state.beats.len() > BEATS {
             state.beats.pop_front();
         }
         let mut picture = Picture { at_ms: now_ms, workers: state.workers.clone(), ..Picture::default() };
-        picture.seconds = state.beats.len();
+        picture.beats = state.beats.len();
         for beat in &state.beats {
             picture.add(beat);
         }
@@ -204,21 +206,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_covers_five_seconds_and_no_more() {
+    fn a_picture_covers_ten_beats_and_no_more() {
         let pulse = Pulse::new("a".into());
-        for second in 0..8 {
+        for beat in 0..13 {
             pulse.count(7, What::Placed);
-            pulse.answered(second == 7, Duration::from_millis(10));
-            let picture = pulse.beat(second * 1_000);
-            assert_eq!(picture.seconds, (second as usize + 1).min(SECONDS));
-            assert_eq!(What::Placed.of(&picture.sales[&7]), picture.seconds as u64);
-            assert_eq!((picture.answered, picture.failed), (picture.seconds as u64, u64::from(second == 7)));
+            pulse.answered(beat == 12, Duration::from_millis(10));
+            let picture = pulse.beat(beat * 500);
+            assert_eq!(picture.beats, (beat as usize + 1).min(BEATS));
+            assert_eq!(What::Placed.of(&picture.sales[&7]), picture.beats as u64);
+            assert_eq!((picture.answered, picture.failed), (picture.beats as u64, u64::from(beat == 12)));
         }
         let unsaved = pulse.take_unsaved();
-        assert_eq!(What::Placed.of(&unsaved[&7]), 8, "nothing is lost between the seconds");
+        assert_eq!(What::Placed.of(&unsaved[&7]), 13, "nothing is lost between the beats");
         pulse.put_back(&unsaved);
         pulse.put_back(&unsaved);
-        assert_eq!(What::Placed.of(&pulse.take_unsaved()[&7]), 16);
+        assert_eq!(What::Placed.of(&pulse.take_unsaved()[&7]), 26);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-// The live board: what happens in the shop this second, pushed by the server once a second, with the room's controls beside it.
+// The live board: what happens in the shop this second, pushed by the server as it hears of it, with the room's controls beside it.
 (function () {
   "use strict";
   const { h, t, word, number, percent, ms, panel, table, named, slot, age, clock_s, badge, notice, say } = AdminUi;
@@ -110,11 +110,13 @@
       // On a phone right below the figures: what one sees and what one can do about it.
       may && h("div", { class: "aside" }, room.box, sales && sales.box),
       h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), system_box))));
-    let past = [], heard_ms = 0, state = "", folded = null, last_counted = "";
+    let past = [], heard_ms = 0, state = "", folded = null, folded_at = 0, last_counted = "";
 
     function on_board(board) {
       heard_ms = Date.now();
-      past = [...past, board].slice(-KEPT);
+      // One for each second is remembered, the last of it.
+      const second = (one) => Math.floor(one.at / 1000), again = past.length > 0 && second(past.at(-1)) === second(board);
+      past = [...(again ? past.slice(0, -1) : past), board].slice(-KEPT);
       about.replaceChildren();
       FIGURES.forEach((one, n) => {
         if (one.room) figures[n].box.hidden = !board.room;
@@ -122,17 +124,18 @@
       });
       const share = board.room && board.room.capacity ? board.room.active / board.room.capacity : null;
       figures[FIGURES.findIndex((one) => one.id === "active")].box.title = share === null ? "" : t("live.active_of", { n: number(board.room.active), of: number(board.room.capacity) });
-      const troubles = [board.paused && t("live.paused"), board.heard_age_ms > SILENT_MS && t("live.unheard", { age: age(board.heard_age_ms) }), board.room?.stale && t("live.room_stale")].filter(Boolean).join(" ");
+      const troubles = [board.paused && t("live.paused"), board.heard_age_ms > SILENT_MS && t("live.unheard", { age: age(board.heard_age_ms) }), board.stocks_age_ms > SILENT_MS && t("live.stocks_old", { age: age(board.stocks_age_ms) }), board.room?.stale && t("live.room_stale")].filter(Boolean).join(" ");
       if (halted.textContent !== troubles) halted.replaceChildren(...(troubles ? [notice(troubles)] : []));
       const counted = JSON.stringify(board.stocks);
       if (counted !== last_counted) stock_box.replaceChildren(stocks(board.stocks));
       last_counted = counted;
       system_box.replaceChildren(...system(board));
       // Open, it is being read: then it is made anew every ten seconds.
-      if (!folded || !folded.open || past.length % 10 === 0) {
+      if (!folded || !folded.open || board.at - folded_at >= 10000) {
         const open = folded?.open;
         folded = past_table(past);
         folded.open = Boolean(open);
+        folded_at = board.at;
         past_box.replaceChildren(folded);
       }
       if (room) room.see(board.room);
