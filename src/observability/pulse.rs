@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// From beat to beat. What others told is as old as this at most, and so is what they hear next: a board is younger than a second.
-pub const BEAT: Duration = Duration::from_millis(500);
-/// Beats that a picture covers, five seconds: one alone flickers.
-pub const BEATS: usize = 10;
+pub const BEAT: Duration = Duration::from_millis(450);
+/// Beats that a picture covers, about five seconds: one alone flickers.
+pub const BEATS: usize = 11;
 /// Upper bounds grow by a quarter each, from half a millisecond to over a minute.
 const BUCKETS: usize = 54;
 const FIRST_MS: f64 = 0.5;
@@ -57,7 +57,7 @@ pub struct Round {
 #[serde(default)]
 pub struct Picture {
     pub at_ms: i64,
-    /// How many beats it covers: fewer than ten just after the start.
+    /// How many beats it covers: fewer than eleven just after the start.
     pub beats: usize,
     /// Answers of the API, and those of them that were our failure.
     pub answered: u64,
@@ -206,12 +206,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_covers_ten_beats_and_no_more() {
+    fn a_picture_covers_eleven_beats_and_no_more() {
         let pulse = Pulse::new("a".into());
         for beat in 0..13 {
             pulse.count(7, What::Placed);
             pulse.answered(beat == 12, Duration::from_millis(10));
-            let picture = pulse.beat(beat * 500);
+            let picture = pulse.beat(beat * 450);
             assert_eq!(picture.beats, (beat as usize + 1).min(BEATS));
             assert_eq!(What::Placed.of(&picture.sales[&7]), picture.beats as u64);
             assert_eq!((picture.answered, picture.failed), (picture.beats as u64, u64::from(beat == 12)));

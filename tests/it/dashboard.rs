@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use admit::admin::Role;
+use admit::observability::pulse::BEAT;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -215,7 +216,8 @@ async fn the_live_board_shows_this_second_of_every_instance() {
         let seen = pictures(&app, at, &token, 2).await;
         assert_eq!(seen.len(), 2);
         let board = &seen[0];
-        assert_eq!((board["placed_per_s"].as_f64(), board["paid_per_s"].as_f64()), (Some(2.0), Some(1.0)), "{board}");
+        let per_s = |name: &str| (board[name].as_f64().unwrap() * 2.0 * BEAT.as_secs_f64()).round() as i64;
+        assert_eq!((per_s("placed_per_s"), per_s("paid_per_s")), (2, 1), "in two beats: {board}");
         let stock = &board["stocks"][0];
         assert_eq!(
             (&stock["sold"], &stock["held"], &stock["free"], &stock["name_en"]),

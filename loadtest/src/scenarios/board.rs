@@ -49,10 +49,11 @@ pub async fn run(common: Common, options: Board) -> Result<Report, Failure> {
         let phase = hold_phase(&context, "holds beside", &shop, &choice, window, rate).await;
         context.phases.push(phase);
     }
+    let mut lost = Vec::new();
     for viewer in viewers {
-        let ended = viewer.await.map_err(|error| error.to_string())?;
-        context.require("a viewer sees the board", ended.is_ok(), ended.err().unwrap_or_default());
+        lost.extend(viewer.await.map_err(|error| error.to_string())?.err());
     }
+    context.require("everybody sees the board", lost.is_empty(), lost.join("; "));
     told(&mut context, &seen.lock().unwrap_or_else(PoisonError::into_inner), f64::from(options.viewers) * seconds);
     Ok(context.close("board").await)
 }
