@@ -8,12 +8,14 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::access::{ACCESS_S, StaffUser};
+use super::audit::Actor;
 use super::browser::{self, Browser};
 use super::password::PASSWORD_BYTES_MAX;
 use super::sign_in::{self, Session, SignIn};
 use super::{Role, pin, refresh};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
+use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, Json};
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -164,11 +166,13 @@ async fn set_pin(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
+    request: RequestId,
     Json(ask): Json<PinAsk>,
 ) -> Result<StatusCode> {
     if ask.password.len() > PASSWORD_BYTES_MAX {
         return Err(Error::unauthenticated("auth.invalid_credentials"));
     }
-    pin::set(&app, caller, &by, &ask.password, ask.pin.as_deref()).await?;
+    let actor = Actor::themselves(&by, &request, caller);
+    pin::set(&app, caller, (&by, &actor), &ask.password, ask.pin.as_deref()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,9 +3,10 @@
 use axum::extract::State as AppState;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use super::pg::SignInRow;
 use super::{pg, totp};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, Json, Path};
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -77,14 +79,24 @@ async fn sign_ins(AppState(app): AppState<App>, by: StaffUser) -> Result<Respons
     responses((status = 204, description = "it has ended"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 404, description = "auth.unknown_sign_in"), (status = 503, description = "server.database_away")))]
-async fn end_sign_in(AppState(app): AppState<App>, by: StaffUser, Path(id): Path<Uuid>) -> Result<StatusCode> {
+async fn end_sign_in(
+    AppState(app): AppState<App>,
+    by: StaffUser,
+    caller: ClientAddress,
+    request: RequestId,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode> {
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     // One that is being renewed at this moment must not be missed.
     pg::lock(&transaction, by.id).await?;
-    let ended = pg::end_own(&transaction, id, by.id).await?;
+    if !pg::end_own(&transaction, id, by.id).await? {
+        return Err(Error::not_found("auth.unknown_sign_in"));
+    }
+    let actor = Actor::themselves(&by, &request, caller);
+    record(&transaction, &actor, "user.sign_out", Value::Null, json!({ "sign_in": id })).await?;
     transaction.commit().await?;
-    if ended { Ok(StatusCode::NO_CONTENT) } else { Err(Error::not_found("auth.unknown_sign_in")) }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -144,10 +156,11 @@ async fn confirm_second_factor(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
+    request: RequestId,
     Json(ask): Json<ConfirmAsk>,
 ) -> Result<StatusCode> {
-    totp::confirm(&app, caller, &by, ask.code.trim()).await?;
-    record(&app, &by, caller, "user.second_factor", true).await?;
+    let actor = Actor::themselves(&by, &request, caller);
+    totp::confirm(&app, caller, (&by, &actor), ask.code.trim()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -160,16 +173,21 @@ async fn remove_second_factor(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
+    request: RequestId,
     Json(ask): Json<RemoveAsk>,
 ) -> Result<StatusCode> {
-    totp::remove(&app, caller, &by, password(&ask.password)?, &ask.code).await?;
-    record(&app, &by, caller, "user.second_factor", false).await?;
+    let actor = Actor::themselves(&by, &request, caller);
+    totp::remove(&app, caller, (&by, &actor), password(&ask.password)?, &ask.code).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn record(app: &App, by: &StaffUser, caller: ClientAddress, action: &'static str, now: bool) -> Result<()> {
-    let actor = Actor::themselves(by, caller.address);
-    let (before, after) = (json!({ "second_factor": !now }), json!({ "second_factor": now }));
-    let entry = Entry { by: &actor, action, exhibition_id: None, before, after };
-    audit::record(&app.pg.get().await?, &entry).await
+/// In the transaction of what somebody did to their own account.
+pub(super) async fn record(
+    client: &impl GenericClient,
+    by: &Actor,
+    action: &'static str,
+    before: Value,
+    after: Value,
+) -> Result<()> {
+    audit::record(client, &Entry { by, action, exhibition_id: None, before, after }).await
 }

@@ -1,9 +1,12 @@
 //! PINs: six digits with which staff begin a shift at an enrolled device, and nothing else. What is that short is guarded by
 //! the device's credential, and by few tries.
 
+use serde_json::{Value, json};
+
 use super::access::StaffUser;
+use super::audit::Actor;
 use super::users::is_username;
-use super::{pg, sign_in};
+use super::{own, pg, sign_in};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::ClientAddress;
@@ -24,7 +27,13 @@ fn is_weak(pin: &str) -> bool {
 }
 
 /// Sets somebody's own PIN, proved by the password; None: there is none from now on.
-pub async fn set(app: &App, caller: ClientAddress, by: &StaffUser, password: &str, pin: Option<&str>) -> Result<()> {
+pub async fn set(
+    app: &App,
+    caller: ClientAddress,
+    (by, actor): (&StaffUser, &Actor),
+    password: &str,
+    pin: Option<&str>,
+) -> Result<()> {
     if pin.is_some_and(|pin| !is_pin(pin) || is_weak(pin)) {
         return Err(Error::field("pin", "pin"));
     }
@@ -33,7 +42,11 @@ pub async fn set(app: &App, caller: ClientAddress, by: &StaffUser, password: &st
         Some(pin) => Some(app.passwords.hash(pin).await?),
         None => None,
     };
-    pg::set_pin(&app.pg.get().await?, by.id, hash.as_deref()).await
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    pg::set_pin(&transaction, by.id, hash.as_deref()).await?;
+    own::record(&transaction, actor, "user.pin", Value::Null, json!({ "pin": hash.is_some() })).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Who this is, by name and PIN. A try is counted before it is judged, so that many at once are not more than five.

@@ -108,7 +108,7 @@ pub struct SignIn<'a> {
 pub async fn sign_in(app: &App, caller: ClientAddress, ask: SignIn<'_>) -> Result<Session> {
     let user = verified(app, caller, ask.username, ask.password).await?;
     // After the password: whoever does not know it learns nothing of the second factor.
-    totp::require(app, user.id, ask.code).await?;
+    totp::require(app, &app.pg.get().await?, user.id, ask.code).await?;
     // Under the user's lock, and only if nothing has changed while the password was being checked: a new password or
     // a disabled account ends every family, also one that is just being made.
     let mut client = app.pg.get().await?;

@@ -3,9 +3,12 @@
 //! the device is what they have. A code is good once, and for half a minute before and after its time.
 
 use aws_lc_rs::hmac;
+use deadpool_postgres::GenericClient;
+use serde_json::json;
 
 use super::access::StaffUser;
-use super::{pg, sign_in};
+use super::audit::Actor;
+use super::{own, pg, sign_in};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::ClientAddress;
@@ -81,36 +84,53 @@ pub async fn begin(app: &App, caller: ClientAddress, by: &StaffUser, password: &
 }
 
 /// From here on nobody signs in under this name without a code.
-pub async fn confirm(app: &App, caller: ClientAddress, by: &StaffUser, code: &str) -> Result<()> {
+pub async fn confirm(app: &App, caller: ClientAddress, (by, actor): (&StaffUser, &Actor), code: &str) -> Result<()> {
     sign_in::check_rate(app, caller, &by.name).await?;
-    let client = app.pg.get().await?;
-    let known = pg::totp(&client, by.id).await?.ok_or_else(|| Error::conflict("auth.no_second_factor"))?;
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let known = pg::totp(&transaction, by.id).await?.ok_or_else(|| Error::conflict("auth.no_second_factor"))?;
     if known.confirmed {
         return Err(Error::conflict("auth.second_factor_set"));
     }
     let secret = app.secrets.open(&known.key_id, &about(by.id), &known.sealed)?;
     let step = step_of(&secret, code, app.clock.now().as_second());
     let step = step.ok_or_else(|| Error::unauthenticated("auth.invalid_code"))?;
-    pg::confirm_totp(&client, by.id, step).await
+    pg::confirm_totp(&transaction, by.id, step).await?;
+    record(&transaction, actor, true).await?;
+    Ok(transaction.commit().await?)
 }
 
-pub async fn remove(app: &App, caller: ClientAddress, by: &StaffUser, password: &str, code: &str) -> Result<()> {
+pub async fn remove(
+    app: &App,
+    caller: ClientAddress,
+    (by, actor): (&StaffUser, &Actor),
+    password: &str,
+    code: &str,
+) -> Result<()> {
     sign_in::check_own(app, caller, by, password).await?;
-    require(app, by.id, Some(code)).await?;
-    pg::remove_totp(&app.pg.get().await?, by.id).await
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    require(app, &transaction, by.id, Some(code)).await?;
+    pg::remove_totp(&transaction, by.id).await?;
+    record(&transaction, actor, false).await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn record(client: &impl GenericClient, by: &Actor, now: bool) -> Result<()> {
+    let (before, after) = (json!({ "second_factor": !now }), json!({ "second_factor": now }));
+    own::record(client, by, "user.second_factor", before, after).await
 }
 
 /// Passes whoever has no second factor, or brings a code that was not used yet.
-pub async fn require(app: &App, user_id: i32, code: Option<&str>) -> Result<()> {
-    let client = app.pg.get().await?;
-    let Some(known) = pg::totp(&client, user_id).await?.filter(|known| known.confirmed) else { return Ok(()) };
+pub async fn require(app: &App, client: &impl GenericClient, user_id: i32, code: Option<&str>) -> Result<()> {
+    let Some(known) = pg::totp(client, user_id).await?.filter(|known| known.confirmed) else { return Ok(()) };
     let code = code.map(str::trim).filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| Error::unauthenticated("auth.code_required"))?;
     let secret = app.secrets.open(&known.key_id, &about(user_id), &known.sealed)?;
     let invalid = || Error::unauthenticated("auth.invalid_code");
     let step = step_of(&secret, code, app.clock.now().as_second()).ok_or_else(invalid)?;
     // Whoever looked over a shoulder comes second.
-    if pg::use_totp(&client, user_id, step).await? { Ok(()) } else { Err(invalid()) }
+    if pg::use_totp(client, user_id, step).await? { Ok(()) } else { Err(invalid()) }
 }
 
 #[cfg(test)]

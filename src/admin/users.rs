@@ -1,8 +1,10 @@
 //! Staff accounts, kept from the command line (`admit user`) and by `admit seed-demo`.
 
 use deadpool_postgres::{Client, GenericClient};
+use serde_json::{Value, json};
 
 use super::Role;
+use super::audit::{self, Actor, Entry};
 use super::password::{PASSWORD_BYTES_MAX, Passwords};
 use super::pg;
 use crate::error::{Error, FieldError, Result};
@@ -60,6 +62,8 @@ pub async fn create(client: &mut Client, passwords: &Passwords, user: &NewUser<'
     let hash = passwords.hash(user.password).await?;
     let transaction = client.transaction().await?;
     let id = insert(&transaction, user, &hash).await?;
+    let after = json!({ "username": user.username, "role": user.role, "exhibitions": user.exhibitions });
+    record(&transaction, "user.create", after).await?;
     transaction.commit().await?;
     Ok(id)
 }
@@ -96,6 +100,12 @@ pub async fn ensure(client: &mut Client, passwords: &Passwords, user: &NewUser<'
     Ok(id)
 }
 
+/// By whoever runs the command: who that is, only the machine knows.
+async fn record(client: &impl GenericClient, action: &'static str, after: Value) -> Result<()> {
+    let by = &Actor::system("admit user");
+    audit::record(client, &Entry { by, action, exhibition_id: None, before: Value::Null, after }).await
+}
+
 fn unknown(username: &str) -> Error {
     Error::not_found("user.unknown").with("username", username)
 }
@@ -109,6 +119,7 @@ pub async fn set_password(client: &mut Client, passwords: &Passwords, username: 
     let transaction = client.transaction().await?;
     let id = pg::set_password(&transaction, username, &hash).await?.ok_or_else(|| unknown(username))?;
     pg::end_all(&transaction, id).await?;
+    record(&transaction, "user.password", json!({ "username": username })).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -118,6 +129,7 @@ pub async fn disable(client: &mut Client, username: &str) -> Result<()> {
     let transaction = client.transaction().await?;
     let id = pg::disable(&transaction, username).await?.ok_or_else(|| unknown(username))?;
     pg::end_all(&transaction, id).await?;
+    record(&transaction, "user.change", json!({ "username": username, "disabled": true })).await?;
     transaction.commit().await?;
     Ok(())
 }

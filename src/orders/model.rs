@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::admin::audit::Act;
 use crate::payments::Receipts;
 use crate::stock::model::{Fingerprint, HoldId, Line, PersonKey};
 use crate::waiting_room::model::Sid;
@@ -164,11 +165,17 @@ pub struct Origin {
     pub actor: &'static str,
     pub cause: String,
     pub correlation_id: String,
+    /// Of staff: what the audit log says of it, in the same commit.
+    pub act: Option<Box<Act>>,
 }
 
 impl Origin {
     pub fn new(actor: &'static str, cause: impl Into<String>, correlation_id: impl Into<String>) -> Origin {
-        Origin { actor, cause: cause.into(), correlation_id: correlation_id.into() }
+        Origin { actor, cause: cause.into(), correlation_id: correlation_id.into(), act: None }
+    }
+
+    pub fn recorded(self, act: Act) -> Origin {
+        Origin { act: Some(Box::new(act)), ..self }
     }
 }
 

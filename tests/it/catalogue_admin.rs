@@ -37,16 +37,16 @@ impl TestApp {
     }
 
     /// A day from today on, in Seoul.
-    fn day(&self, ahead: i64) -> String {
+    pub fn day(&self, ahead: i64) -> String {
         let today = self.app().clock.today_in_seoul();
         today.checked_add(jiff::Span::new().days(ahead)).unwrap().to_string()
     }
 
-    fn instant(&self, ahead_h: i64) -> String {
+    pub fn instant(&self, ahead_h: i64) -> String {
         (self.app().clock.now() + jiff::SignedDuration::from_hours(ahead_h)).to_string()
     }
 
-    fn new_exhibition(&self, code: &str) -> Value {
+    pub fn new_exhibition(&self, code: &str) -> Value {
         json!({
             "code": code, "name_ko": "새 전시", "name_en": "New one", "starts_on": self.day(0), "ends_on": self.day(60),
             "sale_start": self.instant(-1), "sale_end": self.instant(24 * 30),
@@ -155,7 +155,7 @@ async fn public(app: &TestApp, path: &str) -> Answer {
     Answer::of(app.http.get(app.url(path))).await
 }
 
-fn adult(code: &str, total: i32) -> Value {
+pub fn adult(code: &str, total: i32) -> Value {
     json!({ "exhibition": code, "kind": "adult", "name_ko": "성인", "name_en": "Adult", "price_won": 9000, "dated": true, "total": total })
 }
 

@@ -12,7 +12,7 @@ use crate::support::given::places;
 use crate::support::{Answer, Kind, TestApp, race};
 
 /// What `docs/roles.md` says: each call and its least role.
-fn table() -> BTreeMap<(Method, String), Role> {
+pub fn table() -> BTreeMap<(Method, String), Role> {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/roles.md")).unwrap();
     let line = |line: &str| {
         let (call, role) = line.strip_prefix("| `")?.split_once("` | ")?;
@@ -162,7 +162,7 @@ async fn accounts_are_run_by_whoever_may() {
 }
 
 /// The code of a secret as it is shown for typing in, at an instant.
-fn code(secret: &str, at_s: i64) -> String {
+pub fn code(secret: &str, at_s: i64) -> String {
     let (mut bits, mut buffer, mut bytes) = (0, 0u32, Vec::new());
     for letter in secret.bytes() {
         let value = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|l| *l == letter).unwrap();

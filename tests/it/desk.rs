@@ -69,7 +69,7 @@ fn numbers(answer: &Answer) -> Vec<String> {
     orders.iter().map(|order| order["order_number"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn order_of(visitor: &Visitor<'_>, given: &Given, name: &str, email: Option<&str>) -> Held {
+pub async fn order_of(visitor: &Visitor<'_>, given: &Given, name: &str, email: Option<&str>) -> Held {
     let mut ask = visitor.ask(given, 1);
     ask["customer_name"] = json!(name);
     ask["customer_email"] = json!(email);

@@ -7,6 +7,7 @@ mod support;
 mod admin;
 mod api;
 mod arrivals;
+mod audited;
 mod bad_input;
 mod books;
 mod breaker;

@@ -89,7 +89,7 @@ pub async fn opened() -> (TestApp, Given) {
 }
 
 impl Phone<'_> {
-    async fn hand_in(&self, scans: Vec<Value>) -> Answer {
+    pub async fn hand_in(&self, scans: Vec<Value>) -> Answer {
         self.call(Method::POST, "/api/entrance/uploads", json!({ "scans": scans })).await
     }
 
@@ -107,7 +107,7 @@ impl Phone<'_> {
 }
 
 /// An admission that a device decided `ago_s` seconds ago.
-fn decided(app: &TestApp, qr: &str, nonce: &str, shift: Uuid, ago_s: i64) -> Value {
+pub fn decided(app: &TestApp, qr: &str, nonce: &str, shift: Uuid, ago_s: i64) -> Value {
     let at = app.app().clock.now_ms() - ago_s * 1000;
     json!({ "nonce": nonce, "asked": null, "shift": shift, "ticket": ticket(qr), "version": 1, "typed": null,
         "direction": "in", "at": at, "device_at": at, "reason": "ok", "undone_at": null })

@@ -9,7 +9,7 @@ use crate::support::given::places;
 use crate::support::{Answer, TestApp};
 
 /// A PNG of one colour.
-fn png(width: u32, height: u32, shade: u8) -> Vec<u8> {
+pub fn png(width: u32, height: u32, shade: u8) -> Vec<u8> {
     let mut out = std::io::Cursor::new(Vec::new());
     let image = image::RgbImage::from_pixel(width, height, image::Rgb([shade, 80, 120]));
     image.write_to(&mut out, image::ImageFormat::Png).unwrap();

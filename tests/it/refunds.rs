@@ -202,7 +202,8 @@ async fn an_admin_gives_back_what_the_rules_would_not_and_it_is_recorded() {
     assert_eq!(visitor.read(&bought.order).await.body["status"], "refunded");
     carried(&app).await;
     assert_eq!(app.simulator_counts().await["cancelled_amount"], 20_000);
-    assert_eq!(app.db.one::<i64>("select count(*) from admin_audit where action = 'order.refund'").await, 3);
+    // What was asked twice was done once.
+    assert_eq!(app.db.one::<i64>("select count(*) from admin_audit where action = 'order.refund'").await, 2);
     app.finish().await;
 }
 

@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::Role;
 use super::access::{Admin, AdminOf, Owner, StaffUser, Support, SupportOf};
 use crate::error::Result;
+use crate::platform::http::ClientAddress;
+use crate::platform::http::observe::RequestId;
 
 #[derive(Clone, Debug)]
 pub struct Actor {
@@ -30,8 +32,8 @@ impl Actor {
     }
 
     /// Somebody who acts for themselves, or signs for one thing at a device of the gates.
-    pub fn themselves(user: &StaffUser, address: IpAddr) -> Actor {
-        Actor::user(user, "", address)
+    pub fn themselves(user: &StaffUser, request: &RequestId, caller: ClientAddress) -> Actor {
+        Actor::user(user, &request.0, caller.address)
     }
 
     fn user(user: &StaffUser, request_id: &str, address: IpAddr) -> Actor {
@@ -65,10 +67,21 @@ pub struct Entry<'a> {
     /// `webhook.replay`, `exhibition.picture`, `exhibition.create`, `exhibition.change`, `exhibition.archive`,
     /// `exhibition.delete`, `product.create` and so on, `slot.create`, `slot.change`, `slot.delete`, `slot.pattern`,
     /// `slot.bulk`, `sales.change`, `device.add`,
-    /// `device.revoke`, `entry.rules`, `entry.force`, `entry.conflict`, `ticket.block`, `ticket.unblock`.
+    /// `device.revoke`, `entry.rules`, `entry.force`, `entry.conflict`, `ticket.block`, `ticket.unblock`,
+    /// `user.create`, `user.change`, `user.password`, `user.pin`, `user.second_factor`, `user.sign_out`.
     pub action: &'static str,
     /// None: of no exhibition.
     pub exhibition_id: Option<i32>,
+    pub before: Value,
+    pub after: Value,
+}
+
+/// The same as a thing of its own, for the stock writer: written in the commit of what was done, and only if it was.
+#[derive(Clone, Debug)]
+pub struct Act {
+    pub by: Actor,
+    pub action: &'static str,
+    pub exhibition_id: i32,
     pub before: Value,
     pub after: Value,
 }

@@ -21,6 +21,7 @@ use crate::entrance::reply::{self, ScanReply, private};
 use crate::entrance::rules::{Direction, Reason};
 use crate::error::{Error, Result};
 use crate::orders::contact::has_control;
+use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, Json, RequestLanguage};
 use crate::platform::ids;
 use crate::platform::texts;
@@ -114,6 +115,7 @@ async fn force(
     AppState(app): AppState<App>,
     by: OnShift,
     caller: ClientAddress,
+    request: RequestId,
     RequestLanguage(language): RequestLanguage,
     Json(ask): Json<ForceAsk>,
 ) -> Result<Response> {
@@ -155,7 +157,7 @@ async fn force(
         None => {
             forced.write(&transaction, &by, &supervisor, &ticket, now).await?;
             settle(&transaction, &ticket, now, now).await?;
-            forced.record(&transaction, &supervisor, caller, &ticket).await?;
+            forced.record(&transaction, &Actor::themselves(&supervisor, &request, caller), &ticket).await?;
         }
     }
     transaction.commit().await?;
@@ -219,11 +221,9 @@ impl Forced<'_> {
     async fn record(
         &self,
         transaction: &deadpool_postgres::Transaction<'_>,
-        supervisor: &StaffUser,
-        caller: ClientAddress,
+        by: &Actor,
         ticket: &TicketRow,
     ) -> Result<()> {
-        let by = &Actor::themselves(supervisor, caller.address);
         let after = json!({ "ticket": ticket.id, "reason": self.reason.as_str(), "why": self.why });
         let (before, exhibition_id) = (serde_json::Value::Null, ticket.exhibition_id);
         audit::record(

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{history, record};
+use super::history;
 use crate::admin::access::AdminOf;
-use crate::admin::audit::Actor;
+use crate::admin::audit::{Act, Actor};
 use crate::app::App;
 use crate::catalogue::model::Stage;
 use crate::error::{Error, Result};
@@ -106,11 +106,15 @@ async fn give_tracked(app: &App, by: &AdminOf, language: Language, key: &str, as
         OrderState::Expired => return Err(Error::gone("order.expired")),
         _ => return Ok(order),
     }
-    let order = settle_free(app, order, origin).await?;
     let places: i32 = order.facts.items.iter().map(|item| item.quantity).sum();
-    let what = json!({ "order": order.facts.number, "tickets": places, "reason": reason });
-    record(app, &Actor::from(by), "order.complimentary", exhibition.id, Value::Null, what).await?;
-    Ok(order)
+    let origin = origin.recorded(Act {
+        by: Actor::from(by),
+        action: "order.complimentary",
+        exhibition_id: exhibition.id,
+        before: Value::Null,
+        after: json!({ "order": order.facts.number, "tickets": places, "reason": reason }),
+    });
+    settle_free(app, order, origin).await
 }
 
 fn cut(digest: &[u8; 32]) -> [u8; 16] {

@@ -15,11 +15,10 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::record;
 use super::search::pg::OrderRow;
 use super::search::{Asked, Wanted};
 use crate::admin::access::AdminOf;
-use crate::admin::audit::Actor;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
@@ -116,8 +115,14 @@ async fn export(
         // Not what was searched for, which may be somebody's name.
         let Asked { state, from, until, q, .. } = &asked;
         let filters = json!({ "state": state, "from": from, "until": until, "q": q.is_some() });
-        let what = json!({ "why": why, "filters": filters });
-        record(&app, &Actor::from(&by), "order.export", by.exhibition.id, Value::Null, what).await?;
+        let entry = Entry {
+            by: &Actor::from(&by),
+            action: "order.export",
+            exhibition_id: Some(by.exhibition.id),
+            before: Value::Null,
+            after: json!({ "why": why, "filters": filters }),
+        };
+        audit::record(&app.pg.get().await?, &entry).await?;
     }
     let sheet = Sheet { app, exhibition: by.exhibition.clone(), language, unmasked, turn };
     let file = format!("attachment; filename=\"orders-{}.csv\"", by.exhibition.code);

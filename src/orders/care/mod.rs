@@ -18,10 +18,7 @@ pub mod transfer;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use serde_json::Value;
-
 use crate::admin::StaffUser;
-use crate::admin::audit::{self, Actor};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::orders::api::find;
@@ -42,20 +39,4 @@ pub fn routes() -> OpenApiRouter<App> {
 async fn order_of(app: &App, user: &StaffUser, number: &str) -> Result<Order> {
     let order = find(app, number).await?;
     if user.may_enter(order.facts.exhibition_id) { Ok(order) } else { Err(Error::not_found("order.unknown")) }
-}
-
-/// What was done already, through the stock writer: a record that could not be written is logged in full.
-async fn record(
-    app: &App,
-    by: &Actor,
-    action: &'static str,
-    exhibition_id: i32,
-    before: Value,
-    after: Value,
-) -> Result<()> {
-    let client = app.pg.get().await?;
-    let entry = audit::Entry { by, action, exhibition_id: Some(exhibition_id), before, after };
-    audit::record(&client, &entry).await.inspect_err(|error| {
-        tracing::error!(%error, user = by.name, action, after = %entry.after, "an act was not recorded");
-    })
 }

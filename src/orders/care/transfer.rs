@@ -8,9 +8,9 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{history, order_of, record};
+use super::{history, order_of};
 use crate::admin::access::Admin;
-use crate::admin::audit::Actor;
+use crate::admin::audit::{Act, Actor};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::orders::model::{OrderState, Origin};
@@ -73,15 +73,18 @@ async fn transfer(
     }
     let origin = Origin::new(by.user.role.as_str(), "transfer", by.request_id.clone());
     let who = json!({ "staff": by.user.id, "transfer": true });
-    let (task_app, held) = (app.clone(), order.clone());
-    let (actor, exhibition_id) = (Actor::from(&by), facts.exhibition_id);
-    let what = json!({ "order": number, "amount": facts.total_won, "note": note });
-    let before = json!({ "order": number, "state": order.state.as_str() });
-    // Goes on to its end, the record included, when the caller has gone away.
-    let task = app.lifecycle.spawn(async move {
-        paid_in_hand(&task_app, held, ("transfer", who), origin, ticket_key_id).await?;
-        record(&task_app, &actor, "order.transfer", exhibition_id, before, what).await
+    let origin = origin.recorded(Act {
+        by: Actor::from(&by),
+        action: "order.transfer",
+        exhibition_id: facts.exhibition_id,
+        before: json!({ "order": number, "state": order.state.as_str() }),
+        after: json!({ "order": number, "amount": facts.total_won, "note": note }),
     });
+    let (task_app, held) = (app.clone(), order.clone());
+    // Goes on to its end when the caller has gone away.
+    let task = app
+        .lifecycle
+        .spawn(async move { paid_in_hand(&task_app, held, ("transfer", who), origin, ticket_key_id).await });
     task.await.map_err(Error::bug)??;
     let order = order_of(&app, &by.user, &number).await?;
     history::shown(&app, &order).await

@@ -15,7 +15,7 @@ use super::pg;
 use super::quote;
 use super::request::{self, AccountAsk, RefundView, Request};
 use crate::admin::access::AdminOf;
-use crate::admin::audit::{self, Actor};
+use crate::admin::audit::{self, Act, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::orders::api::{find, private};
@@ -91,21 +91,25 @@ async fn refund(
         key: &key,
     };
     let asked = request::fingerprint(&app, &request, &ask.ticket_ids, amount_won)?;
-    let origin = Origin::new("admin", "refund", admin.request_id.clone());
-    let view = request::submit(&app, &order, request, &asked, origin).await?;
-    let what = json!({ "order": number, "refund": view.id, "amount": view.amount, "tickets": view.ticket_ids });
-    record(&app, &admin, "order.refund", what).await?;
-    Ok(private(Reply(view)))
+    let origin = Origin::new("admin", "refund", admin.request_id.clone()).recorded(Act {
+        by: Actor::from(&admin),
+        action: "order.refund",
+        exhibition_id: admin.exhibition.id,
+        before: json!(null),
+        after: json!({ "order": number, "amount": amount_won, "tickets": ask.ticket_ids }),
+    });
+    Ok(private(Reply(request::submit(&app, &order, request, &asked, origin).await?)))
 }
 
-/// The money has moved already: a record that could not be written is logged in full.
-async fn record(app: &App, admin: &AdminOf, action: &'static str, after: serde_json::Value) -> Result<()> {
-    let by = Actor::from(admin);
-    let client = app.pg.get().await?;
-    let entry = audit::Entry { by: &by, action, exhibition_id: Some(admin.exhibition.id), before: json!(null), after };
-    audit::record(&client, &entry).await.inspect_err(|error| {
-        tracing::error!(%error, user = by.name, action, after = %entry.after, "an act was not recorded");
-    })
+async fn record(
+    client: &impl GenericClient,
+    admin: &AdminOf,
+    action: &'static str,
+    after: serde_json::Value,
+) -> Result<()> {
+    let by = &Actor::from(admin);
+    let entry = Entry { by, action, exhibition_id: Some(admin.exhibition.id), before: json!(null), after };
+    audit::record(client, &entry).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -132,20 +136,21 @@ async fn retry(
     let Path((_, number, refund_id)) = path;
     let order = order_of(&app, &admin, &number).await?;
     let account = ask.account.map(AccountAsk::checked).transpose()?;
-    let client = app.pg.get().await?;
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
     let again = match account {
         Some(account) => {
             let sealed = request::seal(&app, refund_id, &account)?;
-            pg::name_account(&client, refund_id, order.facts.id, &sealed).await?
+            pg::name_account(&transaction, refund_id, order.facts.id, &sealed).await?
         }
-        None => pg::retry(&client, refund_id, order.facts.id).await?,
+        None => pg::retry(&transaction, refund_id, order.facts.id).await?,
     };
-    let view = one_of(&client, &order, refund_id).await?;
-    drop(client);
+    let view = one_of(&transaction, &order, refund_id).await?;
     if !again {
         return Err(Error::conflict("refund.not_failed"));
     }
-    record(&app, &admin, "order.refund_retry", json!({ "order": number, "refund": refund_id })).await?;
+    record(&transaction, &admin, "order.refund_retry", json!({ "order": number, "refund": refund_id })).await?;
+    transaction.commit().await?;
     Ok(private(Reply(view)))
 }
 
@@ -173,15 +178,16 @@ async fn paid_by_hand(
     let Path((_, number, refund_id)) = path;
     let note = request::sentence("note", &ask.note)?;
     let order = order_of(&app, &admin, &number).await?;
-    let client = app.pg.get().await?;
-    let ended = pg::paid_by_hand(&client, refund_id, order.facts.id).await?;
-    let view = one_of(&client, &order, refund_id).await?;
-    drop(client);
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let ended = pg::paid_by_hand(&transaction, refund_id, order.facts.id).await?;
+    let view = one_of(&transaction, &order, refund_id).await?;
     if !ended {
         return Err(Error::conflict("refund.not_failed"));
     }
     let what = json!({ "order": number, "refund": refund_id, "amount": view.amount, "note": note });
-    record(&app, &admin, "order.refund_paid_by_hand", what).await?;
+    record(&transaction, &admin, "order.refund_paid_by_hand", what).await?;
+    transaction.commit().await?;
     Ok(private(Reply(view)))
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -184,11 +185,14 @@ pub async fn submit(
     order: &Order,
     request: Request<'_>,
     asked: &[u8],
-    origin: Origin,
+    mut origin: Origin,
 ) -> Result<RefundView> {
     let priced: Priced = quote::priced(app, order).await?;
     let ending = quote::ending(app, order, &priced, &request.ticket_ids)?;
     let id = ids::row_id(app.clock.now());
+    if let Some(act) = &mut origin.act {
+        act.after["refund"] = json!(id);
+    }
     let account = match &request.account {
         Some(account) if priced.paid_by.needs_account => Some(seal(app, id, account)?),
         _ => None,

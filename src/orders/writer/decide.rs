@@ -80,7 +80,17 @@ pub struct Books {
 }
 
 impl Books {
+    /// What changed nothing, such as a repeat, is not recorded again.
     pub fn decide(&mut self, entry: &Entry) -> Reply {
+        let events = self.rows.events.len();
+        let reply = self.judge(entry);
+        if let Some(act) = entry.origin.act.as_deref().filter(|_| self.rows.events.len() > events) {
+            self.rows.acts.push(act.clone());
+        }
+        reply
+    }
+
+    fn judge(&mut self, entry: &Entry) -> Reply {
         let facts = &entry.facts;
         match &entry.ask {
             Ask::Hold(hold) => self.hold(entry, hold),

@@ -14,6 +14,7 @@ use super::columns::Columns;
 use super::decide::{AttemptRow, Books, OrderRow, PersonRow};
 use super::entry::{Ask, Entry};
 use super::money::{KnownRefund, TicketRow};
+use crate::admin::audit::Act;
 use crate::error::{Error, Result};
 use crate::orders::contact::INDEX_VERSION;
 use crate::orders::model::{AttemptState, OrderState};
@@ -94,6 +95,10 @@ statements! {
          select n.order_id, n.kind, n.from_state, n.to_state, n.actor, n.cause, n.correlation_id, n.about, $8::timestamptz
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $9::uuid[])
              as n (order_id, kind, from_state, to_state, actor, cause, correlation_id, about)";
+
+    INSERT_AUDIT = "writer.insert_audit",
+        "insert into admin_audit (at, user_id, user_name, role, action, exhibition_id, before, after, request_id, address)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
     UPSERT_PEOPLE = "writer.upsert_people",
         "insert into person_counters as c (exhibition_id, person_key, allowed, used, open_holds)
@@ -431,6 +436,24 @@ impl Connection {
         if !rows.events.is_empty() {
             let e = &c.events;
             flight.push(self.call(&p.INSERT_EVENTS, vec![&e.0, &e.1, &e.2, &e.3, &e.4, &e.5, &e.6, &books.now, &e.7]));
+        }
+        // Few and far between, unlike what visitors do: one by one.
+        for Act { by, action, exhibition_id, before, after } in &rows.acts {
+            flight.push(self.call(
+                &p.INSERT_AUDIT,
+                vec![
+                    &books.now,
+                    &by.user_id,
+                    &by.name,
+                    &by.role,
+                    action,
+                    exhibition_id,
+                    before,
+                    after,
+                    &by.request_id,
+                    &by.address,
+                ],
+            ));
         }
         if !rows.outbox.is_empty() {
             flight.push(self.call(&p.INSERT_OUTBOX, vec![&c.outbox.0, &c.outbox.1, &books.now]));

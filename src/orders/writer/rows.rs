@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::decide::{AttemptRow, OrderRow};
 use super::entry::Hold;
+use crate::admin::audit::Act;
 use crate::orders::model::{AttemptState, OrderFacts, Seat};
 use crate::platform::ids::row_id;
 use crate::stock::model::{HoldId, PersonKey};
@@ -217,6 +218,8 @@ pub struct Rows {
     /// The last word on each order.
     pub order_changes: HashMap<Uuid, OrderRow>,
     pub events: Vec<EventRow>,
+    /// What the audit log says of them.
+    pub acts: Vec<Act>,
     pub refunds: Vec<RefundRow>,
     pub deposits: Vec<DepositRow>,
     pub ticket_changes: TicketChanges,

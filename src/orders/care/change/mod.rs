@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::pg::Locked;
-use super::{history, order_of, record};
+use super::{history, order_of};
 use crate::admin::Role;
 use crate::admin::access::Support;
-use crate::admin::audit::{self, Actor, Entry};
+use crate::admin::audit::{self, Act, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::orders::cancel::cancel;
@@ -93,16 +93,15 @@ async fn give_up(app: &App, by: &Support, order: &Order, seen: &IfMatch, to: &st
         }
         from => return Err(Error::conflict("order.illegal_move").with("from", from.as_str())),
     }
-    let (task_app, held, actor) = (app.clone(), order.clone(), Actor::from(by));
-    let origin = Origin::new(by.user.role.as_str(), "cancel", by.request_id.clone());
-    // Goes on to its end, the record included, when the caller has gone away.
-    let task = app.lifecycle.spawn(async move {
-        cancel(&task_app, &held, origin).await?;
-        let what = |state: OrderState| json!({ "order": held.facts.number, "state": state.as_str() });
-        let (before, after) = (what(held.state), what(OrderState::Cancelled));
-        record(&task_app, &actor, "order.cancel", held.facts.exhibition_id, before, after).await
+    let what = |state: OrderState| json!({ "order": order.facts.number, "state": state.as_str() });
+    let origin = Origin::new(by.user.role.as_str(), "cancel", by.request_id.clone()).recorded(Act {
+        by: Actor::from(by),
+        action: "order.cancel",
+        exhibition_id: order.facts.exhibition_id,
+        before: what(order.state),
+        after: what(OrderState::Cancelled),
     });
-    task.await.map_err(Error::bug)?
+    cancel(app, order, origin).await
 }
 
 async fn correct(app: &App, by: &Support, order: &Order, seen: &IfMatch, ask: &ChangeAsk) -> Result<()> {
