@@ -13,7 +13,7 @@ use crate::support::visitor::{Held, Visitor};
 use crate::support::{Answer, Given, TestApp};
 
 /// One of two tickets that were paid by deposit is given back, and Toss has carried it out.
-async fn on_its_way(app: &TestApp, visitor: &Visitor<'_>, given: &Given) -> (Held, String) {
+pub async fn on_its_way(app: &TestApp, visitor: &Visitor<'_>, given: &Given) -> (Held, String) {
     let (order, order_id) = awaiting(app, visitor, given, 2).await;
     app.simulate("deposit", json!({ "orderId": order_id })).await;
     told(app, &order_id, "DONE").await;

@@ -30,6 +30,7 @@ mod journeys;
 mod kill_schedules;
 mod killed;
 mod limits;
+mod masked;
 mod mine;
 mod model;
 mod money_edges;
