@@ -110,6 +110,7 @@ impl App {
             .merge(crate::entrance::page::routes())
             .merge(crate::admin::page::routes())
             .layer(axum::middleware::from_fn(crate::orders::pages::frame::switch_language))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), crate::platform::http::cors::own_cookies))
             .layer(axum::middleware::from_fn_with_state(self.clone(), crate::platform::http::observe::observe))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(self.clone());

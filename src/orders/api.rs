@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::payments::gateways::{in_browser, window};
 use crate::payments::{CashReceiptWish, Wishes};
-use crate::platform::http::extract::{bearer, same_site};
+use crate::platform::http::extract::bearer;
 use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, IdempotencyKey, Json, Path, RequestLanguage};
 use crate::platform::ids;
@@ -84,16 +84,6 @@ pub async fn owned(app: &App, headers: &HeaderMap, number: &str) -> Result<Order
     Err(Error::unauthenticated("order.token_required"))
 }
 
-/// A browser sends its cookie whoever asks it to, so with a cookie alone the call must come from our own pages. Browsers
-/// say where a POST comes from; a caller that says nothing is none.
-pub async fn owned_for_a_change(app: &App, headers: &HeaderMap, number: &str) -> Result<Order> {
-    let from_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
-    if from_browser && bearer(headers).is_none() {
-        same_site(headers, &app.settings.base_url)?;
-    }
-    owned(app, headers, number).await
-}
-
 /// The order, its state, and its tickets once it is paid.
 #[utoipa::path(get, path = "/api/orders/{order_number}", tag = "orders", params(("order_number" = String, Path,)),
     security(("order_token" = []), ("order_cookie" = [])),
@@ -139,7 +129,7 @@ async fn cancel(
     RequestId(request_id): RequestId,
     Path(number): Path<String>,
 ) -> Result<Response> {
-    let order = owned_for_a_change(&app, &headers, &number).await?;
+    let order = owned(&app, &headers, &number).await?;
     super::cancel::cancel(&app, &order, Origin::new("visitor", "cancel", request_id)).await?;
     let order = find(&app, &number).await?;
     Ok(private(Reply(read::view(&app, &order)?)))
@@ -204,7 +194,7 @@ async fn initialize(
     key: Option<IdempotencyKey>,
     Json(ask): Json<InitializeAsk>,
 ) -> Result<Response> {
-    let order = owned_for_a_change(&app, &headers, ask.order_number.trim()).await?;
+    let order = owned(&app, &headers, ask.order_number.trim()).await?;
     if let Some(name) = &ask.customer_name
         && (contact::has_control(name) || name.chars().count() > contact::NAME_CHARS_MAX)
     {

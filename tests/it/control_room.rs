@@ -74,7 +74,7 @@ async fn every_call_is_open_to_its_ranks_and_to_nobody_else() {
 }
 
 /// An address with something in every place, of the exhibition `xyz` or of nothing at all.
-fn fill(path: &str) -> String {
+pub fn fill(path: &str) -> String {
     let mut filled = path.replace("{code}", "xyz").replace("{username}", "nobody");
     while let (Some(from), Some(until)) = (filled.find('{'), filled.find('}')) {
         let number = matches!(&filled[from..=until], "{conflict_id}" | "{product_id}" | "{slot_id}" | "{stock_id}");

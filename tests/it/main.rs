@@ -14,6 +14,7 @@ mod breaker;
 mod catalogue_admin;
 mod contracts;
 mod control_room;
+mod cross_site;
 mod dashboard;
 mod deposits;
 mod desk;

@@ -14,7 +14,7 @@ use super::quote::{self, Quote};
 use super::request::{self, AccountAsk, RefundView, Request};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::orders::api::{owned, owned_for_a_change, private};
+use crate::orders::api::{owned, private};
 use crate::orders::model::Origin;
 use crate::orders::writer::RefundKind;
 use crate::platform::http::observe::RequestId;
@@ -95,7 +95,7 @@ async fn refund(
     Path(number): Path<String>,
     Json(ask): Json<RefundBody>,
 ) -> Result<Response> {
-    let order = owned_for_a_change(&app, &headers, &number).await?;
+    let order = owned(&app, &headers, &number).await?;
     request::text_is_fine("reason", &ask.reason)?;
     if ask.ticket_ids.len() > TICKETS_MAX {
         return Err(Error::field("ticket_ids", "too_many"));
@@ -128,7 +128,7 @@ async fn name_account(
     Path((number, refund_id)): Path<(String, Uuid)>,
     Json(ask): Json<AccountAsk>,
 ) -> Result<Response> {
-    let order = owned_for_a_change(&app, &headers, &number).await?;
+    let order = owned(&app, &headers, &number).await?;
     let sealed = request::seal(&app, refund_id, &ask.checked()?)?;
     let client = app.pg.get().await?;
     let named = pg::name_account(&client, refund_id, order.facts.id, &sealed).await?;

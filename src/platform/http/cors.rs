@@ -2,9 +2,12 @@
 //! may see, it sees with a token of its own.
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
 
+use super::extract::same_site;
 use crate::app::App;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
@@ -44,4 +47,21 @@ pub fn answer(app: &App, headers: &mut HeaderMap, origin: Option<&HeaderValue>) 
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
+}
+
+/// A browser sends our cookies whoever makes it call: they count from our own pages only. So a call that may change something
+/// and comes with cookies from another site is refused before anybody reads them. Browsers say where such a call comes from;
+/// a caller that says nothing is none.
+pub async fn own_cookies(State(app): State<App>, request: Request, next: Next) -> Response<Body> {
+    let headers = request.headers();
+    let from_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    let changes = !request.method().is_safe() && request.uri().path().starts_with("/api/");
+    if changes
+        && from_browser
+        && headers.contains_key(header::COOKIE)
+        && let Err(error) = same_site(headers, &app.settings.base_url)
+    {
+        return error.into_response();
+    }
+    next.run(request).await
 }
