@@ -159,6 +159,9 @@ select coalesce(u.exhibition_id, c.exhibition_id) as exhibition_id, c.allowed, c
  where coalesce(u.places, 0) <> coalesce(c.used, 0) or coalesce(u.open_holds, 0) <> coalesce(c.open_holds, 0)
     or c.used > c.allowed;
 
+-- invariant: nobody who is forgotten is counted
+select o.id, o.number from orders o where o.person_counted and o.person_key = decode(repeat('00', 16), 'hex');
+
 -- invariant: every change of state has its event
 with last as (
     select distinct on (order_id) order_id, to_state from order_events where to_state is not null order by order_id, id desc

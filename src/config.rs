@@ -221,6 +221,49 @@ pub struct SellerSettings {
     pub hosting: String,
 }
 
+/// How long personal data is kept. The least values are the law's (docs/decisions/0019-personal-data.md).
+#[derive(Args, Clone)]
+pub struct RetentionSettings {
+    /// Names, phone numbers and addresses of paid orders, after their exhibition has ended: questions and complaints come
+    /// within weeks. [days]
+    #[arg(long = "keep-contacts-days", id = "keep_contacts_days", env = "ADMIT_KEEP_CONTACTS_DAYS", default_value_t = 90,
+        value_parser = clap::value_parser!(i32).range(1..=1825))]
+    pub contacts_days: i32,
+    /// The same of orders that came to nothing (expired, cancelled, given back whole), after that. [days]
+    #[arg(long = "keep-lapsed-days", id = "keep_lapsed_days", env = "ADMIT_KEEP_LAPSED_DAYS", default_value_t = 30,
+        value_parser = clap::value_parser!(i32).range(1..=1825))]
+    pub lapsed_days: i32,
+    /// What leads from a payment to its payer, after the exhibition has ended; e-commerce act: 5. [years]
+    #[arg(long = "keep-payments-years", id = "keep_payments_years", env = "ADMIT_KEEP_PAYMENTS_YEARS", default_value_t = 5,
+        value_parser = clap::value_parser!(i32).range(5..=30))]
+    pub payments_years: i32,
+    /// Where and with what staff signed in; communications secrecy act: 3. [months]
+    #[arg(long = "keep-sign-ins-months", id = "keep_sign_ins_months", env = "ADMIT_KEEP_SIGN_INS_MONTHS", default_value_t = 3,
+        value_parser = clap::value_parser!(i32).range(3..=120))]
+    pub sign_ins_months: i32,
+    /// The audit log, which says who looked at whose data; safety standards of the personal information act: 2. [years]
+    #[arg(long = "keep-audit-years", id = "keep_audit_years", env = "ADMIT_KEEP_AUDIT_YEARS", default_value_t = 2,
+        value_parser = clap::value_parser!(i32).range(2..=30))]
+    pub audit_years: i32,
+    /// That somebody has asked for their data or its erasure, without who it was; e-commerce act, complaints: 3. [years]
+    #[arg(long = "keep-requests-years", id = "keep_requests_years", env = "ADMIT_KEEP_REQUESTS_YEARS", default_value_t = 3,
+        value_parser = clap::value_parser!(i32).range(3..=30))]
+    pub requests_years: i32,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> RetentionSettings {
+        RetentionSettings {
+            contacts_days: 90,
+            lapsed_days: 30,
+            payments_years: 5,
+            sign_ins_months: 3,
+            audit_years: 2,
+            requests_years: 3,
+        }
+    }
+}
+
 #[derive(Args, Clone)]
 pub struct Settings {
     /// production (default: nothing unsafe by omission) or development.
@@ -277,6 +320,8 @@ pub struct Settings {
     pub stripe: StripeSettings,
     #[command(flatten, next_help_heading = "Seller")]
     pub seller: SellerSettings,
+    #[command(flatten, next_help_heading = "Retention")]
+    pub retention: RetentionSettings,
     /// Networks whose callers are spared rate limits and open-hold limits, e.g. load tests from `127.0.0.0/8`.
     #[arg(long, env = "ADMIT_RATE_LIMIT_EXEMPT", value_delimiter = ',')]
     pub rate_limit_exempt: Vec<Network>,
@@ -565,6 +610,8 @@ mod tests {
             ("--drand-period-s", "0", "ADMIT_DRAND_PERIOD_S"),
             ("--stripe-secret-key", "sk_live_hush", "STRIPE_PUBLISHABLE_KEY is missing"),
             ("--log", "info,=,", "ADMIT_LOG"),
+            ("--keep-payments-years", "4", "keep-payments-years"),
+            ("--keep-audit-years", "1", "keep-audit-years"),
             ("--rate-limit-exempt", "everybody", "rate-limit-exempt"),
             ("--toss-webhook-addresses", "13.124.18.147,toss", "toss-webhook-addresses"),
         ] {

@@ -10,6 +10,7 @@
 //! - [`orders`]: hold, pay, settle, expire; the stock writer.
 //! - [`entrance`]: scans. [`admin`]: who may sign in. [`notifications`]: the outbox's consumer.
 //! - [`dashboard`]: what admins watch: figures, the live board.
+//! - [`privacy`]: what goes when its period ends or its person asks.
 //! - [`observability`]: every metric by name, and the pulse of a process. [`app`]: the only place that wires things. [`commands`]: the binary.
 
 pub mod admin;
@@ -25,6 +26,7 @@ pub mod observability;
 pub mod orders;
 pub mod payments;
 pub mod platform;
+pub mod privacy;
 pub mod stock;
 pub mod tickets;
 pub mod waiting_room;

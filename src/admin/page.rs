@@ -16,7 +16,7 @@ use crate::platform::http::assets;
 use crate::platform::texts::{self, Language};
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 29] = [
+const SCRIPTS: [&str; 30] = [
     "admin_ui.js",
     "admin_forms.js",
     "admin_session.js",
@@ -45,6 +45,7 @@ const SCRIPTS: [&str; 29] = [
     "admin_bulk.js",
     "admin_exhibitions.js",
     "admin_people.js",
+    "admin_privacy.js",
     "admin_log.js",
 ];
 const TEXTS: &str = "page.admin.";

@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 17] = [
+pub const WORKERS: [Worker; 18] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
@@ -46,6 +46,11 @@ pub const WORKERS: [Worker; 17] = [
         tick: |app| Box::pin(crate::dashboard::figures::entrances(app)),
     },
     Worker { name: "purge", every: Duration::from_secs(3600), tick: |app| Box::pin(purge::tick(app)) },
+    Worker {
+        name: "retention",
+        every: Duration::from_secs(600),
+        tick: |app| Box::pin(crate::privacy::retention::tick(app)),
+    },
     Worker { name: "bulk_refunds", every: Duration::from_secs(2), tick: |app| Box::pin(care::bulk::carry::tick(app)) },
     Worker { name: "contact_index", every: Duration::from_secs(60), tick: |app| Box::pin(care::index::tick(app)) },
     Worker {

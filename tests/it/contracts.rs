@@ -65,6 +65,10 @@ async fn every_statement_prepares_against_the_migrated_schema() {
         admit::admin::audit::pg::STATEMENTS,
         admit::notifications::STATEMENTS,
         admit::dashboard::pg::STATEMENTS,
+        admit::privacy::pg::STATEMENTS,
+        admit::privacy::pg::export::STATEMENTS,
+        admit::privacy::pg::requests::STATEMENTS,
+        admit::privacy::pg::retention::STATEMENTS,
         admit::commands::seed_demo::pg::STATEMENTS,
     ];
     let rooms = admit::waiting_room::pg::statements();
@@ -345,6 +349,7 @@ async fn every_call_says_how_it_refuses_and_what_proof_it_wants() {
                 .replace("{refund_id}", &ticket.to_string())
                 .replace("{conflict_id}", &ticket.to_string())
                 .replace("{bulk_id}", &ticket.to_string())
+                .replace("{request_id}", &ticket.to_string())
                 .replace("{device_id}", &ticket.to_string())
                 .replace("{sign_in_id}", &ticket.to_string())
                 .replace("{username}", "nobody");

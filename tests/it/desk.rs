@@ -10,15 +10,15 @@ use crate::support::visitor::Held;
 use crate::support::{Answer, Given, Kind, TestApp, Visitor};
 
 /// An exhibition with its people, and another that they may not enter.
-struct Desk<'a> {
+pub struct Desk<'a> {
     app: &'a TestApp,
-    support: String,
-    admin: String,
-    owner: String,
+    pub support: String,
+    pub admin: String,
+    pub owner: String,
 }
 
 impl<'a> Desk<'a> {
-    async fn of(app: &'a TestApp) -> Desk<'a> {
+    pub async fn of(app: &'a TestApp) -> Desk<'a> {
         app.account("helper", Role::Support, &["xyz"]).await;
         app.account("boss", Role::Admin, &["xyz"]).await;
         app.account("owner", Role::SuperAdmin, &[]).await;
@@ -26,7 +26,7 @@ impl<'a> Desk<'a> {
         Desk { app, support, admin, owner: app.access_token("owner").await }
     }
 
-    async fn call(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {
+    pub async fn call(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {
         let request = self.app.http.request(method, self.app.url(&format!("/api/admin/{path}"))).bearer_auth(token);
         Answer::of(request.json(&body)).await
     }
@@ -447,7 +447,7 @@ async fn contacts_of_before_the_index_are_found_after_a_tick_and_forgotten_ones_
     app.db
         .execute(&format!(
             "update contacts set name_index = null, tail_index = null, index_version = 0;
-             update contacts c set erased_at = now() from orders o where o.id = c.order_id and o.number = '{}';
+             update contacts c set erased_at = now(), sealed = '', phone_digest = '' from orders o where o.id = c.order_id and o.number = '{}';
              update contacts c set key_id = 'lost' from orders o where o.id = c.order_id and o.number = '{}'",
             gone.number, lost.number
         ))

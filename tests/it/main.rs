@@ -41,6 +41,7 @@ mod offline;
 mod pages;
 mod payments;
 mod pictures;
+mod privacy;
 mod queue_draw;
 mod queue_faults;
 mod queue_model;

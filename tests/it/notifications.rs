@@ -141,7 +141,7 @@ async fn nobody_to_write_to_is_an_end_too() {
     forgotten.pay(&order).await.expect(200);
     app.db
         .execute(
-            "update contacts set erased_at = now(), sealed = '\\x', name_index = null, tail_index = null;
+            "update contacts set erased_at = now(), sealed = '', phone_digest = '', name_index = null, tail_index = null;
              insert into outbox (kind, order_id, next_try_at, created_at)
              select 'money_returned', id, now(), now() from orders where not has_email",
         )

@@ -1,5 +1,6 @@
 //! The audit log: who did what, when and from where. Every change by an admin is recorded in the transaction that makes
-//! it, and so is every look at personal data. Append-only: a trigger refuses everything else.
+//! it, and so is every look at personal data. Append-only: a trigger refuses everything else, but for what is older than
+//! two years, which the `retention` tick clears away.
 
 pub mod api;
 pub mod pg;
@@ -68,7 +69,8 @@ pub struct Entry<'a> {
     /// `exhibition.delete`, `product.create` and so on, `slot.create`, `slot.change`, `slot.delete`, `slot.pattern`,
     /// `slot.bulk`, `sales.change`, `device.add`,
     /// `device.revoke`, `entry.rules`, `entry.force`, `entry.conflict`, `ticket.block`, `ticket.unblock`,
-    /// `user.create`, `user.change`, `user.password`, `user.pin`, `user.second_factor`, `user.sign_out`.
+    /// `user.create`, `user.change`, `user.password`, `user.pin`, `user.second_factor`, `user.sign_out`,
+    /// `privacy.request`, `privacy.erase`, `privacy.export`, `privacy.withdraw`, `privacy.retention`.
     pub action: &'static str,
     /// None: of no exhibition.
     pub exhibition_id: Option<i32>,

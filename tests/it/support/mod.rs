@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admit::app::App;
-use admit::config::{DatabaseSettings, DrandSettings, Mode, SellerSettings, Settings, StripeSettings};
+use admit::config::{
+    DatabaseSettings, DrandSettings, Mode, RetentionSettings, SellerSettings, Settings, StripeSettings,
+};
 use admit::orders::worker::WORKERS;
 use admit::platform::clock::Clock;
 use admit::platform::invariants;
@@ -178,6 +180,7 @@ impl TestApp {
             toss_webhook_addresses: self.options.webhook_addresses.clone(),
             stripe: self.stripe_settings(),
             seller: SellerSettings::default(),
+            retention: RetentionSettings::default(),
             rate_limit_exempt: if self.options.exempt { loopback() } else { vec![] },
             trusted_proxies: loopback(),
             cors_origins: self.options.cors_origins.clone(),
