@@ -1,6 +1,5 @@
-//! Clears away what has served its time, in small bites: processed webhooks, one-time codes, and the
-//! digests of callers' keys. A key is
-//! good for at least a day and as long as its order can change; after that its attempt's state still answers a repeat.
+//! Clears away what has served its time, in small bites: processed webhooks, one-time codes, old repairs of the stock, and the
+//! digests of callers' keys. A key is good for at least a day and as long as its order can change; after that its attempt's state still answers a repeat.
 
 use crate::app::App;
 use crate::error::Result;
@@ -47,7 +46,15 @@ const ONE_TIME_CODES: Statement = Statement::new(
           order by created_at limit $1 for update skip locked)",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&ONE_TIME_CODES, &WEBHOOKS, &CONFIRM_KEYS, &REFUND_KEYS];
+/// For whoever looks back at a sale.
+const REPAIRS: Statement = Statement::new(
+    "orders.purge_stock_repairs",
+    "delete from stock_repairs where id in (
+         select id from stock_repairs where at < admit_now() - interval '180 days'
+          order by at limit $1 for update skip locked)",
+);
+
+pub const STATEMENTS: &[&Statement] = &[&ONE_TIME_CODES, &WEBHOOKS, &CONFIRM_KEYS, &REFUND_KEYS, &REPAIRS];
 
 pub async fn tick(app: &App) -> Result<usize> {
     let mut cleared = 0;

@@ -1,12 +1,13 @@
 //! The audit: compares Redis with Postgres and repairs by hold id, never by count. What no hold id explains and what
 //! stays for several rounds leads to a rebuild, which needs no explanation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use crate::app::App;
 use crate::error::Result;
 use crate::stock::model::InFlight;
+use crate::stock::pg::Repair;
 use crate::stock::redis::Levels;
 use crate::stock::{pg, rebuild, redis};
 
@@ -91,14 +92,20 @@ async fn audit_one(app: &App, exhibition_id: i32, code: &str, report: &mut Repor
     let is_known = |take: &&InFlight| known.contains(&(take.hold_id, take.at_ms));
     let committed: Vec<_> = levels.in_flight.iter().filter(old).filter(is_known).map(|t| t.hold_id).collect();
     if !committed.is_empty() {
-        redis::confirm(&app.redis, code, &committed).await?;
         report.confirmed += committed.len();
+        let confirmed = redis::confirm(&app.redis, code, &committed).await?;
+        let takes = i32::try_from(confirmed).unwrap_or(i32::MAX);
+        record(app, exhibition_id, "confirmed", "not_told", Vec::new(), takes).await;
     }
+    let mut given = Vec::new();
     for take in levels.in_flight.iter().filter(old).filter(|take| !is_known(take)) {
         if redis::give_back(&app.redis, code, &take.hold_id, Some(take.at_ms)).await? {
-            report.given_back += 1;
+            given.push(take);
         }
     }
+    report.given_back += given.len();
+    let takes = i32::try_from(given.len()).unwrap_or(i32::MAX);
+    record(app, exhibition_id, "given_back", "abandoned", places(&given), takes).await;
 
     let unknown: Vec<&InFlight> = levels.in_flight.iter().filter(|take| !is_known(take)).collect();
     let epoch = truth.values().map(|l| l.epoch).max().unwrap_or(0);
@@ -110,18 +117,40 @@ async fn audit_one(app: &App, exhibition_id: i32, code: &str, report: &mut Repor
     report.difference += differences.values().map(|d| d.abs()).sum::<i64>();
     if app.audit.is_real(exhibition_id, &differences) {
         tracing::warn!(exhibition = code, ?differences, "Redis and Postgres differ");
-        rebuild::rebuild(app, exhibition_id, code, "audit").await?;
+        // By 0 an epoch that differs, which is no stock's.
+        let cause = if differences.contains_key(&0) { "epoch" } else { "audit" };
+        let mut found: Vec<(i32, i64)> = differences.into_iter().filter(|(stock_id, _)| *stock_id > 0).collect();
+        found.sort_unstable();
+        rebuild::rebuild_since(app, exhibition_id, code, cause, found).await?;
         report.rebuilt += 1;
     }
     Ok(())
 }
 
+/// What was done is done: a record that could not be written is logged.
+async fn record(app: &App, exhibition_id: i32, done: &str, cause: &str, found: Vec<(i32, i64)>, takes: i32) {
+    if takes == 0 {
+        return;
+    }
+    let repair = Repair { done: done.into(), cause: cause.into(), found, takes };
+    let written = async { pg::repaired(&app.pg.get().await?, exhibition_id, &repair).await };
+    if let Err(error) = written.await {
+        tracing::warn!(exhibition_id, %error, ?repair, "a repair is not on record");
+    }
+}
+
+/// Places of these takes, by stock.
+pub fn places(takes: &[&InFlight]) -> Vec<(i32, i64)> {
+    let mut sums = BTreeMap::<i32, i64>::new();
+    for line in takes.iter().flat_map(|take| &take.lines) {
+        *sums.entry(line.stock_id).or_default() += i64::from(line.quantity);
+    }
+    sums.into_iter().collect()
+}
+
 /// Redis free + in flight - Postgres free, per stock, where it is not zero. A stock that Redis lacks counts too.
 fn differences(levels: &Levels, unknown: &[&InFlight], truth: impl Iterator<Item = (i32, i64)>) -> HashMap<i32, i64> {
-    let mut in_flight = HashMap::<i32, i64>::new();
-    for line in unknown.iter().flat_map(|take| &take.lines) {
-        *in_flight.entry(line.stock_id).or_default() += i64::from(line.quantity);
-    }
+    let in_flight: HashMap<i32, i64> = places(unknown).into_iter().collect();
     truth
         .filter_map(|(stock_id, free)| {
             let seen = levels.free.get(&stock_id).map_or(-1, |n| n + in_flight.get(&stock_id).copied().unwrap_or(0));

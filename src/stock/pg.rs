@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 
 use super::model::{HoldId, Level, PersonKey};
 use super::offer::Offer;
@@ -70,8 +71,61 @@ const PERSON: Statement = Statement::new(
     "select used, open_holds from person_counters where exhibition_id = $1 and person_key = $2",
 );
 
-pub const STATEMENTS: &[&Statement] =
-    &[&LOCK, &LOCK_THESE, &SET_OFFERS, &ADD, &COUNT, &REMOVE, &RAISE_EPOCH, &LEVELS, &KNOWN_TAKES, &PEOPLE, &PERSON];
+const REPAIRED: Statement = Statement::new(
+    "stock.repaired",
+    "insert into stock_repairs (exhibition_id, at, done, cause, stocks, places, takes)
+     values ($1, admit_now(), $2, $3, $4, $5, $6)",
+);
+
+const REPAIRS: Statement = Statement::new(
+    "stock.repairs",
+    "select at, done, cause, stocks, places, takes from stock_repairs where exhibition_id = $1 order by id desc limit $2",
+);
+
+pub const STATEMENTS: &[&Statement] = &[
+    &LOCK,
+    &LOCK_THESE,
+    &SET_OFFERS,
+    &ADD,
+    &COUNT,
+    &REMOVE,
+    &RAISE_EPOCH,
+    &LEVELS,
+    &KNOWN_TAKES,
+    &PEOPLE,
+    &PERSON,
+    &REPAIRED,
+    &REPAIRS,
+];
+
+/// What was found wrong with an exhibition's count in Redis, and what was done about it.
+#[derive(Clone, Debug)]
+pub struct Repair {
+    /// rebuilt, given_back or confirmed.
+    pub done: String,
+    pub cause: String,
+    /// Stock id and places: what Redis had more than it should, or what was given back.
+    pub found: Vec<(i32, i64)>,
+    pub takes: i32,
+}
+
+pub async fn repaired(client: &impl GenericClient, exhibition_id: i32, repair: &Repair) -> Result<()> {
+    let (stocks, places): (Vec<i32>, Vec<i64>) = repair.found.iter().copied().unzip();
+    let Repair { done, cause, takes, .. } = repair;
+    REPAIRED.execute(client, &[&exhibition_id, done, cause, &stocks, &places, takes]).await?;
+    Ok(())
+}
+
+/// The newest first.
+pub async fn repairs(client: &impl GenericClient, exhibition_id: i32, limit: i64) -> Result<Vec<(Timestamp, Repair)>> {
+    let rows = REPAIRS.query(client, &[&exhibition_id, &limit]).await?;
+    let repair = |r: &tokio_postgres::Row| {
+        let (stocks, places): (Vec<i32>, Vec<i64>) = (r.get(3), r.get(4));
+        let found = stocks.into_iter().zip(places).collect();
+        (r.get(0), Repair { done: r.get(1), cause: r.get(2), found, takes: r.get(5) })
+    };
+    Ok(rows.iter().map(repair).collect())
+}
 
 /// Places and open holds of one person, as committed.
 pub async fn person(client: &impl GenericClient, exhibition_id: i32, person: &PersonKey) -> Result<(i32, i32)> {

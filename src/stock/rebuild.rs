@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::error::Result;
+use crate::stock::pg::Repair;
 use crate::stock::{pg, redis};
 use crate::waiting_room::model::Phase;
 
@@ -10,6 +11,17 @@ const PEOPLE_PAGE: i64 = 500;
 
 /// Redis equals Postgres afterwards, unless a newer rebuild has already seen to that.
 pub async fn rebuild(app: &App, exhibition_id: i32, code: &str, cause: &str) -> Result<()> {
+    rebuild_since(app, exhibition_id, code, cause, Vec::new()).await
+}
+
+/// The same, where it is known what was wrong.
+pub async fn rebuild_since(
+    app: &App,
+    exhibition_id: i32,
+    code: &str,
+    cause: &str,
+    found: Vec<(i32, i64)>,
+) -> Result<()> {
     let mut client = app.pg.get().await?;
     // Read before the count: should the room begin meanwhile, its leader tells Redis so in the same second.
     let phase = crate::waiting_room::pg::one(&client, exhibition_id).await?.map_or(Phase::Idle, |room| room.phase);
@@ -25,6 +37,10 @@ pub async fn rebuild(app: &App, exhibition_id: i32, code: &str, cause: &str) -> 
     tracing::warn!(exhibition = code, epoch, cause, ours, "stock in Redis rebuilt from Postgres");
     if !ours {
         return Ok(());
+    }
+    let repair = Repair { done: "rebuilt".into(), cause: cause.into(), found, takes: 0 };
+    if let Err(error) = pg::repaired(&client, exhibition_id, &repair).await {
+        tracing::warn!(exhibition = code, %error, ?repair, "a repair is not on record");
     }
     let mut after: Vec<u8> = Vec::new();
     loop {

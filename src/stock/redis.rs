@@ -163,15 +163,18 @@ pub async fn give_back(redis: &Redis, code: &str, hold_id: &HoldId, at_ms: Optio
     }
 }
 
-pub async fn confirm(redis: &Redis, code: &str, hold_ids: &[HoldId]) -> Result<()> {
+/// How many of them were in flight.
+pub async fn confirm(redis: &Redis, code: &str, hold_ids: &[HoldId]) -> Result<i64> {
+    let mut confirmed = 0;
     for chunk in hold_ids.chunks(512) {
         let args = chunk.iter().map(|id| hex(id).into()).collect();
         let reply = redis.run(&CONFIRM, vec![flight_key(redis, code)], args).await?;
         if tag_of(&CONFIRM, &reply)? != "confirmed" {
             return Err(unknown(&CONFIRM, &tag_of(&CONFIRM, &reply)?));
         }
+        confirmed += int_of(&CONFIRM, &reply, 1)?;
     }
-    Ok(())
+    Ok(confirmed)
 }
 
 /// What one commit changed for an exhibition, to be applied to Redis.
