@@ -220,6 +220,15 @@ union all
 select n.id::text, n.state from room_notices n join rooms r on r.exhibition_id = n.exhibition_id
  where n.state = 'pending' and n.run < r.run;
 
+-- invariant: a message belongs to the exhibition that it tells of
+select b.id, b.kind, b.exhibition_id, coalesce(o.exhibition_id, n.exhibition_id, 0) as should_be
+  from outbox b left join refunds r on b.kind = 'refund' and r.id = b.order_id
+  left join mail_resends m on b.kind = 'resend' and m.id = b.order_id
+  left join room_notices n on b.kind = 'queue_turn' and n.id = b.order_id
+  left join orders o
+    on o.id = case b.kind when 'refund' then r.order_id when 'resend' then m.order_id else b.order_id end
+ where b.exhibition_id <> coalesce(o.exhibition_id, n.exhibition_id, 0);
+
 -- invariant: the pass an order was placed with is a whole session
 select id, number from orders where octet_length(pass_sid) <> 16;
 

@@ -7,6 +7,7 @@
 
 pub mod letter;
 pub mod mail;
+pub mod outbox;
 pub mod pg;
 
 use std::time::{Duration, Instant};
@@ -30,7 +31,8 @@ const ROUND_MAX: Duration = Duration::from_secs(60);
 const MAIL_MAX: Duration = Duration::from_secs(20);
 /// How long a claimed row is nobody else's. [s]
 const LEASE_S: i32 = 120;
-/// With the pauses between them about seven hours, longer than a mail server's bad morning.
+/// With the pauses between them about seven hours, longer than a mail server's bad morning. So many again each time that somebody
+/// sends it again: the number of a row's tries never falls, since the row is fenced by it.
 const TRIES_MAX: i32 = 12;
 const BACKOFF_FIRST_S: i64 = 15;
 const BACKOFF_MAX_S: i64 = 3600;
@@ -91,7 +93,7 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
         }
     };
     let client = app.pg.get().await?;
-    let given_up = row.tries >= TRIES_MAX;
+    let given_up = row.tries >= TRIES_MAX * (1 + row.replays);
     if row.kind == QUEUE_TURN && (matches!(told, Told::Sent) || given_up) {
         // First of the two: a crash in between sends no second mail, since the address is gone.
         waiting_room::pg::done(&client, row.order_id, matches!(told, Told::Sent)).await?;
@@ -102,7 +104,9 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
         Told::TooLate => pg::finish(&client, row, "done", "too_late").await?,
         Told::Not(class) if given_up => pg::finish(&client, row, "dead", class).await?,
         Told::Not(class) if row.kind == ONE_TIME_CODE => pg::retry_later(&client, row, CODE_AGAIN_S, class).await?,
-        Told::Not(class) => pg::retry_later(&client, row, backoff_s(row.tries), class).await?,
+        Told::Not(class) => {
+            pg::retry_later(&client, row, backoff_s(row.tries - TRIES_MAX * row.replays), class).await?
+        }
     }
     let outcome = match told {
         Told::Sent => "sent",

@@ -21,7 +21,7 @@ const CLAIM: Statement = Statement::new(
     "update outbox b set tries = b.tries + 1, next_try_at = admit_now() + make_interval(secs => $2)
       where b.id in (select id from outbox where state = 'pending' and next_try_at <= admit_now()
                       order by next_try_at limit $1 for update skip locked)
-     returning b.id, b.kind, b.order_id, b.tries",
+     returning b.id, b.kind, b.order_id, b.tries, b.replays",
 );
 
 /// Those that are of no use in ten minutes, before all others.
@@ -31,7 +31,7 @@ const CLAIM_CODES: Statement = Statement::new(
       where b.id in (select id from outbox
                       where state = 'pending' and kind = 'one_time_code' and next_try_at <= admit_now()
                       order by next_try_at limit $1 for update skip locked)
-     returning b.id, b.kind, b.order_id, b.tries",
+     returning b.id, b.kind, b.order_id, b.tries, b.replays",
 );
 
 const FINISH: Statement = Statement::new(
@@ -78,6 +78,8 @@ pub struct Claimed {
     /// `one_time_code` a request for one.
     pub order_id: Uuid,
     pub tries: i32,
+    /// How often somebody sent it again after it was given up.
+    pub replays: i32,
 }
 
 pub async fn silence(client: &impl GenericClient, limit: i64, everybody: bool) -> Result<u64> {
@@ -89,7 +91,10 @@ pub async fn claim(client: &impl GenericClient, limit: i64, lease_s: i32) -> Res
     let mut rows = CLAIM_CODES.query(client, &[&limit, &lease_s]).await?;
     let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
     rows.extend(CLAIM.query(client, &[&left, &lease_s]).await?);
-    Ok(rows.iter().map(|r| Claimed { id: r.get(0), kind: r.get(1), order_id: r.get(2), tries: r.get(3) }).collect())
+    Ok(rows
+        .iter()
+        .map(|r| Claimed { id: r.get(0), kind: r.get(1), order_id: r.get(2), tries: r.get(3), replays: r.get(4) })
+        .collect())
 }
 
 pub async fn finish(client: &impl GenericClient, row: &Claimed, state: &str, outcome: &str) -> Result<()> {

@@ -115,13 +115,14 @@ impl Metrics {
         counter!("admit_provider_breaker_changes_total", "provider" => provider, "to" => to).increment(1);
     }
 
-    /// What waits: how much, and for how long the oldest of it has. `what` is `webhooks`, `payments` or `refunds`.
+    /// What waits: how much, and for how long the oldest of it has. `what` is `webhooks`, `payments`, `refunds`, or `messages`
+    /// with the channel for a provider.
     pub fn backlog(&self, what: &'static str, provider: &'static str, waiting: i64, oldest_s: f64) {
         gauge!("admit_backlog_waiting", "what" => what, "provider" => provider).set(waiting as f64);
         gauge!("admit_backlog_oldest_seconds", "what" => what, "provider" => provider).set(oldest_s);
     }
 
-    /// What waits for a person: `webhooks_dead`, `refunds_failed`, `refunds_bounced`, `refunds_needs_account`.
+    /// What waits for a person: `webhooks_dead`, `messages_dead`, `refunds_failed`, `refunds_bounced`, `refunds_needs_account`.
     pub fn stuck(&self, what: &'static str, provider: &'static str, count: i64) {
         gauge!("admit_stuck", "what" => what, "provider" => provider).set(count as f64);
     }
@@ -198,9 +199,15 @@ fn describe() {
     describe_counter!("admit_webhooks_total", "Webhooks by outcome.");
     describe_gauge!("admit_provider_breaker", "Breaker of a provider: 0 closed, 1 half open, 2 open.");
     describe_counter!("admit_provider_breaker_changes_total", "Changes of a provider's breaker, by where to.");
-    describe_gauge!("admit_backlog_waiting", "Webhooks, payments in doubt and refunds that wait, by provider.");
+    describe_gauge!(
+        "admit_backlog_waiting",
+        "Webhooks, payments in doubt, refunds and messages that wait, by provider or channel."
+    );
     describe_gauge!("admit_backlog_oldest_seconds", "How long the oldest of them has waited.");
-    describe_gauge!("admit_stuck", "Dead webhooks, failed refunds and refunds without an account, by provider.");
+    describe_gauge!(
+        "admit_stuck",
+        "Dead webhooks and messages, failed refunds and refunds without an account, by provider or channel."
+    );
     describe_counter!("admit_queue_joins_total", "Numbers given out.");
     describe_counter!("admit_queue_claims_total", "Claims by outcome.");
     describe_gauge!("admit_queue_numbers", "Numbers given out in this run, all lanes.");

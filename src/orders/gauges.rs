@@ -1,4 +1,4 @@
-//! What waits and for how long, as gauges: webhooks, payments in doubt, refunds, and what waits for a person.
+//! What waits and for how long, as gauges: webhooks, payments in doubt, refunds, messages, and what waits for a person.
 
 use std::collections::HashMap;
 
@@ -20,6 +20,11 @@ const BACKLOG: Statement = Statement::new(
      union all
      select 'refunds', a.provider, count(*), coalesce(extract(epoch from admit_now() - min(r.created_at)), 0)::float8
        from refunds r join attempts a on a.id = r.attempt_id where r.state = 'pending' group by a.provider
+     union all
+     select 'messages', 'mail', count(*), coalesce(extract(epoch from admit_now() - min(created_at)), 0)::float8
+       from outbox where state <> 'done' and state = 'pending' and replays = 0
+     union all
+     select 'messages_dead', 'mail', count(*), 0 from outbox where state <> 'done' and state = 'dead'
      union all
      select 'webhooks_dead', provider, count(*), 0 from inbox where state = 'dead' group by provider
      union all
@@ -49,5 +54,9 @@ pub async fn tick(app: &App) -> Result<usize> {
             app.metrics.stuck(what, provider, of(what).0);
         }
     }
+    let of = |what: &'static str| counted.get(&(what, "mail")).copied().unwrap_or_default();
+    let (count, oldest_s) = of("messages");
+    app.metrics.backlog("messages", "mail", count, oldest_s);
+    app.metrics.stuck("messages_dead", "mail", of("messages_dead").0);
     Ok(0)
 }

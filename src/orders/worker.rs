@@ -33,6 +33,11 @@ pub const WORKERS: [Worker; 18] = [
         every: Duration::from_millis(500),
         tick: |app| Box::pin(crate::notifications::deliver(app)),
     },
+    Worker {
+        name: "message_index",
+        every: Duration::from_secs(60),
+        tick: |app| Box::pin(crate::notifications::outbox::place(app)),
+    },
     Worker { name: "audit", every: Duration::from_secs(1), tick: |app| Box::pin(audit(app)) },
     Worker { name: "gauges", every: Duration::from_secs(5), tick: |app| Box::pin(gauges::tick(app)) },
     Worker {

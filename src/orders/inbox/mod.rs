@@ -37,12 +37,26 @@ pub enum EventState {
     Dead,
 }
 
+impl EventState {
+    fn as_str(self) -> &'static str {
+        match self {
+            EventState::Received => "received",
+            EventState::Processed => "processed",
+            EventState::Dead => "dead",
+        }
+    }
+}
+
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListQuery {
     /// Absent: all of them.
     #[param(inline)]
     state: Option<EventState>,
+    /// Code of an exhibition; absent: all that the caller may enter.
+    exhibition: Option<String>,
+    /// All events about this order's payments, and no others.
+    order_number: Option<String>,
     /// `next` of the page before; absent: from the newest on.
     before: Option<i64>,
     /// 1 to 200; 50 if absent.
@@ -84,16 +98,29 @@ struct EventPage {
 #[utoipa::path(get, path = "/api/admin/webhooks", tag = "admin", params(ListQuery), security(("staff" = [])),
     responses((status = 200, body = EventPage),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
-        (status = 403, description = "auth.forbidden"), (status = 503, description = "server.database_away")))]
+        (status = 403, description = "auth.forbidden"), (status = 422, description = "request.invalid"),
+        (status = 503, description = "server.starting, server.database_away")))]
 async fn list(State(app): State<App>, admin: Admin, Query(query): Query<ListQuery>) -> Result<Response> {
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
-    let exhibitions = match &admin.user.exhibitions {
-        Exhibitions::All => None,
-        Exhibitions::Of(ids) => Some(ids.as_slice()),
+    let named = match query.exhibition.as_deref() {
+        Some(code) => match app.catalogue.current().known(code) {
+            Ok(one) if admin.user.may_enter(one.id) => Some([one.id]),
+            _ => return Err(Error::field("exhibition", "unknown_exhibition")),
+        },
+        None => None,
+    };
+    let exhibitions = match (&named, &admin.user.exhibitions) {
+        (Some(named), _) => Some(named.as_slice()),
+        (None, Exhibitions::All) => None,
+        (None, Exhibitions::Of(ids)) => Some(ids.as_slice()),
     };
     let before = query.before.unwrap_or(i64::MAX);
     let client = app.pg.get().await?;
-    let mut events = pg::page(&client, query.state, before, exhibitions, limit + 1).await?;
+    let number = query.order_number.as_deref().map(|number| number.trim().to_ascii_uppercase());
+    let mut events = match &number {
+        Some(number) => pg::of_number(&client, number, query.state, before, exhibitions, limit + 1).await?,
+        None => pg::page(&client, query.state, before, exhibitions, limit + 1).await?,
+    };
     drop(client);
     let more = events.len() as i64 > limit;
     events.truncate(limit as usize);

@@ -37,6 +37,16 @@ const OF_ORDER: Statement = Statement::new(
       where a.order_id = $1 order by i.id limit $2",
 );
 
+const OF_NUMBER: Statement = Statement::new(
+    "inbox.of_number",
+    "select i.id, i.provider, i.kind, i.order_id, i.body ->> 'status', i.state, i.tries, i.outcome, i.received_at,
+            i.processed_at, i.replays
+       from orders o join attempts a on a.order_id = o.id join inbox i on i.order_id = a.provider_order_id
+      where o.number = $1 and i.id < $2 and ($3::int[] is null or o.exhibition_id = any($3))
+        and ($4::text is null or i.state = $4)
+      order by i.id desc limit $5",
+);
+
 const LOCKED: Statement = Statement::new(
     "inbox.locked",
     "select i.id, i.provider, i.kind, i.order_id, i.body ->> 'status', i.state, i.tries, i.outcome, i.received_at,
@@ -54,7 +64,7 @@ const REPLAY: Statement = Statement::new(
                i.processed_at, i.replays",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&ALL, &RECEIVED, &PROCESSED, &DEAD, &OF_ORDER, &LOCKED, &REPLAY];
+pub const STATEMENTS: &[&Statement] = &[&ALL, &RECEIVED, &PROCESSED, &DEAD, &OF_ORDER, &OF_NUMBER, &LOCKED, &REPLAY];
 
 fn view(r: &Row) -> EventView {
     EventView {
@@ -87,6 +97,19 @@ pub async fn page(
         Some(EventState::Dead) => &DEAD,
     };
     Ok(statement.query(client, &[&before, &exhibitions, &limit]).await?.iter().map(view).collect())
+}
+
+/// About the payments of the order of this number, newest first.
+pub async fn of_number(
+    client: &impl GenericClient,
+    number: &str,
+    state: Option<EventState>,
+    before: i64,
+    exhibitions: Option<&[i32]>,
+    limit: i64,
+) -> Result<Vec<EventView>> {
+    let state = state.map(EventState::as_str);
+    Ok(OF_NUMBER.query(client, &[&number, &before, &exhibitions, &state, &limit]).await?.iter().map(view).collect())
 }
 
 /// About an order's payments, oldest first.

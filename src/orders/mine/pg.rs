@@ -26,8 +26,8 @@ const ASK: Statement = Statement::new(
          insert into one_time_codes (id, who, phone_digest, key_id, sealed, created_at)
          values ($1, $2, $3, $4, $5, admit_now()) returning id
      )
-     insert into outbox (kind, order_id, next_try_at, created_at)
-     select 'one_time_code', id, admit_now(), admit_now() from asked where $6",
+     insert into outbox (kind, order_id, exhibition_id, next_try_at, created_at)
+     select 'one_time_code', id, 0, admit_now(), admit_now() from asked where $6",
 );
 
 const CODE: Statement =

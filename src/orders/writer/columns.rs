@@ -66,7 +66,7 @@ pub struct Columns<'a> {
     pub attempts: AttemptColumns<'a>,
     pub answers: (Vec<Uuid>, Vec<&'a serde_json::Value>),
     pub events: EventColumns<'a>,
-    pub outbox: (Vec<&'a str>, Vec<Uuid>),
+    pub outbox: (Vec<&'a str>, Vec<Uuid>, Vec<i32>),
     pub refunds: RefundColumns<'a>,
     pub refund_tickets: (Vec<Uuid>, Vec<Uuid>),
     pub deposits: DepositColumns<'a>,
@@ -108,9 +108,10 @@ impl<'a> Columns<'a> {
             c.events.7.push(e.about);
         }
         c.answers = rows.answers.iter().map(|(attempt_id, answer)| (*attempt_id, answer)).unzip();
-        for (kind, order_id) in &rows.outbox {
+        for (kind, order_id, exhibition_id) in &rows.outbox {
             c.outbox.0.push(kind);
             c.outbox.1.push(*order_id);
+            c.outbox.2.push(*exhibition_id);
         }
         for r in &rows.refunds {
             let to = &mut c.refunds;

@@ -363,7 +363,7 @@ impl Books {
         let facts = &entry.facts;
         self.rows.tickets(facts, ticket_key_id, self.now);
         if facts.has_email {
-            self.rows.outbox("order_paid", facts.id);
+            self.rows.outbox(facts, "order_paid", facts.id);
         }
         let row = OrderRow { state: OrderState::Paid, paid_attempt_id: attempt_id, ..order };
         self.end_pass(facts, PassEnd::Over);
@@ -376,9 +376,9 @@ impl Books {
         let to_account = attempt.to_account || captured.to_account;
         let refund_id = self.rows.refund_all(attempt, reason, to_account, self.now);
         if entry.facts.has_email && to_account {
-            self.rows.outbox("refund", refund_id);
+            self.rows.outbox(&entry.facts, "refund", refund_id);
         } else if entry.facts.has_email {
-            self.rows.outbox("money_returned", entry.facts.id);
+            self.rows.outbox(&entry.facts, "money_returned", entry.facts.id);
         }
         self.event(&entry.facts, &entry.origin, reason, None, None);
         Reply::Refunding

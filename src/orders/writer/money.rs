@@ -76,7 +76,7 @@ impl Books {
             ..AttemptChange::to(attempt_id, AttemptState::AwaitingDeposit)
         });
         if entry.facts.has_email {
-            self.rows.outbox("deposit_asked", entry.facts.id);
+            self.rows.outbox(&entry.facts, "deposit_asked", entry.facts.id);
         }
         // Somebody else's turn: who pays in within days stands in nobody's way meanwhile.
         self.end_pass(&entry.facts, PassEnd::Over);
@@ -242,7 +242,7 @@ impl Books {
             self.wake(facts).freed.people.push((person, -places, 0));
         }
         if facts.has_email && ask.amount_won > 0 {
-            self.rows.outbox("refund", ask.id);
+            self.rows.outbox(facts, "refund", ask.id);
         }
         let (state, person_places) = if left {
             (OrderState::PartiallyRefunded, order.person_places - places)

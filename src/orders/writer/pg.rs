@@ -189,8 +189,9 @@ statements! {
            from unnest($1::uuid[], $2::int[]) as d (id, amount_won) where a.id = d.id";
 
     INSERT_OUTBOX = "writer.insert_outbox",
-        "insert into outbox (kind, order_id, next_try_at, created_at)
-         select n.kind, n.order_id, $3::timestamptz, $3::timestamptz from unnest($1::text[], $2::uuid[]) as n (kind, order_id)
+        "insert into outbox (kind, order_id, exhibition_id, next_try_at, created_at)
+         select n.kind, n.order_id, n.exhibition_id, $4::timestamptz, $4::timestamptz
+           from unnest($1::text[], $2::uuid[], $3::int[]) as n (kind, order_id, exhibition_id)
          on conflict on constraint outbox_once do nothing";
 
     INSERT_REFUNDS = "writer.insert_refunds",
@@ -456,7 +457,7 @@ impl Connection {
             ));
         }
         if !rows.outbox.is_empty() {
-            flight.push(self.call(&p.INSERT_OUTBOX, vec![&c.outbox.0, &c.outbox.1, &books.now]));
+            flight.push(self.call(&p.INSERT_OUTBOX, vec![&c.outbox.0, &c.outbox.1, &c.outbox.2, &books.now]));
         }
         if !rows.refunds.is_empty() {
             let r = &c.refunds;

@@ -225,7 +225,8 @@ pub struct Rows {
     pub ticket_changes: TicketChanges,
     /// Refunds seen at the provider: attempt, sum.
     pub returned: Vec<(Uuid, i32)>,
-    pub outbox: Vec<(&'static str, Uuid)>,
+    /// Kind, what it is about, and whose it is.
+    pub outbox: Vec<(&'static str, Uuid, i32)>,
     /// Stock id -> change of held, change of sold.
     pub stock: BTreeMap<i32, (i32, i32)>,
     pub people: BTreeMap<(i32, PersonKey), PersonChange>,
@@ -307,8 +308,8 @@ impl Rows {
         }
     }
 
-    pub fn outbox(&mut self, kind: &'static str, order_id: Uuid) {
-        self.outbox.push((kind, order_id));
+    pub fn outbox(&mut self, facts: &OrderFacts, kind: &'static str, about: Uuid) {
+        self.outbox.push((kind, about, facts.exhibition_id));
     }
 
     /// Money that may not be kept.

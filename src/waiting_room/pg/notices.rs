@@ -37,10 +37,10 @@ const DUE: Statement = Statement::new(
     "with told as (
         update room_notices set due_at = admit_now()
          where id = any($1) and state = 'pending' and due_at is null
-        returning id
+        returning id, exhibition_id
      )
-     insert into outbox (kind, order_id, next_try_at, created_at)
-     select 'queue_turn', id, admit_now(), admit_now() from told
+     insert into outbox (kind, order_id, exhibition_id, next_try_at, created_at)
+     select 'queue_turn', id, exhibition_id, admit_now(), admit_now() from told
      on conflict on constraint outbox_once do nothing",
 );
 

@@ -59,7 +59,8 @@ const RESEND: Statement = Statement::new(
     "with again as (
          insert into mail_resends (id, order_id, asked_by, asked_at) values ($1, $2, $3, admit_now()) returning id
      )
-     insert into outbox (kind, order_id, next_try_at, created_at) select 'resend', id, admit_now(), admit_now() from again",
+     insert into outbox (kind, order_id, exhibition_id, next_try_at, created_at)
+     select 'resend', id, (select exhibition_id from orders where id = $2), admit_now(), admit_now() from again",
 );
 
 pub const STATEMENTS: &[&Statement] =

@@ -172,7 +172,7 @@ pub struct AttemptShown {
 pub struct MessageShown {
     /// order_paid, deposit_asked, money_returned, refund, or resend for what staff sent again.
     kind: String,
-    /// pending, done or dead.
+    /// pending, done, dead or set_aside.
     state: String,
     tries: i32,
     /// sent, no_channel, or why it was not delivered yet.
