@@ -138,6 +138,7 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::admin::audit::api::routes())
         .merge(crate::dashboard::api::routes())
         .merge(crate::privacy::api::routes())
+        .merge(crate::operations::routes())
         .merge(crate::notifications::outbox::routes())
         .merge(crate::waiting_room::api::routes())
         .merge(crate::waiting_room::admin::routes())

@@ -9,8 +9,8 @@
 //! - [`payments`]: the port to payment providers, and Toss.
 //! - [`orders`]: hold, pay, settle, expire; the stock writer.
 //! - [`entrance`]: scans. [`admin`]: who may sign in. [`notifications`]: the outbox's consumer.
-//! - [`dashboard`]: what admins watch: figures, the live board.
 //! - [`privacy`]: what goes when its period ends or its person asks.
+//! - [`dashboard`]: what admins watch: figures, the live board. [`operations`]: the stock's audit explained, and who is there.
 //! - [`observability`]: every metric by name, and the pulse of a process. [`app`]: the only place that wires things. [`commands`]: the binary.
 
 pub mod admin;
@@ -23,6 +23,7 @@ pub mod entrance;
 pub mod error;
 pub mod notifications;
 pub mod observability;
+pub mod operations;
 pub mod orders;
 pub mod payments;
 pub mod platform;

@@ -215,7 +215,9 @@ impl FromRequestParts<App> for StaffUser {
             return Err(Error::unauthenticated("auth.required"));
         }
         let token = bearer(&parts.headers).ok_or_else(|| Error::unauthenticated("auth.invalid_token"))?;
-        read(app.secrets.access_token_key(), token, app.clock.now())
+        let user = read(app.secrets.access_token_key(), token, app.clock.now())?;
+        app.pulse.seen(user.id, app.clock.now_ms());
+        Ok(user)
     }
 }
 

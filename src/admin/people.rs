@@ -77,7 +77,7 @@ fn may_run(admin: &Admin, role: Role, exhibition_ids: &[i32]) -> bool {
     }
 }
 
-fn may_run_user(admin: &Admin, user: &UserRow) -> bool {
+pub fn may_run_user(admin: &Admin, user: &UserRow) -> bool {
     may_run(admin, user.role, &user.exhibition_ids)
 }
 

@@ -121,6 +121,11 @@ impl Boards {
         self.news.send_replace(());
     }
 
+    /// What was heard last, and when.
+    pub fn known(&self) -> Arc<(i64, Heard)> {
+        self.heard.load_full()
+    }
+
     /// The pictures of a board from now on. The first who watches sets it going, and it stops when nobody does.
     pub fn watch(&self, app: &App, code: &str) -> watch::Receiver<Arc<str>> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,8 @@ pub const BEATS: usize = 11;
 /// Upper bounds grow by a quarter each, from half a millisecond to over a minute.
 const BUCKETS: usize = 54;
 const FIRST_MS: f64 = 0.5;
+/// Whoever has not called for so long is not said to be there. [ms]
+pub const PEOPLE_MS: i64 = 5 * 60 * 1_000;
 const GROWTH: f64 = 1.25;
 
 /// What is counted of an exhibition.
@@ -70,6 +72,8 @@ pub struct Picture {
     pub writer_waiting: usize,
     /// Breakers of the payment providers.
     pub providers: BTreeMap<String, String>,
+    /// Staff who called it in the last minutes, and when they did last. [unix ms]
+    pub people: HashMap<i32, i64>,
 }
 
 impl Picture {
@@ -118,6 +122,7 @@ struct State {
     /// Since it was last written down for good.
     unsaved: HashMap<i32, Counts>,
     workers: BTreeMap<String, Round>,
+    people: HashMap<i32, i64>,
     beats: VecDeque<Picture>,
 }
 
@@ -161,6 +166,11 @@ impl Pulse {
         self.state().workers.insert(worker.to_owned(), round);
     }
 
+    /// Somebody of the staff has called.
+    pub fn seen(&self, user_id: i32, now_ms: i64) {
+        self.state().people.insert(user_id, now_ms);
+    }
+
     /// The picture of the last beats, this one included.
     pub fn beat(&self, now_ms: i64) -> Picture {
         let taken = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
@@ -182,6 +192,8 @@ impl Pulse {
         }
         let mut picture = Picture { at_ms: now_ms, workers: state.workers.clone(), ..Picture::default() };
         picture.beats = state.beats.len();
+        state.people.retain(|_, seen_ms| now_ms - *seen_ms < PEOPLE_MS);
+        picture.people.clone_from(&state.people);
         for beat in &state.beats {
             picture.add(beat);
         }

@@ -38,6 +38,7 @@ mod money_edges;
 mod money_faults;
 mod notifications;
 mod offline;
+mod operations;
 mod outbox;
 mod pages;
 mod payments;
