@@ -770,7 +770,7 @@ async fn a_day_that_does_not_take_place_is_given_back_order_by_order() {
         ask(&desk.admin, "1", json!({ "slot_ids": [slot], "reason": "typhoon", "dry_run": true })).await.expect(200);
     assert_eq!(
         dry.body,
-        json!({ "orders": 7, "tickets": 13, "amount": 110_000, "currency": "KRW", "used_tickets": 1 })
+        json!({ "orders": 7, "tickets": 13, "amount": 110_000, "currency": "KRW", "used_tickets": 1, "at_the_desk_orders": 0 })
     );
     ask(&desk.admin, "1", body.clone()).await.refused(409, "bulk_refund.slot_open");
     app.db.execute("update slots set closed = true").await;
@@ -832,6 +832,8 @@ async fn a_day_that_does_not_take_place_is_given_back_order_by_order() {
     desk.call(&desk.admin, Method::GET, &format!("{path}/{}", uuid::Uuid::nil()), json!({}))
         .await
         .refused(404, "bulk_refund.unknown");
+    let mut listed = desk.call(&desk.admin, Method::GET, path, json!({})).await.expect(200).body;
+    assert_eq!((&listed["bulk_refunds"].take(), &listed["next"]), (&json!([progress]), &Value::Null));
     crate::refunds::carried(&app).await;
     app.finish().await;
 }
@@ -873,6 +875,106 @@ async fn a_bulk_refund_pays_no_cash_out_and_leaves_a_day_that_takes_place_after_
     let told = desk.call(&desk.admin, Method::GET, &format!("{path}/{again}"), json!({})).await.expect(200).body;
     assert_eq!(told["done"], 0, "{told}");
     assert_eq!(desk.read(&new.number).await.1["state"], "paid");
+    crate::refunds::carried(&app).await;
+    app.finish().await;
+}
+
+/// Whatever its orders are like: what a dry run tells is what is then done.
+#[tokio::test]
+async fn a_dry_run_tells_what_is_then_done() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { slot_places: Some(100), open_holds_max: 20, ..places(200) }).await;
+    // Of another price and another day.
+    let child = app.given(Kind { slot_places: None, price_won: 4_000, ..places(200) }).await;
+    app.db.execute(&format!("update products set dated = true where id = {}", child.product_id)).await;
+    let desk = Desk::of(&app).await;
+    let other: i32 = app
+        .db
+        .one(&format!(
+            "with s as (insert into stock (exhibition_id, total, offered, epoch) select exhibition_id, 100, 100, epoch from stock where id = {} returning id, exhibition_id)
+             insert into slots (exhibition_id, stock_id, visit_date) select exhibition_id, id, (now() at time zone 'Asia/Seoul')::date + 9 from s returning id",
+            adult.stock_id
+        ))
+        .await;
+    admit::stock::rebuild::rebuild(app.app(), adult.exhibition_id, "xyz", "test").await.unwrap();
+    app.refresh().await;
+    let other_day: String = app.db.one(&format!("select visit_date::text from slots where id = {other}")).await;
+    let mut paid = Vec::new();
+    for n in 0..12 {
+        let visitor = app.visitor(n);
+        let mut ask = visitor.ask(&adult, 1 + n as i64 % 3);
+        ask["items"].as_array_mut().unwrap().push(json!({ "product_id": child.product_id, "quantity": 1 + n % 2 }));
+        if n % 4 == 3 {
+            ask["visit_date"] = json!(other_day);
+        }
+        let order = Held::from(&Answer::of(visitor.post("/api/orders").json(&ask)).await.expect(201));
+        match n {
+            // Never paid, and paid by a transfer.
+            0 => continue,
+            1 => {
+                let transfer = json!({ "amount": order.total, "note": "bank" });
+                let path = format!("orders/{}/transfer", order.number);
+                desk.call(&desk.admin, Method::POST, &path, transfer).await.expect(200);
+            }
+            _ => drop(visitor.pay(&order).await.expect(200)),
+        }
+        paid.push(order.number);
+    }
+    let tickets = async |number: &str| {
+        let (_, read) = desk.read(number).await;
+        let all = read["tickets"].as_array().unwrap().clone();
+        all.into_iter().map(|ticket| ticket["id"].clone()).collect::<Vec<_>>()
+    };
+    // One ticket of an order went back before, all of another, and one of a third was used.
+    for (at, many) in [(1, 1), (2, 9)] {
+        let ids: Vec<Value> = tickets(&paid[at]).await.into_iter().take(many).collect();
+        let url = app.url(&format!("/api/admin/exhibitions/xyz/orders/{}/refund", paid[at]));
+        let ask = app.http.post(url).bearer_auth(&desk.admin).header("idempotency-key", format!("r{at}"));
+        Answer::of(ask.json(&json!({ "ticket_ids": ids, "reason": "called" }))).await.expect(200);
+    }
+    app.db
+        .execute(&format!(
+            "with s as (insert into scans (id, exhibition_id, ticket_id, gate, staff_id, allowed, reason, scanned_at, reply, counted)
+                        select gen_random_uuid(), t.exhibition_id, t.id, 'n', 1, true, 'ok', now(), '{{}}', true from tickets t join orders o on o.id = t.order_id
+                         where o.number = '{}' and t.ticket_no = 1 returning id, ticket_id, scanned_at)
+             update tickets t set used_at = s.scanned_at, used_scan_id = s.id, used_gate = 'n', entries = 1 from s where t.id = s.ticket_id",
+            paid[4]
+        ))
+        .await;
+    app.db.execute("update slots set closed = true").await;
+    app.refresh().await;
+    let path = "exhibitions/xyz/bulk-refunds";
+    for (key, slots) in [("1", vec![other]), ("2", vec![adult.slot_id.unwrap(), other])] {
+        let ask = json!({ "slot_ids": slots, "reason": "typhoon", "dry_run": true });
+        let told = desk.call(&desk.admin, Method::POST, path, ask).await.expect(200).body;
+        let begin = app.http.post(app.url(&format!("/api/admin/{path}"))).bearer_auth(&desk.admin);
+        let begin = begin.header("idempotency-key", key).json(&json!({ "slot_ids": slots, "reason": "typhoon" }));
+        let id = Answer::of(begin).await.expect(202).text("id");
+        while app.tick("bulk_refunds").await > 0 {}
+        let done = desk.call(&desk.admin, Method::GET, &format!("{path}/{id}"), json!({})).await.expect(200).body;
+        let orders: i64 = app
+            .db
+            .one(&format!(
+                "select count(*) from bulk_refund_orders where bulk_id = '{id}' and state = 'done' and tickets > 0"
+            ))
+            .await;
+        assert_eq!(
+            (&told["tickets"], &told["amount"], &told["orders"], &told["at_the_desk_orders"]),
+            (&done["tickets_refunded"], &done["amount_refunded"], &json!(orders), &done["failed"]),
+            "{told} {done}"
+        );
+        assert!(orders > 0, "{told}");
+        let again = json!({ "slot_ids": slots, "reason": "typhoon", "dry_run": true });
+        let left = desk.call(&desk.admin, Method::POST, path, again).await.expect(200).body;
+        assert_eq!((&left["orders"], &left["tickets"], &left["amount"]), (&json!(0), &json!(0), &json!(0)));
+    }
+    let listed = desk.call(&desk.admin, Method::GET, path, json!({})).await.expect(200).body;
+    let listed = listed["bulk_refunds"].as_array().unwrap();
+    assert_eq!(
+        (listed.len(), &listed[0]["slot_ids"]),
+        (2, &json!([adult.slot_id.unwrap(), other])),
+        "the newest first"
+    );
     crate::refunds::carried(&app).await;
     app.finish().await;
 }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -22,15 +22,17 @@ use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::orders::api::private;
 use crate::orders::refunds::request::sentence;
-use crate::platform::http::{IdempotencyKey, Json, Path};
+use crate::platform::http::{IdempotencyKey, Json, Path, Query};
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, sha256};
 
 /// Slots of one request: every quarter of an hour of a day.
 const SLOTS_MAX: usize = 100;
+/// Each is added up from its orders.
+const PAGE: i64 = 20;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(begin)).routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(begin, past)).routes(routes!(show))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -53,6 +55,8 @@ struct DryRun {
     currency: &'static str,
     /// Tickets that have been used, which nobody gives back so.
     used_tickets: i64,
+    /// Orders that were paid from hand to hand, or by a transfer: given back so, and not among those above.
+    at_the_desk_orders: i64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -74,7 +78,7 @@ struct BulkShown {
     created_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     done_at: Option<Timestamp>,
-    /// The first hundred.
+    /// The first hundred; in a list none.
     failures: Vec<BulkFailure>,
 }
 
@@ -154,6 +158,7 @@ async fn begin(
             amount: look.amount_won,
             currency: "KRW",
             used_tickets: look.used,
+            at_the_desk_orders: look.at_the_desk,
         })));
     }
     let IdempotencyKey(key) = key.ok_or_else(|| Error::malformed("idempotency.key_required"))?;
@@ -193,6 +198,38 @@ async fn begin(
     transaction.commit().await?;
     let begun = pg::by_key(&client, &request_key).await?;
     accepted(begun.ok_or_else(|| Error::bug("a bulk refund that is not there"))?, &fingerprint)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PastQuery {
+    /// `next` of the page before; absent: from the newest on.
+    before: Option<Uuid>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct BulkPage {
+    /// Newest first, 20 at most.
+    bulk_refunds: Vec<BulkShown>,
+    /// Send as `before` for the next page; null: this was the last.
+    next: Option<Uuid>,
+}
+
+/// Bulk refunds of an exhibition, and how far each is.
+#[utoipa::path(get, path = "/api/admin/exhibitions/{code}/bulk-refunds", tag = "admin", security(("staff" = [])),
+    params(("code" = String, Path, description = "Code of the exhibition."), PastQuery),
+    responses((status = 200, body = BulkPage), (status = 400, description = "request.malformed_query"),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 503, description = "server.starting, server.database_away")))]
+async fn past(State(app): State<App>, by: AdminOf, Query(query): Query<PastQuery>) -> Result<Response> {
+    let before = query.before.unwrap_or(Uuid::max());
+    let mut bulks = pg::past(&app.pg.get().await?, by.exhibition.id, before, PAGE + 1).await?;
+    let more = bulks.len() as i64 > PAGE;
+    bulks.truncate(PAGE as usize);
+    let next = bulks.last().filter(|_| more).map(|bulk| bulk.id);
+    let bulk_refunds = bulks.into_iter().map(|bulk| shown(bulk, Vec::new())).collect();
+    Ok(private(Reply(BulkPage { bulk_refunds, next })))
 }
 
 fn accepted(bulk: Bulk, fingerprint: &[u8]) -> Result<Response> {

@@ -7,21 +7,31 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::platform::pg::Statement;
 
-/// What of an exhibition's orders is to be given back: tickets of these slots that are good and were not used.
+/// What is to be given back of these slots' orders, found by `order_slot`: tickets that are good and were not used, at the price
+/// of their item, in one pass. What was paid from hand to hand is given back so, and not by a bulk refund.
 const LOOK: Statement = Statement::new(
     "bulk.look",
-    "select count(distinct o.id), count(*), coalesce(sum(i.unit_won), 0)::bigint
-       from orders o
-       join tickets t on t.order_id = o.id and t.slot_id = any($2) and t.state in ('valid', 'blocked') and t.used_at is null
-       join order_items i on i.order_id = o.id and i.product_id = t.product_id
-      where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded')",
-);
-
-const USED: Statement = Statement::new(
-    "bulk.used",
-    "select count(*) from orders o join tickets t on t.order_id = o.id
-      where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded')
-        and t.slot_id = any($2) and t.state in ('valid', 'blocked') and t.used_at is not null",
+    "with good as (
+         select o.id, o.paid_attempt_id, t.used_at is not null as used, i.unit_won
+           from orders o
+           join tickets t on t.order_id = o.id and t.slot_id = any($2) and t.state in ('valid', 'blocked')
+           join lateral (select unit_won from order_items i where i.order_id = o.id and i.product_id = t.product_id
+                          order by i.line limit 1) i on true
+          where o.slot_id = any($2) and o.slot_id is not null and o.exhibition_id = $1
+            and o.state in ('paid', 'partially_refunded')
+     ), summed as (
+         select g.id, count(*) filter (where not g.used) as tickets, coalesce(sum(g.unit_won) filter (where not g.used), 0) as won,
+                count(*) filter (where g.used) as used, g.paid_attempt_id
+           from good g group by g.id, g.paid_attempt_id
+     ), told as (
+         select s.tickets, s.won, s.used, s.won > 0 and a.provider is not distinct from 'cash' as at_the_desk
+           from summed s left join attempts a on a.id = s.paid_attempt_id
+     )
+     select count(*) filter (where tickets > 0 and not at_the_desk),
+            coalesce(sum(tickets) filter (where not at_the_desk), 0)::bigint,
+            coalesce(sum(won) filter (where not at_the_desk), 0)::bigint, coalesce(sum(used), 0)::bigint,
+            count(*) filter (where at_the_desk)
+       from told",
 );
 
 const BEGIN: Statement = Statement::new(
@@ -36,7 +46,7 @@ const GATHER: Statement = Statement::new(
     "insert into bulk_refund_orders (bulk_id, order_id, next_try_at)
      select $3::uuid, o.id, admit_now() from orders o
        join slots s on s.id = o.slot_id and s.closed
-      where o.exhibition_id = $1 and o.slot_id = any($2) and o.state in ('paid', 'partially_refunded')
+      where o.exhibition_id = $1 and o.slot_id = any($2) and o.slot_id is not null and o.state in ('paid', 'partially_refunded')
          on conflict on constraint bulk_refund_orders_key do nothing",
 );
 
@@ -96,19 +106,21 @@ macro_rules! bulk_by {
         const $name: Statement = Statement::new(
             $label,
             concat!(
-                "select b.id, b.exhibition_id, b.slot_ids, b.reason, b.created_at, b.done_at, b.fingerprint,
-                        count(o.order_id) filter (where o.state = 'left'), count(o.order_id) filter (where o.state = 'done'),
-                        count(o.order_id) filter (where o.state = 'failed'), coalesce(sum(o.tickets), 0)::bigint,
-                        coalesce(sum(o.amount_won), 0)::bigint
-                   from bulk_refunds b left join bulk_refund_orders o on o.bulk_id = b.id where ",
-                $where,
-                " group by b.id"
+                "select b.id, b.exhibition_id, b.slot_ids, b.reason, b.created_at, b.done_at, b.fingerprint, n.*
+                   from bulk_refunds b cross join lateral (
+                        select count(*) filter (where o.state = 'left'), count(*) filter (where o.state = 'done'),
+                               count(*) filter (where o.state = 'failed'), coalesce(sum(o.tickets), 0)::bigint,
+                               coalesce(sum(o.amount_won), 0)::bigint
+                          from bulk_refund_orders o where o.bulk_id = b.id) n
+                  where ",
+                $where
             ),
         );
     };
 }
 bulk_by!(BY_ID, "bulk.by_id", "b.id = $1");
 bulk_by!(BY_KEY, "bulk.by_key", "b.request_key = $1");
+bulk_by!(PAST, "bulk.past", "b.exhibition_id = $1 and b.id < $2 order by b.id desc limit $3");
 
 const FAILED: Statement = Statement::new(
     "bulk.failed",
@@ -117,7 +129,7 @@ const FAILED: Statement = Statement::new(
 );
 
 pub const STATEMENTS: &[&Statement] =
-    &[&LOOK, &USED, &BEGIN, &GATHER, &OPEN, &CLAIM, &FINISH, &LATER, &WAIT, &RUNNING, &END, &BY_ID, &BY_KEY, &FAILED];
+    &[&LOOK, &BEGIN, &GATHER, &OPEN, &CLAIM, &FINISH, &LATER, &WAIT, &RUNNING, &END, &BY_ID, &BY_KEY, &PAST, &FAILED];
 
 /// What would be given back.
 pub struct Look {
@@ -125,12 +137,19 @@ pub struct Look {
     pub tickets: i64,
     pub amount_won: i64,
     pub used: i64,
+    /// Orders that were paid from hand to hand.
+    pub at_the_desk: i64,
 }
 
 pub async fn look(client: &impl GenericClient, exhibition_id: i32, slots: &[i32]) -> Result<Look> {
     let row = LOOK.query_one(client, &[&exhibition_id, &slots]).await?;
-    let used = USED.query_one(client, &[&exhibition_id, &slots]).await?.get(0);
-    Ok(Look { orders: row.get(0), tickets: row.get(1), amount_won: row.get(2), used })
+    Ok(Look {
+        orders: row.get(0),
+        tickets: row.get(1),
+        amount_won: row.get(2),
+        used: row.get(3),
+        at_the_desk: row.get(4),
+    })
 }
 
 pub struct NewBulk<'a> {
@@ -240,6 +259,11 @@ pub async fn by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Bulk>
 
 pub async fn by_key(client: &impl GenericClient, key: &[u8]) -> Result<Option<Bulk>> {
     Ok(BY_KEY.query_opt(client, &[&key]).await?.as_ref().map(bulk))
+}
+
+/// Those of an exhibition before the given one, newest first.
+pub async fn past(client: &impl GenericClient, exhibition_id: i32, before: Uuid, limit: i64) -> Result<Vec<Bulk>> {
+    Ok(PAST.query(client, &[&exhibition_id, &before, &limit]).await?.iter().map(bulk).collect())
 }
 
 /// Order numbers with the reason; the first hundred.
