@@ -16,7 +16,7 @@ use crate::platform::http::assets;
 use crate::platform::texts::{self, Language};
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 30] = [
+const SCRIPTS: [&str; 34] = [
     "admin_ui.js",
     "admin_forms.js",
     "admin_session.js",
@@ -39,6 +39,10 @@ const SCRIPTS: [&str; 30] = [
     "admin_conflicts.js",
     "admin_rules.js",
     "admin_money.js",
+    "admin_operations.js",
+    "admin_outbox.js",
+    "admin_stock.js",
+    "admin_online.js",
     "admin_setup.js",
     "admin_products.js",
     "admin_slots.js",

@@ -5,6 +5,7 @@
   const { h, t, word, panel, facts, won, number, moment, slot, badge, bar, table } = AdminUi;
   const { confirm, once } = AdminForms;
   const LOOK_MS = 2000;
+  const num = (text) => ({ text, num: true });
 
   /** Asks, and begins it. `one`: a closed slot. */
   async function begin(at, one) {
@@ -12,7 +13,7 @@
     const would = await at.of("POST", "bulk-refunds", { ...ask, dry_run: true });
     const begun = await confirm({
       title: t("bulk.ask", { slot: slot(one) }), act: t("bulk.do", { amount: won(would.amount) }),
-      lines: [t("bulk.will", { orders: number(would.orders), tickets: number(would.tickets), amount: won(would.amount) }), would.used_tickets > 0 && t("bulk.used", { n: number(would.used_tickets) }), t("refund.for_good")].filter(Boolean),
+      lines: [t("bulk.will", { orders: number(would.orders), tickets: number(would.tickets), amount: won(would.amount) }), would.used_tickets > 0 && t("bulk.used", { n: number(would.used_tickets) }), would.at_the_desk_orders > 0 && t("bulk.at_the_desk", { n: number(would.at_the_desk_orders) }), t("refund.for_good")].filter(Boolean),
       fields: [{ name: "reason", label: t("refund.reason"), hint: t("bulk.reason_hint"), maxlength: 200, autocomplete: "off" }],
       send: ({ reason }) => once(`bulk-${at.code}-${one.id}`, (key) => at.of("POST", "bulk-refunds", { ...ask, reason }, { headers: { "Idempotency-Key": key } })),
     });
@@ -33,10 +34,27 @@
     ];
   };
 
+  /** All there were, the newest first. */
+  function past(at) {
+    let bulks = [], next = null;
+    const row = (one) => {
+      const all = one.left + one.done + one.failed;
+      return [h("a", { href: `#/${at.code}/setup/bulk/${one.id}` }, moment(one.created_at)), one.reason, number(one.slot_ids.length), [badge(word("bulk.state", one.state), one.state === "done" ? "open" : "soon"), one.state === "running" && bar(all ? (one.done + one.failed) / all : 1, t("bulk.progress"))],
+        number(one.done), number(one.left), number(one.failed), number(one.tickets_refunded), won(one.amount_refunded)];
+    };
+    const part = Admin.part(at, () => at.of("GET", `bulk-refunds${next ? `?before=${next}` : ""}`), (said) => {
+      bulks = bulks.concat(said.bulk_refunds);
+      next = said.next;
+      return [table({ caption: t("bulk.past"), empty: t("bulk.none"), head: [t("refund.at"), t("refund.reason"), num(t("bulk.slots")), t("orders.state"), num(t("bulk.done")), num(t("bulk.left")), num(t("bulk.failed")), num(t("bulk.tickets")), num(t("refund.back"))], rows: bulks.map(row) }), next && AdminUi.button(t("more"), part.again)];
+    });
+    at.root.append(h("p", { class: "over" }, h("a", { href: `#/${at.code}/setup/slots` }, t("bulk.back"))), panel(t("bulk.past"), part.box));
+  }
+
   AdminSetup.tabs.bulk = function (at) {
+    if (!at.rest[1]) { past(at); return; }
     let state = null;
     const part = Admin.part(at, () => at.of("GET", `bulk-refunds/${encodeURIComponent(at.rest[1] || "")}`), (said) => { state = said.state; return shown(at, said); });
-    at.root.append(h("p", { class: "over" }, h("a", { href: `#/${at.code}/setup/slots` }, t("bulk.back"))), h("p", null, t("bulk.lead")), part.box);
+    at.root.append(h("p", { class: "over" }, h("a", { href: `#/${at.code}/setup/bulk` }, t("bulk.past"))), h("p", null, t("bulk.lead")), part.box);
     at.every(LOOK_MS, () => { if (state === "running") part.again(); });
   };
 

@@ -4,7 +4,7 @@
   const { h, t, word, table, moment, button, notice, named, say } = AdminUi;
   const { form } = AdminForms;
   const ASKED = ["exhibition", "user", "action", "request_id", "from", "until"];
-  const FAMILIES = ["room.", "order.", "user.", "device.", "entry.", "ticket.", "webhook.", "exhibition.", "product.", "slot.", "sales.", "privacy."];
+  const FAMILIES = ["room.", "order.", "user.", "device.", "entry.", "ticket.", "webhook.", "outbox.", "exhibition.", "product.", "slot.", "sales.", "privacy."];
 
   /** Before and after as one list of what differs; what stayed the same is left out. */
   function difference(before, after) {

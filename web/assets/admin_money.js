@@ -1,8 +1,8 @@
-// Money: what an exhibition earned by day, where the provider's books differ from ours, and the webhooks that came.
+// Money: what an exhibition earned by day, and where the provider's books differ from ours.
 (function () {
   "use strict";
-  const { h, t, word, number, won, table, panel, date, moment, today, days_from, badge, button, say, notice } = AdminUi;
-  const { form, confirm } = AdminForms;
+  const { h, t, word, number, won, table, panel, date, moment, today, days_from } = AdminUi;
+  const { form } = AdminForms;
   const num = (text) => ({ text, num: true });
 
   function settlement(at) {
@@ -28,28 +28,8 @@
     rows: said.differences.map((one) => [word("money.kind", one.kind), date(one.day), word("provider", one.provider), h("code", null, one.order_id ?? one.payment_key), won(one.ours), won(one.theirs), moment(one.noticed_at)]),
   })).box);
 
-  function inbox(at) {
-    const KINDS = { processed: "open", dead: "bad", received: "" };
-    let state = "", events = [], next = null;
-    const about = h("div");
-    const replay = (one) => one.state !== "received" && button(t("inbox.replay"), async () => {
-      if (!(await confirm({ title: t("inbox.replay"), lines: t("inbox.replay_will"), act: t("inbox.replay"), danger: false, send: () => at.call("POST", "/api/admin/webhook-replay", { event_id: one.id }) }))) return;
-      about.replaceChildren(notice(t("inbox.replayed"), false));
-      afresh();
-    });
-    const row = (one) => [moment(one.received_at), word("provider", one.provider), [one.kind, one.status].filter(Boolean).join(" · "), h("code", null, one.order_id), badge(word("inbox.state", one.state), KINDS[one.state]), one.outcome ?? "–", number(one.tries), replay(one) || "–"];
-    const part = Admin.part(at, () => at.get(`/api/admin/webhooks?${new URLSearchParams({ ...(state && { state }), ...(next && { before: next }) })}`), (said) => {
-      events = events.concat(said.events);
-      next = said.next;
-      return [table({ caption: t("inbox.title"), empty: t("inbox.none"), head: [t("inbox.at"), t("money.provider"), t("inbox.kind"), t("money.attempt"), t("inbox.state"), t("inbox.outcome"), num(t("inbox.tries")), { text: t("does"), hide: true }], rows: events.map(row) }), next && button(t("more"), part.again)];
-    });
-    const afresh = () => { events = []; next = null; part.again(); };
-    const choose = h("select", { id: "inbox-state", onchange: () => { state = choose.value; afresh(); } }, [["", t("all")], ...["received", "processed", "dead"].map((one) => [one, word("inbox.state", one)])].map(([value, text]) => h("option", { value }, text)));
-    return panel(t("inbox.title"), h("p", { class: "fine" }, t("inbox.lead")), h("p", { class: "field seek" }, h("label", { for: "inbox-state" }, t("inbox.state")), choose), about, part.box);
-  }
-
   Admin.page({ id: "money", key: "m", least: "admin", of: true, show(at) {
     at.heading(t("money.title"));
-    at.root.append(settlement(at), differences(at), inbox(at));
+    at.root.append(settlement(at), differences(at));
   } });
 })();

@@ -107,7 +107,7 @@
       draw();
       return [h("div", { class: "inline" }, h("p", { class: "field month" }, h("label", { for: "slots-month" }, t("slots.month")), choose), button(t("slots.new"), () => edit(at, null, `${month}-01` < exhibition.starts_on ? exhibition.starts_on : `${month}-01`).then((yes) => { if (yes) done(t("slots.saved")); }))), list];
     });
-    at.root.append(h("p", { class: "fine" }, t("slots.lead")), told, ways, panel(t("slots.list"), box.box));
+    at.root.append(h("p", { class: "fine" }, t("slots.lead")), h("p", null, h("a", { href: `#/${at.code}/setup/bulk` }, t("bulk.past"))), told, ways, panel(t("slots.list"), box.box));
   };
 
   function by_day(at, slots, again, done, told) {
