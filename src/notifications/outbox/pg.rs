@@ -30,8 +30,9 @@ macro_rules! shown {
     };
 }
 
-/// The newest of each exhibition and kind, so many at most; each index is asked for its own, or a rare kind would be looked for
-/// among two millions.
+/// The newest of each exhibition and kind, so many at most, each by its own end of an index. The kind is a range of one kind, and
+/// the order begins with it: where it were said to be equal, the planner would order by id alone, and look for a rare kind
+/// among two millions by the primary key.
 macro_rules! newest {
     ($states:literal, $where:literal) => {
         concat!(
@@ -39,7 +40,8 @@ macro_rules! newest {
             $states,
             " cross join lateral (select b.id from outbox b where b.exhibition_id = x.id and ",
             $where,
-            " and b.kind = k.kind and b.id < $2 order by b.id desc limit $4) q order by q.id desc limit $4)"
+            " and (b.kind, b.id) < (k.kind, $2) and b.kind >= k.kind order by b.kind desc, b.id desc limit $4) q
+               order by q.id desc limit $4)"
         )
     };
 }
