@@ -117,7 +117,7 @@ async fn show(AppState(app): AppState<App>, by: Admin) -> Result<Response> {
         })
     });
     let mut people: Vec<PersonOnline> = online.collect();
-    people.sort_by(|a, b| b.seen_at.max(b.renewed_at).cmp(&a.seen_at.max(a.renewed_at)));
+    people.sort_by_key(|one| std::cmp::Reverse(one.seen_at.max(one.renewed_at)));
     let devices: Vec<DeviceOnline> = devices.into_iter().filter_map(|device| shown(device, &codes, now)).collect();
     let shifts_open = devices.iter().filter(|device| device.staff.is_some()).count();
     Ok(private(axum::Json(Online { server_time: now, people, devices, shifts_open })))
