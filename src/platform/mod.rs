@@ -1,5 +1,5 @@
 //! What every web service needs and nothing about tickets: the clock, ids, secrets, Postgres, Redis, HTTP manners,
-//! texts, and an orderly end.
+//! texts, tables as files, and an orderly end.
 
 pub mod clock;
 pub mod csv;
@@ -11,4 +11,6 @@ pub mod net;
 pub mod pg;
 pub mod redis;
 pub mod secrets;
+pub mod table;
 pub mod texts;
+pub mod xlsx;
