@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::notifications::Notifier;
 use crate::observability::Metrics;
 use crate::observability::pulse::Pulse;
+use crate::orders::care::export::Exports;
 use crate::orders::writer::Writer;
 use crate::payments::gateways::Gateways;
 use crate::payments::intake::Intake;
@@ -52,6 +53,7 @@ pub struct Parts {
     pub audit: Audit,
     pub gateways: Gateways,
     pub intake: Intake,
+    pub exports: Exports,
     pub keys: KeyRing,
     pub notifier: Notifier,
     pub drand: Drand,
@@ -88,6 +90,7 @@ impl App {
             audit: Audit::default(),
             gateways: Gateways::new(&settings, &clock)?,
             intake: Intake::default(),
+            exports: Exports::default(),
             keys: KeyRing::default(),
             notifier: Notifier::new(&settings)?,
             drand: Drand::new(&settings.drand)?,

@@ -153,6 +153,12 @@ impl Redis {
         Ok(self.pool.next().set::<(), _, _>(key, value, Some(Expiration::EX(keep_s)), None, false).await?)
     }
 
+    /// Whoever takes it is the only one.
+    pub async fn take_bytes(&self, key: &str) -> Result<Option<Bytes>> {
+        crate::observability::redis_call();
+        Ok(self.pool.next().getdel(key).await?)
+    }
+
     /// Keys that share one hash tag; those that are not there do not matter.
     pub async fn unlink(&self, keys: Vec<String>) -> Result<()> {
         crate::observability::redis_call();

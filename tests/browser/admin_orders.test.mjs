@@ -1,6 +1,7 @@
 // Orders, as those who look after them use the control room: found, read, corrected, given back.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { DESKTOP, visit } from "./support/browser.mjs";
 import { account, go, settled, signIn } from "./support/admin.mjs";
 import { hold, payFor } from "./support/pages.mjs";
@@ -62,14 +63,16 @@ both("found by what people know", async (visitor) => {
   await only(paid.number);
   assert.equal(page.url().includes(paid.tel.slice(-4)), false);
 
-  await press(page, "CSV 내려받기", "Download CSV", locale).click();
+  await press(page, "내보내기", "Export", locale).click();
   await dialog(page).locator("[name=unmasked]").check();
   await submit(page).click();
   await dialog(page).locator("[name=why][aria-invalid=true]").waitFor();
   await visitor.inspect("control room, orders as a file");
   await dialog(page).locator("[name=why]").fill("for the organiser");
   const [file] = await Promise.all([page.waitForEvent("download"), submit(page).click()]);
-  assert.equal(file.suggestedFilename(), `${code}-orders.csv`);
+  assert.equal(file.suggestedFilename(), `${code}-orders.xlsx`);
+  assert.equal(file.url().includes(paid.tel.slice(-4)), false, "what was typed stands in no address");
+  assert.equal(readFileSync(await file.path()).subarray(0, 2).toString(), "PK");
   visitor.wellMade();
 });
 

@@ -24,6 +24,7 @@ mod draw;
 mod entrance;
 mod entry_rules;
 mod expiry;
+mod exports;
 mod faults;
 mod gates;
 mod idempotency;

@@ -44,6 +44,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("entrance.too_late_to_force", 409),
     ("entrance.too_late_to_undo", 409),
     ("entrance.too_many_searches", 429),
+    ("export.unknown", 404),
     ("idempotency.in_progress", 409),
     ("idempotency.key_required", 400),
     ("idempotency.key_reused", 422),

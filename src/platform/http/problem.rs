@@ -27,7 +27,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after_s: Option<u64>,
-    /// Of `request.invalid` only.
+    /// Of `request.invalid`, and of `request.malformed_query` where a field is to blame.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
 }

@@ -18,7 +18,6 @@ use uuid::Uuid;
 
 use self::meant::{CHARS_MAX, Meant};
 use self::pg::{Filter, OrderRow};
-use crate::admin::StaffUser;
 use crate::admin::access::Support;
 use crate::app::App;
 use crate::catalogue::Exhibition;
@@ -55,7 +54,8 @@ pub struct Asked {
     #[schema(value_type = Option<String>, format = Date)]
     pub until: Option<String>,
     /// An order number or its beginning (at least 4 characters), a payment key, a whole phone number, the last 4 digits of
-    /// one, or a whole name, however it is spaced.
+    /// one, or a whole name, however it is spaced. In a body alone.
+    #[param(ignore)]
     pub q: Option<String>,
     /// `next` of the page before; absent: from the newest on.
     pub before: Option<String>,
@@ -72,13 +72,13 @@ pub struct Wanted {
 }
 
 impl Asked {
-    pub fn wanted(&self, app: &App, user: &StaffUser) -> Result<Wanted> {
+    pub fn wanted(&self, app: &App, may_enter: impl Fn(i32) -> bool) -> Result<Wanted> {
         let mut errors: Vec<FieldError> = Vec::new();
         let mut refuse = |field: &str, code: &'static str| errors.push(FieldError { field: field.into(), code });
         let text = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
         let snapshot = app.catalogue.current();
         snapshot.ready()?;
-        let mine = snapshot.exhibitions().iter().filter(|e| user.may_enter(e.id));
+        let mine = snapshot.exhibitions().iter().filter(|e| may_enter(e.id));
         let code = text(&self.exhibition);
         let exhibitions: Vec<i32> =
             mine.filter(|e| code.as_ref().is_none_or(|code| e.code == *code)).map(|e| e.id).collect();
@@ -235,9 +235,9 @@ impl OrderRow {
 
 /// Orders of the exhibitions that the caller may enter, newest first. Names and phone numbers are masked.
 ///
-/// What somebody typed is better sent in a body (`POST /api/admin/orders/search`): addresses are kept by browsers.
+/// What somebody types belongs into a body (`POST /api/admin/orders/search`): browsers and proxies keep addresses.
 #[utoipa::path(get, path = "/api/admin/orders", tag = "admin", params(Asked), security(("staff" = [])),
-    responses((status = 200, body = OrderList), (status = 400, description = "request.malformed_query"),
+    responses((status = 200, body = OrderList), (status = 400, description = "request.malformed_query: also with `q`"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 422, description = "request.invalid"),
         (status = 503, description = "server.starting, server.database_away")))]
@@ -247,6 +247,10 @@ async fn list(
     RequestLanguage(language): RequestLanguage,
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
+    if asked.q.is_some() {
+        let fields = vec![FieldError { field: "q".into(), code: "body_only" }];
+        return Err(Error { fields, ..Error::malformed("request.malformed_query") });
+    }
     page(&app, &by, language, &asked).await
 }
 
@@ -266,7 +270,7 @@ async fn search(
 }
 
 async fn page(app: &App, by: &Support, language: Language, asked: &Asked) -> Result<Response> {
-    let mut wanted = asked.wanted(app, &by.user)?;
+    let mut wanted = asked.wanted(app, |id| by.user.may_enter(id))?;
     let client = app.pg.get().await?;
     let (rows, more) = wanted.page(&client).await?;
     drop(client);
