@@ -16,7 +16,8 @@ use crate::platform::http::assets;
 use crate::platform::texts::{self, Language};
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 34] = [
+const SCRIPTS: [&str; 35] = [
+    "uplot.js",
     "admin_ui.js",
     "admin_forms.js",
     "admin_session.js",

@@ -231,6 +231,23 @@ both("the dashboard", async (visitor) => {
   await settled(page);
   await page.locator("details.numbers summary").first().click();
   await visitor.inspect("control room, dashboard");
+  // A chart is read with the keys, column by column, and with the mouse.
+  const chart = page.getByRole("slider").first(), said = () => chart.getAttribute("aria-valuetext"), readout = page.locator(".chart .readout").first();
+  await chart.focus();
+  const last = await said();
+  assert.match(last, /\d/);
+  await page.keyboard.press("ArrowLeft");
+  assert.notEqual(await said(), last);
+  assert.equal(await chart.getAttribute("aria-valuenow"), "46");
+  await page.keyboard.press("Home");
+  assert.equal(await chart.getAttribute("aria-valuenow"), "0");
+  assert.equal(await readout.innerText(), await said());
+  await visitor.picture(`control room, a chart is read ${visitor.locale}`);
+  await page.keyboard.press("End");
+  assert.equal(await said(), last);
+  const { width, height } = await chart.boundingBox();
+  await chart.hover({ position: { x: width / 2, y: height / 2 } });
+  assert.notEqual(await readout.innerText(), last);
   visitor.wellMade();
 });
 

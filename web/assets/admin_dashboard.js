@@ -44,9 +44,9 @@
     const days = every_day(said.days);
     return [
       h("h3", null, t("dash.hours")),
-      columns({ labels: hours.map(hour), series: [{ name: t("dash.paid_orders"), kind: "first", values: hours.map((one) => one.paid) }, { name: t("dash.unpaid_orders"), kind: "second", values: hours.map((one) => Math.max(0, one.placed - one.paid)) }] }),
+      columns({ caption: t("dash.hours"), labels: hours.map(hour), label: (n) => moment(hours[n].at), series: [{ name: t("dash.paid_orders"), kind: "first", values: hours.map((one) => one.paid) }, { name: t("dash.unpaid_orders"), kind: "second", values: hours.map((one) => Math.max(0, one.placed - one.paid)) }] }),
       days.length > 1 && h("h3", null, t("dash.days")),
-      days.length > 1 && columns({ labels: days.map((one) => one.day.slice(5)), series: [{ name: t("dash.revenue"), kind: "first", values: days.map((one) => one.revenue) }], format: won, every: Math.max(1, Math.ceil(days.length / 8)) }),
+      days.length > 1 && columns({ caption: `${t("dash.days")}, ${t("dash.revenue")}`, labels: days.map((one) => one.day.slice(5)), label: (n) => date(days[n].day), series: [{ name: t("dash.revenue"), kind: "first", values: days.map((one) => one.revenue) }], format: won }),
       numbers({ caption: t("dash.days"), head: [t("dash.day"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded"))],
         rows: [...days].reverse().map((one) => [date(one.day), number(one.placed), number(one.paid), won(one.revenue), won(one.refunded)]) }),
       numbers({ caption: t("dash.hours"), head: [t("dash.hour"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded")), num(t("dash.entrances"))],
@@ -64,7 +64,7 @@
         tile(t("dash.refunds"), number(said.refunds.count), won(said.refunds.amount)),
         tile(t("dash.entrance_count"), number(said.entrance_count)), sold && tile(t("dash.products_sold"), number(Object.values(said.products_sold).reduce((a, b) => a + b, 0)), sold)),
       panel(t("dash.over_time"), over_time(said)),
-      panel(t("dash.entrances"), columns({ labels: said.hours.map(hour), series: [{ name: t("dash.entrances"), kind: "first", values: said.hours.map((one) => one.entrances) }] })),
+      panel(t("dash.entrances"), columns({ caption: t("dash.entrances"), labels: said.hours.map(hour), label: (n) => moment(said.hours[n].at), series: [{ name: t("dash.entrances"), kind: "first", values: said.hours.map((one) => one.entrances) }] })),
       panel(t("dash.products"), sales(t("dash.products"), t("dash.product"), said.products.map((one) => [`${named(one)} · ${won(one.price)}`, one]))),
       said.slots.length > 0 && panel(t("dash.slots"), sales(t("dash.slots"), t("dash.slot"), said.slots.map((one) => [slot(one), one]))),
       panel(t("dash.conversion"), conversion(said.conversion)),
