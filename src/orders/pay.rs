@@ -324,7 +324,9 @@ impl Begin<'_> {
                     // Another call may have seated the order with the last places: look once more.
                     None => (taken, was_full) = (None, true),
                 },
-                Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit) => return Err(Error::gone("order.expired")),
+                Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit | Refusal::SlotClosed) => {
+                    return Err(Error::gone("order.expired"));
+                }
                 Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => taken = None,
                 Reply::Refused(refusal) => return Err(refused(refusal)),
                 Reply::Already => return Err(Error::conflict("payment.already_paid")),

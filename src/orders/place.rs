@@ -243,6 +243,7 @@ async fn hold_once(
             Err(sold_out())
         }
         Reply::Refused(Refusal::PersonLimit) => Err(person_limit(exhibition)),
+        Reply::Refused(Refusal::SlotClosed) => Err(Error::field("visit_date", "closed")),
         Reply::Refused(Refusal::Stale) => {
             Err(Error::unavailable("stock.busy", "the entry grew old").retry_after(Duration::from_secs(2)))
         }

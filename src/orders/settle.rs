@@ -78,7 +78,7 @@ pub async fn accepted(
                 Some(again) => taken = Some(again),
                 None => refund_if_full = true,
             },
-            Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit) => {
+            Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit | Refusal::SlotClosed) => {
                 taken = None;
                 refund_if_full = true;
             }

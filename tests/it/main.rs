@@ -12,6 +12,7 @@ mod bad_input;
 mod books;
 mod breaker;
 mod catalogue_admin;
+mod closed_days;
 mod contracts;
 mod control_room;
 mod cross_site;

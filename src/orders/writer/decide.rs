@@ -70,6 +70,8 @@ pub struct Books {
     pub refunds: Vec<KnownRefund>,
     pub people: HashMap<(i32, PersonKey), PersonRow>,
     pub stock: HashMap<i32, Level>,
+    /// Of the slots that somebody wants places of: nothing is sold of these any more.
+    pub closed_slots: HashSet<i32>,
     /// Those of `people` that have a row already.
     pub stored_people: HashSet<(i32, PersonKey)>,
     /// Hold id -> its order and the instant of the take that made it.
@@ -158,6 +160,9 @@ impl Books {
     fn cannot_seat(&self, facts: &OrderFacts, seat: &Seat) -> Option<Refusal> {
         if self.now_ms - seat.at_ms > ENTRY_AGE_MAX_MS {
             return Some(Refusal::Stale);
+        }
+        if facts.slot_id.is_some_and(|id| self.closed_slots.contains(&id)) {
+            return Some(Refusal::SlotClosed);
         }
         for line in &facts.lines {
             match self.stock.get(&line.stock_id) {

@@ -201,6 +201,8 @@ pub enum Refusal {
     /// A rebuild has come between the take and the commit.
     OtherEpoch,
     SoldOut,
+    /// Its day was closed since the caller looked.
+    SlotClosed,
     PersonLimit,
     UnknownOrder,
     UnknownAttempt,

@@ -71,6 +71,9 @@ statements! {
     // After the stock lock: a writer of the same hold locks the same stock, so it is either visible or not begun.
     KNOWN_HOLDS = "writer.known_holds", "select hold_id, id, taken_at_ms from orders where hold_id = any($1::bytea[])";
 
+    // After the stock lock, which whoever closes a slot has until their commit: no order is added to a day once it is closed.
+    CLOSED_SLOTS = "writer.closed_slots", "select id from slots where id = any($1::int[]) and closed";
+
     INSERT_ORDERS = "writer.insert_orders",
         "insert into orders (id, number, exhibition_id, slot_id, hold_id, fingerprint, state, total_won, person_key,
                              person_places, person_counted, has_email, language, referral_code, created_at, expires_at, taken_at_ms, pass_sid)
@@ -282,6 +285,10 @@ impl Connection {
         if !wants.hold_ids.is_empty() {
             flight.push(self.call(&p.KNOWN_HOLDS, vec![&wants.hold_ids]));
             order.push(Read::KnownHolds);
+        }
+        if !wants.slots.is_empty() {
+            flight.push(self.call(&p.CLOSED_SLOTS, vec![&wants.slots]));
+            order.push(Read::ClosedSlots);
         }
         let mut answers = Vec::with_capacity(flight.len());
         for answer in join_all(flight).await {
@@ -517,6 +524,7 @@ enum Read {
     People,
     Stock,
     KnownHolds,
+    ClosedSlots,
 }
 
 /// Everything a batch must lock, sorted and without repeats.
@@ -528,12 +536,14 @@ struct Wants {
     people: (Vec<i32>, Vec<Vec<u8>>),
     stock: Vec<i32>,
     hold_ids: Vec<Vec<u8>>,
+    /// Of which places are wanted.
+    slots: Vec<i32>,
 }
 
 impl Wants {
     fn of(entries: &[&Entry]) -> Wants {
         let (mut orders, mut people, mut stock) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let mut tickets = BTreeSet::new();
+        let (mut tickets, mut slots) = (BTreeSet::new(), BTreeSet::new());
         let mut hold_ids = Vec::new();
         for entry in entries {
             let facts = &entry.facts;
@@ -541,6 +551,9 @@ impl Wants {
                 hold_ids.push(facts.hold_id.to_vec());
             } else {
                 orders.insert(facts.id);
+            }
+            if entry.ask.seat().is_some() {
+                slots.extend(facts.slot_id);
             }
             if entry.ask.looks_at_tickets() {
                 tickets.insert(facts.id);
@@ -558,6 +571,7 @@ impl Wants {
             people: people.into_iter().unzip(),
             stock: stock.into_iter().collect(),
             hold_ids,
+            slots: slots.into_iter().collect(),
         }
     }
 }
@@ -615,6 +629,9 @@ fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
                 let level =
                     Level { total: r.get(1), offered: r.get(2), held: r.get(3), sold: r.get(4), epoch: r.get(5) };
                 books.stock.insert(r.get(0), level);
+            }
+            Read::ClosedSlots => {
+                books.closed_slots.insert(r.get(0));
             }
             Read::KnownHolds => {
                 if let Ok(hold_id) = r.get::<_, &[u8]>(0).try_into() {

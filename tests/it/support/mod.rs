@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod db;
 pub mod given;
+pub mod held_up;
 pub mod lines;
 pub mod money;
 pub mod process;
