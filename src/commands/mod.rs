@@ -201,13 +201,16 @@ impl WriterTask {
     }
 }
 
-/// Ends in order: tracked tasks, then the writer with what they queued, then Redis.
+/// Ends in order: tracked tasks, then the writer with what they queued, then what was counted of both, then Redis.
 async fn stop(app: App, writer: WriterTask) {
     let patience = Duration::from_secs(app.settings.shutdown_s) / 2;
     if !app.lifecycle.finish(patience).await {
         tracing::warn!("some tasks did not end in time; recovery takes over");
     }
     writer.finish().await;
+    if let Err(error) = crate::dashboard::end(&app).await {
+        tracing::warn!(%error, "what was counted in the last seconds is lost");
+    }
     app.redis.quit().await;
     tracing::info!("stopped");
 }

@@ -27,6 +27,12 @@ pub async fn beat(app: &App) -> Result<()> {
     Ok(())
 }
 
+/// The last word of a process that ends.
+pub async fn end(app: &App) -> Result<()> {
+    app.pulse.beat(app.clock.now_ms());
+    save(app).await
+}
+
 /// Writes down for good what this process counted and nobody else can count: what failed, and what was scanned.
 pub async fn save(app: &App) -> Result<()> {
     let counts = app.pulse.take_unsaved();

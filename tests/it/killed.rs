@@ -102,6 +102,19 @@ async fn everything_lapses(app: &TestApp) {
     .await;
 }
 
+/// What is counted in a process is written down every ten seconds, and when it ends.
+#[tokio::test]
+async fn what_was_counted_last_is_written_down_at_the_stop() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(5)).await;
+    let mut process = Process::serve(&app).await;
+    app.visitor(1).at_base(process.base()).order(&adult, 1).await.expect(201);
+    app.visitor(2).at_base(process.base()).order(&adult, 1).await.expect(201);
+    process.stop().await;
+    assert_eq!(app.db.one::<i64>("select coalesce(sum(tried), 0) from figures_hours").await, 2);
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn orders_that_were_answered_survive_kills_and_no_place_is_sold_twice() {
     let app = TestApp::start().await;

@@ -95,6 +95,14 @@ impl Process {
         self.child.kill().await.expect("a process to kill");
     }
 
+    /// SIGTERM, as a deployment stops it: it finishes what it has begun.
+    pub async fn stop(&mut self) {
+        let id = self.child.id().expect("a process to stop").to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.expect("kill").success());
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(30), self.child.wait()).await;
+        assert!(ended.expect("admit serve ended in time").unwrap().success());
+    }
+
     pub async fn restart(&mut self, app: &TestApp) {
         self.child = spawn(&self.settings);
         self.ready(app).await;
