@@ -16,12 +16,12 @@ pub fn png(width: u32, height: u32, shade: u8) -> Vec<u8> {
     out.into_inner()
 }
 
-async fn sent(app: &TestApp, token: &str, query: &str, file: Vec<u8>) -> Answer {
+pub async fn sent(app: &TestApp, token: &str, query: &str, file: Vec<u8>) -> Answer {
     let url = app.url(&format!("/api/admin/exhibitions/xyz/picture{query}"));
     Answer::of(app.http.put(url).bearer_auth(token).body(file)).await
 }
 
-const ALT: &str = "?alt_ko=%EC%96%B8%EB%8D%95&alt_en=Hills%20%3C%26%3E";
+pub const ALT: &str = "?alt_ko=%EC%96%B8%EB%8D%95&alt_en=Hills%20%3C%26%3E";
 
 #[tokio::test]
 async fn an_admin_sets_the_picture_that_everybody_sees() {

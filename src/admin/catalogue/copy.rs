@@ -57,7 +57,7 @@ impl Source {
     }
 }
 
-/// Gives the new exhibition its products, slots and rules of entry. In the transaction that has made it.
+/// Gives the new exhibition its products, slots, rules of entry and picture. In the transaction that has made it.
 pub async fn fill(client: &impl GenericClient, source: &Source, id: i32) -> Result<()> {
     let places = source.products.iter().map(|(_, p)| (p.total, p.offered));
     let places: Vec<_> = places.chain(source.slots.iter().map(|s| (s.total, s.offered))).collect();
@@ -69,5 +69,5 @@ pub async fn fill(client: &impl GenericClient, source: &Source, id: i32) -> Resu
     }
     let new: Vec<(i32, SlotSettings)> = of_slots.iter().copied().zip(source.slots.iter().cloned()).collect();
     slots::insert(client, id, &new).await?;
-    pg::copy_rules(client, source.id, id, &made).await
+    pg::copy_rest(client, source.id, id, &made).await
 }

@@ -72,7 +72,7 @@ async fn list(AppState(app): AppState<App>, by: Support) -> Result<Response> {
 struct NewExhibition {
     /// Its address, for good: 2 to 31 of a-z, 0-9 and hyphens.
     code: String,
-    /// Code of another that it is to be like: its texts, limits, refund rules, rules of entry, products and slots, as many days
+    /// Code of another that it is to be like: its texts, picture, limits, refund rules, rules of entry, products and slots, as many days
     /// later as its first day is. Fields that are sent as well are laid over.
     copy_from: Option<String>,
     /// Needed with `copy_from`.

@@ -140,6 +140,10 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
     let set = app.http.put(app.url(&format!("{EXHIBITIONS}/xyz/entry-rules"))).bearer_auth(&owner.token).json(&rules);
     Answer::of(set).await.expect(200);
 
+    let picture =
+        crate::pictures::sent(&app, &owner.token, crate::pictures::ALT, crate::pictures::png(1600, 800, 1)).await;
+    let picture = picture.expect(200).body["picture"].clone();
+
     let ask = json!({ "code": "next", "copy_from": "xyz", "first_day": app.day(99), "name_en": "The next one" });
     let made = owner.post(EXHIBITIONS, ask).await.expect(201);
     assert_eq!((made.text("stage"), made.text("starts_on")), ("draft".into(), app.day(99)));
@@ -151,6 +155,11 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
     let apart = instant(&made, "sale_start").duration_since(instant(&source, "sale_start"));
     assert_eq!(apart, jiff::SignedDuration::from_hours(24 * 100));
     assert_eq!(made.body["refund_rules"], source.body["refund_rules"]);
+    // The picture goes on being shown where the first one takes it away.
+    assert_eq!(made.body["picture"], picture);
+    let taken_away = app.http.delete(app.url(&format!("{EXHIBITIONS}/xyz/picture"))).bearer_auth(&owner.token);
+    assert_eq!(taken_away.send().await.unwrap().status(), 204);
+    assert_eq!(app.http.get(app.url(picture["url"].as_str().unwrap())).send().await.unwrap().status(), 200);
 
     let products = owner.get(&format!("{PRODUCTS}?exhibition=next")).await.expect(200);
     let [product] = products.body["products"].as_array().unwrap().as_slice() else { panic!("{}", products.body) };

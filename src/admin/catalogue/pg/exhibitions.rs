@@ -39,6 +39,10 @@ const ONE: Statement = Statement::new("admin_catalogue.exhibition", exhibitions!
 const LOCK: Statement =
     Statement::new("admin_catalogue.lock_exhibition", exhibitions!("where id = $1 for no key update"));
 
+/// Rows that point at it wait, and those that were on their way are there: it may go.
+const LOCK_WHOLE: Statement =
+    Statement::new("admin_catalogue.lock_whole_exhibition", exhibitions!("where id = $1 for update"));
+
 /// $1 null: all.
 const LIST: Statement = Statement::new(
     "admin_catalogue.exhibitions",
@@ -89,9 +93,13 @@ const COPY_RULES: Statement = Statement::new(
       where r.exhibition_id = $1 and (r.product_id is null) = (m.made is null)",
 );
 
-const COPY_WALK_INS: Statement = Statement::new(
-    "admin_catalogue.copy_walk_ins",
-    "update exhibitions e set walk_ins = s.walk_ins from exhibitions s where e.id = $2 and s.id = $1",
+/// What calls of its own set. The file of a picture is kept once, for as long as one of them shows it.
+const COPY_REST: Statement = Statement::new(
+    "admin_catalogue.copy_rest",
+    "update exhibitions e
+        set walk_ins = s.walk_ins, picture_digest = s.picture_digest, picture_height = s.picture_height,
+            picture_alt_ko = s.picture_alt_ko, picture_alt_en = s.picture_alt_en
+       from exhibitions s where e.id = $2 and s.id = $1",
 );
 
 /// A picture that another exhibition shows as well goes on as that one's.
@@ -107,7 +115,7 @@ macro_rules! delete_all {
         /// In this order.
         const DELETE_ALL: &[&Statement] = &[&HAND_OVER_PICTURES, $(&$name),*];
         pub const STATEMENTS: &[&Statement] = &[
-            &ONE, &LOCK, &LIST, &COUNT, &ID_OF, &INSERT, &UPDATE, &DAYS, &IS_KEPT, &COPY_RULES, &COPY_WALK_INS,
+            &ONE, &LOCK, &LOCK_WHOLE, &LIST, &COUNT, &ID_OF, &INSERT, &UPDATE, &DAYS, &IS_KEPT, &COPY_RULES, &COPY_REST,
             &HAND_OVER_PICTURES, $(&$name),*
         ];
     };
@@ -171,6 +179,11 @@ pub async fn one(client: &impl GenericClient, id: i32) -> Result<ExhibitionRow> 
 /// In a transaction.
 pub async fn lock(client: &impl GenericClient, id: i32) -> Result<ExhibitionRow> {
     read(&LOCK.query_opt(client, &[&id]).await?.ok_or_else(unknown)?)
+}
+
+/// In a transaction that may delete it.
+pub async fn lock_whole(client: &impl GenericClient, id: i32) -> Result<ExhibitionRow> {
+    read(&LOCK_WHOLE.query_opt(client, &[&id]).await?.ok_or_else(unknown)?)
 }
 
 /// None: all.
@@ -243,11 +256,11 @@ pub async fn is_kept(client: &impl GenericClient, id: i32) -> Result<bool> {
     Ok(IS_KEPT.query_one(client, &[&id]).await?.get(0))
 }
 
-/// Of the exhibition and of products, whose ids in both are given.
-pub async fn copy_rules(client: &impl GenericClient, from: i32, to: i32, products: &[(i32, i32)]) -> Result<()> {
+/// The rules of the exhibition and of products, whose ids in both are given, and its picture.
+pub async fn copy_rest(client: &impl GenericClient, from: i32, to: i32, products: &[(i32, i32)]) -> Result<()> {
     let (source, made): (Vec<i32>, Vec<i32>) = products.iter().copied().unzip();
     COPY_RULES.execute(client, &[&from, &to, &source, &made]).await?;
-    COPY_WALK_INS.execute(client, &[&from, &to]).await?;
+    COPY_REST.execute(client, &[&from, &to]).await?;
     Ok(())
 }
 
