@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const { h, t, table, won, number, badge, button, named, notice, local, from_local, moment } = AdminUi;
-  const { confirm, expect } = AdminForms;
+  const { confirm, expect, once } = AdminForms;
   const num = (text) => ({ text, num: true });
 
   /** `one`: what there is; nothing: a new one. */
@@ -31,7 +31,7 @@
     title: one ? t("products.edit_title", { name: named(one) }) : t("products.new"), act: one ? t("save") : t("products.create"), danger: false, wide: true, again, fields: specs(one),
     send: (values) => {
       expect(values, ...NEEDED, ...(one ? ["offered"] : []));
-      return one ? at.change("PUT", `/api/admin/products/${one.id}`, one.revision, changes(values, one)) : at.call("POST", "/api/admin/products", { exhibition: at.code, ...changes(values) });
+      return one ? at.change("PUT", `/api/admin/products/${one.id}`, one.revision, changes(values, one)) : once(`product-${at.code}`, (key) => at.call("POST", "/api/admin/products", { exhibition: at.code, ...changes(values) }, { headers: { "Idempotency-Key": key } }));
     },
   });
 

@@ -200,7 +200,7 @@ async fn write(
 async fn end(AppState(app): AppState<App>, admin: AdminOf, seen: IfMatch) -> Result<axum::Json<Ended>> {
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let before = pg::lock(&transaction, admin.exhibition.id).await?;
+    let before = pg::lock_whole(&transaction, admin.exhibition.id).await?;
     seen.expect(before.revision)?;
     let by = Actor::from(&admin);
     let outcome = if before.settings.stage == Stage::Draft && !pg::is_kept(&transaction, before.id).await? {

@@ -16,6 +16,7 @@ pub mod products;
 pub mod sales;
 mod settings;
 pub mod slots;
+mod stocked;
 
 use deadpool_postgres::GenericClient;
 use serde::{Deserialize, Serialize};

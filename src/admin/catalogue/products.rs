@@ -13,15 +13,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::fields::Fields;
 use super::pg::exhibitions;
 use super::pg::products::{self as pg, ProductRow};
-use super::{End, Ended, Follow, OfExhibition, difference, expect_room, follow, follows_total, offer, record};
+use super::stocked::{Kind, changed, locked, restocked};
+use super::{End, Ended, Follow, OfExhibition, difference, expect_room, follow, follows_total, record};
 use crate::admin::access::{Admin, Support};
 use crate::admin::audit::Actor;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::extract::{laid_over, read, tagged};
-use crate::platform::http::{IfMatch, Json, Path, Query};
+use crate::platform::http::{IdempotencyKey, IfMatch, Json, Path, Query};
+use crate::platform::secrets::{Purpose, sha256};
 use crate::stock;
-use crate::stock::offer::Offer;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(change, end))
@@ -161,15 +162,18 @@ struct ProductAsk {
     settings: ProductSettings,
 }
 
-/// Makes a product.
+/// Makes a product. The same key and body get the same product.
 #[utoipa::path(post, path = "/api/admin/products", tag = "admin", security(("staff" = [])), request_body = ProductAsk,
+    params(("Idempotency-Key" = Option<String>, Header,)),
     responses((status = 201, body = ProductShown, headers(("etag" = String, description = "Its revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 422, description = "request.invalid, idempotency.key_reused"),
         (status = 503, description = "server.starting, server.database_away")))]
 async fn create(
     AppState(app): AppState<App>,
     admin: Admin,
+    key: Option<IdempotencyKey>,
     Json(mut asked): Json<Map<String, Value>>,
 ) -> Result<Response> {
     let of: OfExhibition = read(&asked)?;
@@ -180,9 +184,23 @@ async fn create(
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let locked = exhibitions::lock(&transaction, exhibition.id).await?;
+    let request = key.map(|key| request(&app, locked.id, &key, &settings)).transpose()?;
+    if let Some((key, asked)) = &request
+        && let Some((id, known)) = pg::by_request(&transaction, key).await?
+    {
+        let same = known == *asked;
+        return if same {
+            shown(StatusCode::CREATED, pg::one(&transaction, id).await?)
+        } else {
+            Err(Error::invalid("idempotency.key_reused"))
+        };
+    }
     expect_room(&transaction, locked.id, 1, "exhibition").await?;
     let stock_id = stock::pg::add_one(&transaction, locked.id, (settings.total, settings.offered)).await?;
     let id = pg::insert(&transaction, locked.id, stock_id, &settings).await?;
+    if let Some((key, asked)) = &request {
+        pg::set_request(&transaction, id, key, asked).await?;
+    }
     let made = pg::one(&transaction, id).await?;
     let after = json!({ "product": id, "settings": made.settings });
     record(&transaction, &Actor::from(&admin), "product.create", Some(locked.id), (Value::Null, after)).await?;
@@ -191,19 +209,30 @@ async fn create(
     shown(StatusCode::CREATED, made)
 }
 
+/// The caller's key, which is of the exhibition, and a digest of what was asked for under it.
+fn request(
+    app: &App,
+    of: i32,
+    IdempotencyKey(key): &IdempotencyKey,
+    asked: &ProductSettings,
+) -> Result<(Vec<u8>, Vec<u8>)> {
+    let key = app.secrets.mac(Purpose::IdempotencyKey, &[b"product", &of.to_be_bytes(), key.as_bytes()]);
+    let asked = sha256(&[&serde_json::to_vec(asked).map_err(Error::bug)?]);
+    Ok((key.to_vec(), asked.to_vec()))
+}
+
 #[derive(Deserialize)]
 struct Named {
     product_id: i32,
 }
 
-/// The product to be changed, with the code of its exhibition: nobody else's until the transaction ends.
-async fn locked(transaction: &Transaction<'_>, admin: &Admin, id: i32, seen: &IfMatch) -> Result<(String, ProductRow)> {
-    let exhibition_id = pg::one(transaction, id).await?.exhibition_id;
-    admin.user.expect_in(exhibition_id)?;
-    let code = exhibitions::lock(transaction, exhibition_id).await?.code;
-    let row = pg::one(transaction, id).await?;
-    seen.expect(row.revision)?;
-    Ok((code, row))
+impl Kind for ProductSettings {
+    const NAME: &'static str = "product";
+    const CHANGED: &'static str = "product.change";
+
+    async fn one(transaction: &Transaction<'_>, id: i32) -> Result<ProductRow> {
+        pg::one(transaction, id).await
+    }
 }
 
 /// Changes a product: what is left out stays as it is. It counts within a second, everywhere; what is on offer at once.
@@ -224,35 +253,20 @@ async fn change(
 ) -> Result<Response> {
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let (code, before) = locked(&transaction, &admin, named.product_id, &seen).await?;
+    let (exhibition, before) = locked::<ProductSettings>(&transaction, &admin, named.product_id, &seen).await?;
     follows_total(&mut asked, before.settings.total, before.settings.offered);
     let mut settings: ProductSettings = laid_over(&before.settings, asked)?;
     settings.check()?;
     if settings == before.settings {
         return shown(StatusCode::OK, before);
     }
-    let (total, offered) = (settings.total, settings.offered);
-    let (stock_id, what) = if settings.dated == before.settings.dated {
-        let freed = offer(&transaction, &[Offer { stock_id: before.stock_id, total, offered }], "total").await?;
-        (before.stock_id, Follow::Offer(freed))
-    } else {
-        // An order on its way was made up for the product as it was: the places it took are no longer there.
-        let stock_id = stock::pg::add_one(&transaction, before.exhibition_id, (total, offered)).await?;
-        if pg::is_ordered(&transaction, before.id).await? {
-            return Err(Error::field("dated", "fixed"));
-        }
-        (stock_id, Follow::NewStock)
-    };
-    pg::update(&transaction, before.id, stock_id, &settings).await?;
-    if stock_id != before.stock_id {
-        stock::pg::remove(&transaction, &[before.stock_id]).await?;
+    let same = settings.dated == before.settings.dated;
+    let stock = restocked(&transaction, &before, same, (settings.total, settings.offered)).await?;
+    if !same && pg::is_ordered(&transaction, before.id).await? {
+        return Err(Error::field("dated", "fixed"));
     }
-    let after = pg::one(&transaction, before.id).await?;
-    let change = difference(("product", before.id), &before.settings, &after.settings)?;
-    record(&transaction, &Actor::from(&admin), "product.change", Some(before.exhibition_id), change).await?;
-    transaction.commit().await?;
-    follow(&app, before.exhibition_id, &code, what).await;
-    shown(StatusCode::OK, after)
+    pg::update(&transaction, before.id, stock.0, &settings).await?;
+    shown(StatusCode::OK, changed(&app, transaction, &admin, &exhibition, &before, stock).await?)
 }
 
 /// Ends a product: one that nobody has an order for is deleted, any other archived.
@@ -271,7 +285,7 @@ async fn end(
 ) -> Result<axum::Json<Ended>> {
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let (code, before) = locked(&transaction, &admin, named.product_id, &seen).await?;
+    let (exhibition, before) = locked::<ProductSettings>(&transaction, &admin, named.product_id, &seen).await?;
     let by = Actor::from(&admin);
     stock::pg::lock(&transaction, &[before.stock_id]).await?;
     let outcome = if pg::is_ordered(&transaction, before.id).await? {
@@ -279,17 +293,17 @@ async fn end(
         if !before.settings.archived {
             pg::update(&transaction, before.id, before.stock_id, &settings).await?;
             let change = difference(("product", before.id), &before.settings, &settings)?;
-            record(&transaction, &by, "product.archive", Some(before.exhibition_id), change).await?;
+            record(&transaction, &by, "product.archive", Some(exhibition.id), change).await?;
         }
         End::Archived
     } else {
         pg::delete(&transaction, before.id).await?;
         stock::pg::remove(&transaction, &[before.stock_id]).await?;
         let gone = json!({ "product": before.id, "settings": before.settings });
-        record(&transaction, &by, "product.delete", Some(before.exhibition_id), (gone, Value::Null)).await?;
+        record(&transaction, &by, "product.delete", Some(exhibition.id), (gone, Value::Null)).await?;
         End::Deleted
     };
     transaction.commit().await?;
-    follow(&app, before.exhibition_id, &code, Follow::Nothing).await;
+    follow(&app, exhibition.id, &exhibition.code, Follow::Nothing).await;
     Ok(axum::Json(Ended { outcome }))
 }

@@ -15,7 +15,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::fields::Fields;
 use super::pg::exhibitions::{self, ExhibitionRow};
 use super::pg::slots::{self as pg, SlotRow};
-use super::{End, Ended, Follow, OfExhibition, difference, expect_room, follow, follows_total, offer, record};
+use super::stocked::{Kind, changed, locked, restocked};
+use super::{End, Ended, Follow, OfExhibition, expect_room, follow, follows_total, record};
 use crate::admin::access::{Admin, Support};
 use crate::admin::audit::Actor;
 use crate::app::App;
@@ -23,7 +24,6 @@ use crate::error::{Error, Result};
 use crate::platform::http::extract::{laid_over, read, tagged};
 use crate::platform::http::{IfMatch, Json, Path, Query};
 use crate::stock;
-use crate::stock::offer::Offer;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(change, end))
@@ -203,19 +203,13 @@ struct Named {
     slot_id: i32,
 }
 
-/// The slot to be changed, with its exhibition: nobody else's until the transaction ends.
-async fn locked(
-    transaction: &Transaction<'_>,
-    admin: &Admin,
-    id: i32,
-    seen: &IfMatch,
-) -> Result<(ExhibitionRow, SlotRow)> {
-    let exhibition_id = pg::one(transaction, id).await?.exhibition_id;
-    admin.user.expect_in(exhibition_id)?;
-    let exhibition = exhibitions::lock(transaction, exhibition_id).await?;
-    let row = pg::one(transaction, id).await?;
-    seen.expect(row.revision)?;
-    Ok((exhibition, row))
+impl Kind for SlotSettings {
+    const NAME: &'static str = "slot";
+    const CHANGED: &'static str = "slot.change";
+
+    async fn one(transaction: &Transaction<'_>, id: i32) -> Result<SlotRow> {
+        pg::one(transaction, id).await
+    }
 }
 
 /// Changes a slot: what is left out stays as it is. It counts within a second, everywhere; what is on offer at once.
@@ -236,38 +230,24 @@ async fn change(
 ) -> Result<Response> {
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let (exhibition, before) = locked(&transaction, &admin, named.slot_id, &seen).await?;
+    let (exhibition, before) = locked::<SlotSettings>(&transaction, &admin, named.slot_id, &seen).await?;
     follows_total(&mut asked, before.settings.total, before.settings.offered);
     let settings: SlotSettings = laid_over(&before.settings, asked)?;
     settings.check(&exhibition)?;
     if settings == before.settings {
         return shown(StatusCode::OK, before);
     }
-    let (total, offered) = (settings.total, settings.offered);
-    let (stock_id, what) = if settings.hours() == before.settings.hours() {
-        let freed = offer(&transaction, &[Offer { stock_id: before.stock_id, total, offered }], "total").await?;
-        (before.stock_id, Follow::Offer(freed))
-    } else {
-        // An order on its way was made up for the slot as it was: the places it took are no longer there.
-        let stock_id = stock::pg::add_one(&transaction, exhibition.id, (total, offered)).await?;
-        if pg::is_ordered(&transaction, before.id).await? {
-            return Err(Error::field("date", "fixed"));
-        }
-        if pg::is_there(&transaction, exhibition.id, &settings.hours(), before.id).await? {
-            return Err(Error::field("start_time", "taken"));
-        }
-        (stock_id, Follow::NewStock)
-    };
-    pg::update(&transaction, before.id, stock_id, &settings).await?;
-    if stock_id != before.stock_id {
-        stock::pg::remove(&transaction, &[before.stock_id]).await?;
+    let same = settings.hours() == before.settings.hours();
+    // Also closing has the lock of its places, until no order is added to it any more (`orders::writer`).
+    let stock = restocked(&transaction, &before, same, (settings.total, settings.offered)).await?;
+    if !same && pg::is_ordered(&transaction, before.id).await? {
+        return Err(Error::field("date", "fixed"));
     }
-    let after = pg::one(&transaction, before.id).await?;
-    let change = difference(("slot", before.id), &before.settings, &after.settings)?;
-    record(&transaction, &Actor::from(&admin), "slot.change", Some(exhibition.id), change).await?;
-    transaction.commit().await?;
-    follow(&app, exhibition.id, &exhibition.code, what).await;
-    shown(StatusCode::OK, after)
+    if !same && pg::is_there(&transaction, exhibition.id, &settings.hours(), before.id).await? {
+        return Err(Error::field("start_time", "taken"));
+    }
+    pg::update(&transaction, before.id, stock.0, &settings).await?;
+    shown(StatusCode::OK, changed(&app, transaction, &admin, &exhibition, &before, stock).await?)
 }
 
 /// Deletes a slot that nobody has an order for. Any other is closed instead.
@@ -287,7 +267,7 @@ async fn end(
 ) -> Result<axum::Json<Ended>> {
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let (exhibition, before) = locked(&transaction, &admin, named.slot_id, &seen).await?;
+    let (exhibition, before) = locked::<SlotSettings>(&transaction, &admin, named.slot_id, &seen).await?;
     stock::pg::lock(&transaction, &[before.stock_id]).await?;
     if pg::is_ordered(&transaction, before.id).await? {
         return Err(Error::conflict("catalogue.slot_ordered"));

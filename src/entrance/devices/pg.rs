@@ -17,7 +17,9 @@ const COUNT: Statement =
 const ADD: Statement = Statement::new(
     "devices.add",
     "insert into devices (id, exhibition_id, gate, name, enrol_digest, enrol_until, created_by, created_at)
-     values ($1, $2, $3, $4, $5, admit_now() + make_interval(mins => $6), $7, admit_now()) returning enrol_until",
+     select $1::uuid, e.id, $3::text, $4::text, $5::bytea, admit_now() + make_interval(mins => $6), $7::int, admit_now()
+       from exhibitions e where e.id = $2 for key share
+     returning enrol_until",
 );
 
 /// The token is spent by the same statement that gives the credential: of two phones that scan it, one gets it.
@@ -131,12 +133,13 @@ pub async fn add(client: &impl GenericClient, new: &NewDevice<'_>) -> Result<Tim
         return Err(Error::conflict("device.too_many").with("limit", DEVICES_MAX));
     }
     let row = ADD
-        .query_one(
+        .query_opt(
             client,
             &[&new.id, &new.exhibition_id, &new.gate, &new.name, &new.enrol_digest, &ENROL_MINUTES, &new.created_by],
         )
         .await?;
-    Ok(row.get(0))
+    // A draft that was deleted since the caller looked.
+    row.map(|row| row.get(0)).ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))
 }
 
 fn device(row: &Row) -> Device {

@@ -4,6 +4,7 @@
 mod exhibitions;
 mod offers;
 mod refusals;
+mod repeats;
 mod slots;
 
 use admit::admin::Role;

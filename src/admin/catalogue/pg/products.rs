@@ -5,19 +5,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::products::ProductSettings;
+use super::Stocked;
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
-#[derive(Clone, Debug)]
-pub struct ProductRow {
-    pub id: i32,
-    pub exhibition_id: i32,
-    pub stock_id: i32,
-    pub revision: i64,
-    pub held: i32,
-    pub sold: i32,
-    pub settings: ProductSettings,
-}
+pub type ProductRow = Stocked<ProductSettings>;
 
 macro_rules! products {
     ($rest:literal) => {
@@ -54,6 +46,17 @@ const UPDATE: Statement = Statement::new(
       where id = $1 returning id",
 );
 
+/// The product that a request with this key has made, and what was asked for.
+const BY_REQUEST: Statement = Statement::new(
+    "admin_catalogue.product_by_request",
+    "select id, request_fingerprint from products where request_key = $1",
+);
+
+const SET_REQUEST: Statement = Statement::new(
+    "admin_catalogue.set_product_request",
+    "update products set request_key = $2, request_fingerprint = $3 where id = $1",
+);
+
 /// Whoever places an order for it writes this under the lock of its stock.
 const IS_ORDERED: Statement = Statement::new(
     "admin_catalogue.product_is_ordered",
@@ -65,10 +68,11 @@ const DELETE_RULES: Statement =
 
 const DELETE: Statement = Statement::new("admin_catalogue.delete_product", "delete from products where id = $1");
 
-pub const STATEMENTS: &[&Statement] = &[&ONE, &LIST, &INSERT, &UPDATE, &IS_ORDERED, &DELETE_RULES, &DELETE];
+pub const STATEMENTS: &[&Statement] =
+    &[&ONE, &LIST, &INSERT, &UPDATE, &BY_REQUEST, &SET_REQUEST, &IS_ORDERED, &DELETE_RULES, &DELETE];
 
 fn read(r: &Row) -> ProductRow {
-    ProductRow {
+    Stocked {
         id: r.get(0),
         exhibition_id: r.get(1),
         stock_id: r.get(2),
@@ -138,6 +142,16 @@ pub async fn insert(
     settings: &ProductSettings,
 ) -> Result<i32> {
     write(&INSERT, client, (exhibition_id, stock_id), settings).await
+}
+
+/// Id and fingerprint. Under the lock of the exhibition, which the key is of.
+pub async fn by_request(client: &impl GenericClient, key: &[u8]) -> Result<Option<(i32, Vec<u8>)>> {
+    Ok(BY_REQUEST.query_opt(client, &[&key]).await?.map(|row| (row.get(0), row.get(1))))
+}
+
+pub async fn set_request(client: &impl GenericClient, id: i32, key: &[u8], fingerprint: &[u8]) -> Result<()> {
+    SET_REQUEST.execute(client, &[&id, &key, &fingerprint]).await?;
+    Ok(())
 }
 
 /// Under the lock of its exhibition. Its stock is changed apart.

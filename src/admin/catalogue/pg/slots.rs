@@ -5,19 +5,11 @@ use jiff::civil::{Date, Time};
 use tokio_postgres::Row;
 
 use super::super::slots::{Hours, SlotSettings};
+use super::Stocked;
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 
-#[derive(Clone, Debug)]
-pub struct SlotRow {
-    pub id: i32,
-    pub exhibition_id: i32,
-    pub stock_id: i32,
-    pub revision: i64,
-    pub held: i32,
-    pub sold: i32,
-    pub settings: SlotSettings,
-}
+pub type SlotRow = Stocked<SlotSettings>;
 
 macro_rules! slots {
     ($rest:literal) => {
@@ -77,7 +69,7 @@ const DELETE: Statement = Statement::new("admin_catalogue.delete_slot", "delete 
 pub const STATEMENTS: &[&Statement] = &[&ONE, &LIST, &INSERT, &UPDATE, &CLOSE, &IS_THERE, &IS_ORDERED, &DELETE];
 
 fn read(r: &Row) -> SlotRow {
-    SlotRow {
+    Stocked {
         id: r.get(0),
         exhibition_id: r.get(1),
         stock_id: r.get(2),

@@ -1,0 +1,184 @@
+//! The same call twice, and calls that meet: one thing is made, and nothing is half gone.
+
+use std::collections::BTreeSet;
+
+use admit::admin::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{By, EXHIBITIONS, PRODUCTS, SLOTS, adult, id, revision};
+use crate::support::given::places;
+use crate::support::held_up::HeldUp;
+use crate::support::{Answer, Kind, TestApp, race};
+
+impl By<'_> {
+    async fn keyed(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let post = self.app.http.post(self.app.url(path)).bearer_auth(&self.token).header("idempotency-key", key);
+        Answer::of(post.json(body)).await
+    }
+}
+
+#[tokio::test]
+async fn a_double_click_makes_one_thing() {
+    let app = TestApp::start().await;
+    app.given(Kind { slot_places: Some(5), ..places(5) }).await;
+    app.given(Kind { code: "other", ..places(5) }).await;
+    let owner = app.owner().await;
+    let made = race(6, async |_| owner.keyed(PRODUCTS, "1", &adult("xyz", 30)).await.expect(201)).await;
+    let ids: BTreeSet<i32> = made.iter().map(id).collect();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    owner.keyed(PRODUCTS, "1", &adult("xyz", 31)).await.refused(422, "idempotency.key_reused");
+    // What somebody has changed since is as it is now.
+    let product = id(&made[0]);
+    owner.put(&format!("{PRODUCTS}/{product}"), revision(&made[0]), json!({ "name_en": "Grown-up" })).await.expect(200);
+    let again = owner.keyed(PRODUCTS, "1", &adult("xyz", 30)).await.expect(201);
+    assert_eq!((id(&again), again.text("name_en")), (product, "Grown-up".into()));
+    // Another key, no key, and another exhibition's key are other wishes.
+    for other in [
+        owner.keyed(PRODUCTS, "2", &adult("xyz", 30)).await,
+        owner.post(PRODUCTS, adult("xyz", 30)).await,
+        owner.post(PRODUCTS, adult("xyz", 30)).await,
+        owner.keyed(PRODUCTS, "1", &adult("other", 30)).await,
+    ] {
+        assert!(!ids.contains(&id(&other.expect(201))));
+    }
+    let recorded = "select count(*) from admin_audit where action = 'product.create'";
+    assert_eq!(app.db.one::<i64>(recorded).await, 5);
+
+    // A slot has its hour, and an exhibition its code.
+    let slot =
+        json!({ "exhibition": "xyz", "date": app.day(9), "start_time": "10:00", "end_time": "11:00", "total": 5 });
+    let exhibition = app.new_exhibition("spring");
+    for (path, body) in [(SLOTS, &slot), (EXHIBITIONS, &exhibition)] {
+        let made = race(6, async |_| owner.post(path, body.clone()).await).await;
+        let won = made.iter().filter(|answer| answer.status == 201).count();
+        let taken = made.iter().filter(|answer| answer.body["errors"][0]["code"] == "taken").count();
+        assert_eq!((won, taken), (1, 5), "{made:?}");
+    }
+    app.finish().await;
+}
+
+fn gift(product: i32, date: &str) -> Value {
+    json!({ "items": [{ "product_id": product, "quantity": 1 }], "visit_date": date, "reason": "press" })
+}
+
+const GIFTS: &str = "/api/admin/exhibitions/xyz/complimentary";
+/// Orders for a product that is not there.
+const LOST: &str =
+    "select count(*) from order_items i where not exists (select from products p where p.id = i.product_id)";
+
+/// Whoever looks for orders and then deletes, without the lock of the places, misses the one that is being written.
+async fn careless(app: &TestApp) -> i64 {
+    let (owner, product, date) = with_a_new_product(app).await;
+    let writer = HeldUp::orders(app).await;
+    let gift = gift(product, &date);
+    let (given, ()) = tokio::join!(owner.keyed(GIFTS, "1", &gift), async {
+        writer.in_the_middle().await;
+        let ordered = format!("select exists (select from order_items where product_id = {product})");
+        assert!(!app.db.one::<bool>(&ordered).await);
+        app.db.execute(&format!("delete from products where id = {product}")).await;
+        writer.go_on().await;
+    });
+    assert!(given.status >= 201);
+    app.db.one(LOST).await
+}
+
+async fn with_a_new_product(app: &TestApp) -> (By<'_>, i32, String) {
+    let given = app.given(Kind { slot_places: Some(20), ..places(20) }).await;
+    let owner = app.owner().await;
+    let product = id(&owner.post(PRODUCTS, adult("xyz", 30)).await.expect(201));
+    app.refresh().await;
+    (owner, product, given.date.unwrap())
+}
+
+#[tokio::test]
+async fn a_product_that_is_given_away_at_this_moment_is_not_deleted() {
+    let app = TestApp::start().await;
+    assert_eq!(careless(&app).await, 1, "the control loses it");
+    app.db.drop().await;
+
+    let app = TestApp::start().await;
+    let (owner, product, date) = with_a_new_product(&app).await;
+    let writer = HeldUp::orders(&app).await;
+    let path = format!("{PRODUCTS}/{product}");
+    let gift = gift(product, &date);
+    let (given, ended, ()) = tokio::join!(
+        owner.keyed(GIFTS, "1", &gift),
+        async {
+            writer.in_the_middle().await;
+            owner.delete(&path, 1).await
+        },
+        async {
+            writer.in_the_middle().await;
+            writer.waited_for().await;
+            writer.go_on().await;
+        },
+    );
+    given.expect(201);
+    assert_eq!(ended.expect(200).text("outcome"), "archived");
+    assert_eq!(app.db.one::<i64>(LOST).await, 0);
+    // The other way round there is nothing left to give.
+    let another = id(&owner.post(PRODUCTS, adult("xyz", 30)).await.expect(201));
+    app.refresh().await;
+    let gone = format!(
+        "delete from products where id = {another}; delete from stock where id not in (select stock_id from products union select stock_id from slots)"
+    );
+    app.db.execute(&gone).await;
+    let refused = owner.keyed(GIFTS, "2", &self::gift(another, &date)).await;
+    assert!(refused.status == 409 || refused.status == 503, "{refused:?}");
+    assert_eq!(app.db.one::<i64>(LOST).await, 0);
+    app.db.drop().await;
+}
+
+/// A draft is deleted whole, or kept with what was set up for it meanwhile.
+#[tokio::test]
+async fn a_draft_that_is_set_up_at_this_moment_is_kept_or_gone() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    let owner = app.owner().await;
+    for round in 0..12 {
+        let code = format!("draft-{round}");
+        owner.post(EXHIBITIONS, app.new_exhibition(&code)).await.expect(201);
+        app.refresh().await;
+        let one = format!("{EXHIBITIONS}/{code}");
+        let device = json!({ "gate": "north", "name": "phone" });
+        let gifts = format!("{one}/complimentary");
+        let (path, gift) = (format!("{one}/devices"), gift(1, &app.day(1)));
+        let (ended, added, given) =
+            tokio::join!(owner.delete(&one, 1), owner.post(&path, device), owner.keyed(&gifts, "1", &gift));
+        // Nothing is given away of what nobody knows yet.
+        assert!([404, 409, 422].contains(&given.status), "{given:?}");
+        match added.status {
+            201 => assert_eq!(ended.expect(200).text("outcome"), "archived"),
+            404 => assert_eq!(ended.expect(200).text("outcome"), "deleted"),
+            _ => panic!("{added:?} {ended:?}"),
+        }
+    }
+    app.finish().await;
+}
+
+/// A device that is being added when its draft is deleted is waited for.
+#[tokio::test]
+async fn a_device_that_is_being_added_keeps_its_draft() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    let owner = app.owner().await;
+    owner.post(EXHIBITIONS, app.new_exhibition("draft")).await.expect(201);
+    app.refresh().await;
+    let one = format!("{EXHIBITIONS}/draft");
+    let mut client = app.db.client().await;
+    let adding = client.transaction().await.unwrap();
+    let add = "insert into devices (id, exhibition_id, gate, name, enrol_digest, enrol_until, created_by, created_at)
+               select gen_random_uuid(), id, 'north', 'phone', '\\x00', now(), 1, now() from exhibitions where code = 'draft'";
+    adding.execute(add, &[]).await.unwrap();
+    let (ended, ()) = tokio::join!(owner.delete(&one, 1), async {
+        let waits =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        app.until("the deleting waits", async || app.db.one::<i64>(waits).await > 0).await;
+        adding.commit().await.unwrap();
+    });
+    assert_eq!(ended.expect(200).text("outcome"), "archived");
+    let helper = app.by("kim", Role::Admin, &["xyz"]).await;
+    helper.call(Method::DELETE, &one, Some(2), None).await.refused(403, "auth.forbidden");
+    app.finish().await;
+}
