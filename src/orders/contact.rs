@@ -39,6 +39,12 @@ pub fn check(name: &str, phone: &str, email: Option<&str>, errors: &mut Vec<Fiel
     Some(Contact { name, phone: e164?, email })
 }
 
+/// Of somebody whose number is not known.
+pub fn check_without_phone(name: &str, email: Option<&str>, errors: &mut Vec<FieldError>) -> Option<Contact> {
+    let (name, email) = (check_name(name, errors), check_email(email, errors));
+    errors.is_empty().then(|| Contact { name, phone: String::new(), email })
+}
+
 /// Empty: nobody is named.
 pub fn check_name(name: &str, errors: &mut Vec<FieldError>) -> String {
     let name = name.trim();

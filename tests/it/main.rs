@@ -4,6 +4,7 @@
 
 mod support;
 
+mod acts;
 mod admin;
 mod api;
 mod arrivals;

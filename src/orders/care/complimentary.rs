@@ -135,14 +135,9 @@ fn facts(app: &App, by: &AdminOf, ask: &GiftAsk, id: uuid::Uuid, language: Langu
     let dated = items.iter().any(|item| item.dated);
     let slot =
         if dated { ask::check_slot(wanted, exhibition, app.clock.today_in_seoul(), &mut refusals) } else { None };
-    let contact = Contact {
-        name: contact::check_name(ask.customer_name.as_deref().unwrap_or_default(), &mut refusals.0),
-        phone: String::new(),
-        email: contact::check_email(ask.customer_email.as_deref(), &mut refusals.0),
-    };
-    if !refusals.0.is_empty() {
-        return Err(Error::fields(refusals.0));
-    }
+    let name = ask.customer_name.as_deref().unwrap_or_default();
+    let contact = contact::check_without_phone(name, ask.customer_email.as_deref(), &mut refusals.0);
+    let Some(contact) = contact else { return Err(Error::fields(refusals.0)) };
     let items: Vec<Item> = items.into_iter().map(|item| Item { unit_won: 0, ..item }).collect();
     let facts = OrderFacts {
         id,

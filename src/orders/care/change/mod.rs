@@ -25,6 +25,7 @@ use crate::orders::consent::Consent;
 use crate::orders::contact;
 use crate::orders::model::{Order, OrderState, Origin};
 use crate::platform::http::{IfMatch, Json, Path};
+use crate::platform::ids;
 use crate::stock::{self, PersonKey, redis};
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -116,12 +117,16 @@ async fn correct(app: &App, by: &Support, order: &Order, seen: &IfMatch, ask: &C
     }
     let before = contact::open(app, facts.id, &stored.key_id, &stored.sealed)?;
     let mut errors = Vec::new();
-    let after = contact::check(
-        ask.customer_name.as_deref().unwrap_or(&before.name),
-        ask.customer_phone.as_deref().unwrap_or(&before.phone),
-        ask.customer_email.as_deref().or(before.email.as_deref()),
-        &mut errors,
-    );
+    let name = ask.customer_name.as_deref().unwrap_or(&before.name);
+    let phone = ask.customer_phone.as_deref().unwrap_or(&before.phone);
+    let email = ask.customer_email.as_deref().or(before.email.as_deref());
+    // Of whom no number is known (a walk-in, a gift), none is needed to put the rest right.
+    let numberless = before.phone.is_empty() && phone.trim().is_empty();
+    let after = if numberless {
+        contact::check_without_phone(name, email, &mut errors)
+    } else {
+        contact::check(name, phone, email, &mut errors)
+    };
     let Some(after) = after else { return Err(Error::fields(errors)) };
     let fields: Vec<&str> = [
         ("name", before.name != after.name),
@@ -134,7 +139,8 @@ async fn correct(app: &App, by: &Support, order: &Order, seen: &IfMatch, ask: &C
     if fields.is_empty() {
         return Ok(());
     }
-    let digest = contact::phone_digest(app, &after.phone);
+    // Without a number nobody finds the order by one.
+    let digest = if numberless { ids::random_bytes() } else { contact::phone_digest(app, &after.phone) };
     let mut person = locked.person_key;
     if before.phone != after.phone {
         person = contact::person_key(&digest);
