@@ -247,3 +247,13 @@ with seen as (
 select coalesce(t.exhibition_id, f.exhibition_id) as exhibition_id, t.placed, f.placed as told_placed, t.paid, f.paid as told_paid, t.won, f.won as told_won
   from truth t full join told f using (exhibition_id)
  where coalesce(t.placed, 0) <> coalesce(f.placed, 0) or coalesce(t.paid, 0) <> coalesce(f.paid, 0) or coalesce(t.won, 0) <> coalesce(f.won, 0);
+
+-- invariant: no letter about an account waits without its cause
+select b.id, b.kind from outbox b left join password_resets r on r.id = b.order_id
+ where b.kind = 'password_reset' and b.state = 'pending' and r.user_id is null
+union all
+select b.id, b.kind from outbox b left join account_notices n on n.id = b.order_id
+ where b.kind = 'account_notice' and b.state = 'pending' and n.id is null;
+
+-- invariant: recovery codes are there for a second factor in force alone
+select distinct c.user_id from recovery_codes c join admin_users u on u.id = c.user_id where u.totp_confirmed_at is null;

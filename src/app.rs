@@ -114,6 +114,7 @@ impl App {
             .merge(crate::admin::page::routes())
             .layer(axum::middleware::from_fn(crate::orders::pages::frame::switch_language))
             .layer(axum::middleware::from_fn_with_state(self.clone(), crate::platform::http::cors::own_cookies))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), crate::admin::addresses::guard))
             .layer(axum::middleware::from_fn_with_state(self.clone(), crate::platform::http::observe::observe))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(self.clone());
@@ -138,6 +139,9 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::admin::api::routes())
         .merge(crate::admin::own::routes())
         .merge(crate::admin::people::routes())
+        .merge(crate::admin::rescue::routes())
+        .merge(crate::admin::rules::routes())
+        .merge(crate::admin::reset::api::routes())
         .merge(crate::admin::audit::api::routes())
         .merge(crate::dashboard::api::routes())
         .merge(crate::privacy::api::routes())

@@ -328,6 +328,11 @@ pub struct Settings {
     /// Proxies whose X-Forwarded-For is believed.
     #[arg(long, env = "ADMIT_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<Network>,
+    /// Addresses or networks that the control room is open to, comma separated: its page, its calls, and sign-ins of everybody but
+    /// the gates' staff; empty: all. Behind a proxy this needs ADMIT_TRUSTED_PROXIES. Somebody who may not get in any more
+    /// changes it here and restarts, which no account can do for them.
+    #[arg(long, env = "ADMIT_ADMIN_ADDRESSES", value_delimiter = ',')]
+    pub admin_addresses: Vec<Network>,
     /// Origins that may call the API from a browser on another site.
     #[arg(long, env = "ADMIT_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
@@ -340,7 +345,8 @@ pub struct Settings {
     /// Orders one phone number may place per minute, before holds are even looked at.
     #[arg(long, env = "ADMIT_ORDERS_PER_MINUTE", default_value_t = 5)]
     pub orders_per_minute: u32,
-    /// Sign-ins one user name may try per minute.
+    /// Sign-ins one user name may try per minute from one address, or in one browser that it has signed in with; an address, ten
+    /// times as many.
     #[arg(long, env = "ADMIT_LOGINS_PER_MINUTE", default_value_t = 3)]
     pub logins_per_minute: u32,
     /// Order look-ups one phone number may try per minute.
@@ -614,6 +620,7 @@ mod tests {
             ("--keep-audit-years", "1", "keep-audit-years"),
             ("--rate-limit-exempt", "everybody", "rate-limit-exempt"),
             ("--toss-webhook-addresses", "13.124.18.147,toss", "toss-webhook-addresses"),
+            ("--admin-addresses", "198.51.100.0/24,office", "admin-addresses"),
         ] {
             let Err(message) = with(name, value) else { panic!("{name}={value} was accepted") };
             assert!(message.contains(says), "{name}: {message}");

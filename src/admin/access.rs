@@ -31,6 +31,8 @@ struct Claims {
     name: String,
     role: Role,
     exh: Vec<i32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    setup: bool,
     iat: i64,
     exp: i64,
     iss: String,
@@ -50,6 +52,8 @@ pub struct StaffUser {
     pub name: String,
     pub role: Role,
     pub exhibitions: Exhibitions,
+    /// Of a rank that needs a second factor, and without one: may set it up, and nothing else.
+    pub must_set_up: bool,
 }
 
 impl StaffUser {
@@ -89,6 +93,7 @@ pub fn issue(key: &[u8], user: &StaffUser, now: Timestamp) -> Result<String> {
             Exhibitions::All => Vec::new(),
             Exhibitions::Of(ids) => ids.clone(),
         },
+        setup: user.must_set_up,
         iat: now.as_second(),
         exp: now.as_second() + ACCESS_S,
         iss: ISSUER.to_owned(),
@@ -113,7 +118,7 @@ pub fn read(key: &[u8], token: &str, now: Timestamp) -> Result<StaffUser> {
     }
     let id = claims.sub.parse().map_err(|e| invalid(&e))?;
     let exhibitions = if claims.role == Role::SuperAdmin { Exhibitions::All } else { Exhibitions::Of(claims.exh) };
-    Ok(StaffUser { id, name: claims.name, role: claims.role, exhibitions })
+    Ok(StaffUser { id, name: claims.name, role: claims.role, exhibitions, must_set_up: claims.setup })
 }
 
 /// Somebody who signed in, and where the call came from.
@@ -217,6 +222,10 @@ impl FromRequestParts<App> for StaffUser {
         let token = bearer(&parts.headers).ok_or_else(|| Error::unauthenticated("auth.invalid_token"))?;
         let user = read(app.secrets.access_token_key(), token, app.clock.now())?;
         app.pulse.seen(user.id, app.clock.now_ms());
+        // One's own account is under there, and nothing of anybody else.
+        if user.must_set_up && !parts.uri.path().starts_with("/api/auth/") {
+            return Err(Error::forbidden("auth.second_factor_needed"));
+        }
         Ok(user)
     }
 }
@@ -237,7 +246,13 @@ mod tests {
     }
 
     fn staff() -> StaffUser {
-        StaffUser { id: 3, name: "gate".into(), role: Role::Staff, exhibitions: Exhibitions::Of(vec![4, 9]) }
+        StaffUser {
+            id: 3,
+            name: "gate".into(),
+            role: Role::Staff,
+            exhibitions: Exhibitions::Of(vec![4, 9]),
+            must_set_up: false,
+        }
     }
 
     fn code(token: &str, now_s: i64) -> &'static str {
@@ -258,7 +273,7 @@ mod tests {
         assert_eq!(read(&KEY, &token, at(1_000 + ACCESS_S)).unwrap(), staff());
         assert_eq!(code(&token, 1_000 + ACCESS_S + LEEWAY_S), "auth.expired_token");
         assert!(staff().may_enter(9) && !staff().may_enter(1));
-        let boss = StaffUser { role: Role::SuperAdmin, exhibitions: Exhibitions::All, ..staff() };
+        let boss = StaffUser { role: Role::SuperAdmin, exhibitions: Exhibitions::All, must_set_up: true, ..staff() };
         let read = read(&KEY, &issue(&KEY, &boss, at(0)).unwrap(), at(0)).unwrap();
         assert!(read.may_enter(1) && read == boss);
         assert_eq!((staff().home(), boss.home()), (4, 0));

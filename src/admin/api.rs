@@ -8,14 +8,12 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::access::{ACCESS_S, StaffUser};
-use super::audit::Actor;
 use super::browser::{self, Browser};
 use super::password::PASSWORD_BYTES_MAX;
 use super::sign_in::{self, Session, SignIn};
 use super::{Role, pin, refresh};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
-use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, Json};
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -28,7 +26,7 @@ const USERNAME_BYTES_MAX: usize = 128;
 struct LoginAsk {
     username: String,
     password: String,
-    /// Six digits of the second factor, where there is one.
+    /// Six digits of the second factor, where there is one, or a recovery code.
     #[serde(default)]
     code: Option<String>,
     /// For pages of ours: the refresh token goes into a cookie that no script can read, and not into the answer.
@@ -58,9 +56,12 @@ struct SessionShown {
     exhibitions: Vec<String>,
     /// Signs in with a second factor.
     second_factor: bool,
+    /// Their rank needs one and they have none: until they have set it up, nothing but `/api/auth` is open to them.
+    second_factor_needed: bool,
 }
 
-fn shown(app: &App, session: Session, in_cookie: bool) -> Result<Response> {
+/// `known`: what makes the browser one that the account knows.
+fn shown(app: &App, session: Session, in_cookie: bool, known: Option<HeaderValue>) -> Result<Response> {
     let cookie = in_cookie.then(|| browser::kept(app, &session.refresh_token)).transpose()?;
     let body = SessionShown {
         access_token: session.access_token,
@@ -71,11 +72,12 @@ fn shown(app: &App, session: Session, in_cookie: bool) -> Result<Response> {
         role: session.user.role,
         exhibitions: session.user.exhibition_codes,
         second_factor: session.user.second_factor,
+        second_factor_needed: session.must_set_up,
     };
     let mut response =
         ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)).into_response();
-    if let Some(cookie) = cookie {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    for cookie in cookie.into_iter().chain(known) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)
 }
@@ -107,8 +109,8 @@ impl LoginAsk {
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginAsk,
     responses((status = 200, body = SessionShown),
         (status = 401, description = "auth.invalid_credentials, auth.code_required, auth.invalid_code: the password was right"),
-        (status = 403, description = "request.cross_site"), (status = 422, description = "request.invalid"),
-        (status = 429, description = "auth.too_many"), (status = 503, description = "auth.busy, server.database_away")))]
+        (status = 403, description = "request.cross_site, auth.not_from_here"), (status = 422, description = "request.invalid"),
+        (status = 429, description = "auth.too_many, auth.locked"), (status = 503, description = "auth.busy, server.database_away")))]
 async fn login(
     AppState(app): AppState<App>,
     caller: ClientAddress,
@@ -120,8 +122,10 @@ async fn login(
         browser.own()?;
     }
     let with =
-        SignIn { username: &ask.username, password: &ask.password, code: ask.code.as_deref(), agent: &browser.agent };
-    shown(&app, sign_in::sign_in(&app, caller, with).await?, ask.keep_in_cookie)
+        SignIn { username: &ask.username, password: &ask.password, code: ask.code.as_deref(), browser: &browser };
+    let session = sign_in::sign_in(&app, caller, with).await?;
+    let known = ask.keep_in_cookie.then(|| browser.known_by_sign_in(&app, &session.user.username)).transpose()?;
+    shown(&app, session, ask.keep_in_cookie, known)
 }
 
 /// Spends a refresh token for new tokens.
@@ -129,12 +133,17 @@ async fn login(
 /// A token that was spent before ends every token of its sign-in.
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", request_body = RefreshAsk,
     responses((status = 200, body = SessionShown),
-        (status = 401, description = "auth.invalid_token, auth.expired_token"), (status = 403, description = "request.cross_site"),
+        (status = 401, description = "auth.invalid_token, auth.expired_token"), (status = 403, description = "request.cross_site, auth.not_from_here"),
         (status = 422, description = "request.invalid"), (status = 503, description = "server.database_away")))]
-async fn renew(AppState(app): AppState<App>, browser: Browser, Json(ask): Json<RefreshAsk>) -> Result<Response> {
+async fn renew(
+    AppState(app): AppState<App>,
+    caller: ClientAddress,
+    browser: Browser,
+    Json(ask): Json<RefreshAsk>,
+) -> Result<Response> {
     let in_cookie = ask.refresh_token.is_none();
     let token = browser.token(ask.refresh_token)?.ok_or_else(|| Error::field("refresh_token", "required"))?;
-    shown(&app, sign_in::renew(&app, &token).await?, in_cookie)
+    shown(&app, sign_in::renew(&app, caller, &token).await?, in_cookie, None)
 }
 
 /// Signs out: ends every refresh token of this sign-in. The access token ends by itself within 15 minutes.
@@ -160,19 +169,17 @@ struct PinAsk {
 #[utoipa::path(put, path = "/api/auth/pin", tag = "auth", request_body = PinAsk, security(("staff" = [])),
     responses((status = 204, description = "it is set"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials"),
-        (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many"),
+        (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many, auth.locked"),
         (status = 503, description = "auth.busy, server.database_away")))]
 async fn set_pin(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
-    request: RequestId,
     Json(ask): Json<PinAsk>,
 ) -> Result<StatusCode> {
     if ask.password.len() > PASSWORD_BYTES_MAX {
         return Err(Error::unauthenticated("auth.invalid_credentials"));
     }
-    let actor = Actor::themselves(&by, &request, caller);
-    pin::set(&app, caller, (&by, &actor), &ask.password, ask.pin.as_deref()).await?;
+    pin::set(&app, caller, &by, &ask.password, ask.pin.as_deref()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

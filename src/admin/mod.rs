@@ -1,15 +1,18 @@
 //! Admin: who may sign in, and as what.
 //!
-//! Owns `admin_users`, their exhibitions and refresh tokens. Promises that a password is never stored, that an unknown
-//! name and a wrong password cannot be told apart, and that a stolen refresh token ends its own family on its second
-//! use. Refuses to keep sessions: an access token is believed until it ends, 15 minutes after it was given. A user
-//! who is disabled therefore keeps at most those 15 minutes; the next refresh is refused.
+//! Owns `admin_users`, their exhibitions, refresh tokens, second factors and mailboxes, and what was tried on them. Promises
+//! that a password is never stored, that an unknown name and a wrong password cannot be told apart, that guessing keeps
+//! nobody out who was in before, and that a stolen refresh token ends its own family on its second use. Refuses to keep
+//! sessions: an access token is believed until it ends, 15 minutes after it was given. A user who is disabled therefore
+//! keeps at most those 15 minutes; the next refresh is refused.
 
 pub mod access;
+pub mod addresses;
 pub mod api;
 pub mod audit;
 pub mod browser;
 pub mod catalogue;
+pub mod mailbox;
 pub mod own;
 pub mod page;
 pub mod password;
@@ -17,9 +20,14 @@ pub mod people;
 pub mod pg;
 pub mod pictures;
 pub mod pin;
+pub mod recovery;
 pub mod refresh;
+pub mod rescue;
+pub mod reset;
+pub mod rules;
 pub mod sign_in;
 pub mod totp;
+pub mod tries;
 pub mod users;
 
 pub use access::{Exhibitions, StaffUser};

@@ -1,4 +1,6 @@
-//! One's own account: where one is signed in, and the second factor.
+//! One's own account: where one is signed in, the second factor, and where one is written to.
+
+use std::net::IpAddr;
 
 use axum::extract::State as AppState;
 use axum::http::{StatusCode, header};
@@ -15,22 +17,77 @@ use super::access::StaffUser;
 use super::audit::{self, Actor, Entry};
 use super::password::PASSWORD_BYTES_MAX;
 use super::pg::SignInRow;
-use super::{pg, totp};
+use super::{mailbox, pg, recovery, sign_in, totp};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::platform::http::observe::RequestId;
 use crate::platform::http::{ClientAddress, Json, Path};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(sign_ins)).routes(routes!(end_sign_in)).routes(routes!(
-        begin_second_factor,
-        confirm_second_factor,
-        remove_second_factor
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(account))
+        .routes(routes!(set_email))
+        .routes(routes!(sign_ins))
+        .routes(routes!(end_sign_in))
+        .routes(routes!(begin_second_factor, confirm_second_factor, remove_second_factor))
+        .routes(routes!(renew_recovery_codes))
 }
 
 fn private(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+#[derive(Serialize, ToSchema)]
+struct Account {
+    username: String,
+    /// Where it is written to, in part.
+    email: Option<String>,
+    second_factor: bool,
+    recovery_codes_left: i64,
+}
+
+/// One's own account.
+#[utoipa::path(get, path = "/api/auth/account", tag = "auth", security(("staff" = [])),
+    responses((status = 200, body = Account),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+        (status = 503, description = "server.database_away")))]
+async fn account(AppState(app): AppState<App>, by: StaffUser) -> Result<Response> {
+    let client = app.pg.get().await?;
+    let user = pg::by_id(&client, by.id).await?.ok_or_else(|| Error::unauthenticated("auth.invalid_token"))?;
+    let recovery_codes_left = recovery::pg::left(&client, by.id).await?;
+    let email = mailbox::masked(&app, &user)?;
+    Ok(private(Account { username: user.username, email, second_factor: user.second_factor, recovery_codes_left }))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct EmailAsk {
+    /// Of whoever is signed in.
+    password: String,
+    /// Empty or null: none.
+    email: Option<String>,
+}
+
+/// Sets where one's own account is written to: links to set a password, and what happens to it.
+#[utoipa::path(put, path = "/api/auth/email", tag = "auth", security(("staff" = [])), request_body = EmailAsk,
+    responses((status = 204, description = "it is set"),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials"),
+        (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many, auth.locked"),
+        (status = 503, description = "auth.busy, server.database_away")))]
+async fn set_email(
+    AppState(app): AppState<App>,
+    by: StaffUser,
+    caller: ClientAddress,
+    Json(ask): Json<EmailAsk>,
+) -> Result<StatusCode> {
+    let email = mailbox::checked(ask.email.as_deref())?;
+    sign_in::check_own(&app, caller, &by, password(&ask.password)?).await?;
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let user = pg::lock(&transaction, by.id).await?.ok_or_else(|| Error::bug("an account is gone"))?;
+    let change = (json!({ "email": user.email.is_some() }), json!({ "email": email.is_some() }));
+    mailbox::set(&app, &transaction, by.id, email.as_deref()).await?;
+    record(&transaction, &by, caller.address, "user.email", change).await?;
+    transaction.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Serialize, ToSchema)]
@@ -83,7 +140,6 @@ async fn end_sign_in(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
-    request: RequestId,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
     let mut client = app.pg.get().await?;
@@ -93,8 +149,7 @@ async fn end_sign_in(
     if !pg::end_own(&transaction, id, by.id).await? {
         return Err(Error::not_found("auth.unknown_sign_in"));
     }
-    let actor = Actor::themselves(&by, &request, caller);
-    record(&transaction, &actor, "user.sign_out", Value::Null, json!({ "sign_in": id })).await?;
+    record(&transaction, &by, caller.address, "user.sign_out", (Value::Null, json!({ "sign_in": id }))).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,7 +189,7 @@ fn password(given: &str) -> Result<&str> {
 #[utoipa::path(post, path = "/api/auth/second-factor", tag = "auth", security(("staff" = [])), request_body = BeginAsk,
     responses((status = 200, body = Begun),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials"),
-        (status = 409, description = "auth.second_factor_set"), (status = 429, description = "auth.too_many"),
+        (status = 409, description = "auth.second_factor_set"), (status = 429, description = "auth.too_many, auth.locked"),
         (status = 503, description = "auth.busy, server.database_away")))]
 async fn begin_second_factor(
     AppState(app): AppState<App>,
@@ -146,9 +201,15 @@ async fn begin_second_factor(
     Ok(private(Begun { secret: begun.secret, otpauth_url: begun.otpauth_url, qr_svg: begun.qr_svg }))
 }
 
-/// Puts the second factor in force.
+#[derive(Serialize, ToSchema)]
+struct RecoveryCodes {
+    /// Each is good once in place of a code. Shown once.
+    recovery_codes: Vec<String>,
+}
+
+/// Puts the second factor in force: from now on nobody signs in under this name without a code of it, or a recovery code.
 #[utoipa::path(put, path = "/api/auth/second-factor", tag = "auth", security(("staff" = [])), request_body = ConfirmAsk,
-    responses((status = 204, description = "from now on nobody signs in under this name without a code"),
+    responses((status = 200, body = RecoveryCodes),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_code"),
         (status = 409, description = "auth.no_second_factor, auth.second_factor_set"), (status = 429, description = "auth.too_many"),
         (status = 503, description = "server.database_away")))]
@@ -156,38 +217,51 @@ async fn confirm_second_factor(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
-    request: RequestId,
     Json(ask): Json<ConfirmAsk>,
-) -> Result<StatusCode> {
-    let actor = Actor::themselves(&by, &request, caller);
-    totp::confirm(&app, caller, (&by, &actor), ask.code.trim()).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response> {
+    let recovery_codes = totp::confirm(&app, caller, &by, ask.code.trim()).await?;
+    Ok(private(RecoveryCodes { recovery_codes }))
 }
 
 /// Ends the second factor.
 #[utoipa::path(delete, path = "/api/auth/second-factor", tag = "auth", security(("staff" = [])), request_body = RemoveAsk,
     responses((status = 204, description = "the password alone is enough again"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials, auth.code_required, auth.invalid_code"),
-        (status = 429, description = "auth.too_many"), (status = 503, description = "auth.busy, server.database_away")))]
+        (status = 429, description = "auth.too_many, auth.locked"), (status = 503, description = "auth.busy, server.database_away")))]
 async fn remove_second_factor(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
-    request: RequestId,
     Json(ask): Json<RemoveAsk>,
 ) -> Result<StatusCode> {
-    let actor = Actor::themselves(&by, &request, caller);
-    totp::remove(&app, caller, (&by, &actor), password(&ask.password)?, &ask.code).await?;
+    totp::remove(&app, caller, &by, password(&ask.password)?, &ask.code).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// In the transaction of what somebody did to their own account.
+/// Makes other recovery codes; those of before are void.
+#[utoipa::path(post, path = "/api/auth/second-factor/recovery-codes", tag = "auth", security(("staff" = [])), request_body = RemoveAsk,
+    responses((status = 200, body = RecoveryCodes),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials, auth.code_required, auth.invalid_code"),
+        (status = 409, description = "auth.no_second_factor"), (status = 429, description = "auth.too_many, auth.locked"),
+        (status = 503, description = "auth.busy, server.database_away")))]
+async fn renew_recovery_codes(
+    AppState(app): AppState<App>,
+    by: StaffUser,
+    caller: ClientAddress,
+    Json(ask): Json<RemoveAsk>,
+) -> Result<Response> {
+    let recovery_codes = totp::renew_codes(&app, caller, &by, password(&ask.password)?, &ask.code).await?;
+    Ok(private(RecoveryCodes { recovery_codes }))
+}
+
+/// What somebody does to their own account, in its transaction.
 pub(super) async fn record(
     client: &impl GenericClient,
-    by: &Actor,
+    by: &StaffUser,
+    address: IpAddr,
     action: &'static str,
-    before: Value,
-    after: Value,
+    (before, after): (Value, Value),
 ) -> Result<()> {
-    audit::record(client, &Entry { by, action, exhibition_id: None, before, after }).await
+    let actor = Actor::at(by, address);
+    audit::record(client, &Entry { by: &actor, action, exhibition_id: None, before, after }).await
 }

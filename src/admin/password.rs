@@ -13,8 +13,9 @@ use crate::platform::ids::random_bytes;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
-/// Two cores at most are lent to sign-ins, 38 MiB with them.
-const AT_ONCE: usize = 2;
+/// Two cores at most are lent to strangers, 38 MiB with them; a third to those we know, so that a flood keeps nobody else out.
+const STRANGERS_AT_ONCE: usize = 2;
+const KNOWN_AT_ONCE: usize = 1;
 /// Half a second of work; whoever comes behind is told to come back.
 const WAITING_MAX: usize = 64;
 /// Longer ones are refused by whoever sets or checks them: hashing costs by length. [bytes]
@@ -24,13 +25,33 @@ pub const PASSWORD_BYTES_MAX: usize = 256;
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFsbC4$MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE";
 
 pub struct Passwords {
+    strangers: Lane,
+    known: Lane,
+}
+
+struct Lane {
     at_once: Semaphore,
     waiting: AtomicUsize,
 }
 
+impl Lane {
+    fn new(at_once: usize) -> Lane {
+        Lane { at_once: Semaphore::new(at_once), waiting: AtomicUsize::new(0) }
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        if ahead >= WAITING_MAX {
+            return Err(Error::unavailable("auth.busy", "too many sign-ins at once"));
+        }
+        self.at_once.acquire().await.map_err(Error::bug)
+    }
+}
+
 impl Default for Passwords {
     fn default() -> Passwords {
-        Passwords { at_once: Semaphore::new(AT_ONCE), waiting: AtomicUsize::new(0) }
+        Passwords { strangers: Lane::new(STRANGERS_AT_ONCE), known: Lane::new(KNOWN_AT_ONCE) }
     }
 }
 
@@ -49,17 +70,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Passwords {
-    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if ahead >= WAITING_MAX {
-            return Err(Error::unavailable("auth.busy", "too many sign-ins at once"));
-        }
-        self.at_once.acquire().await.map_err(Error::bug)
-    }
-
     pub async fn hash(&self, password: &str) -> Result<String> {
-        let _turn = self.turn().await?;
+        let _turn = self.known.turn().await?;
         let password = password.to_owned();
         let salt: [u8; 16] = random_bytes();
         blocking(move || {
@@ -71,19 +83,29 @@ impl Passwords {
     }
 
     pub async fn verify(&self, password: &str, hash: &str) -> Result<bool> {
-        let _turn = self.turn().await?;
-        let (password, hash) = (password.to_owned(), hash.to_owned());
-        blocking(move || {
-            let hash = PasswordHash::new(&hash).map_err(|e| Error::bug(format!("stored password hash: {e}")))?;
-            Ok(argon2()?.verify_password(password.as_bytes(), &hash).is_ok())
-        })
-        .await
+        verify(&self.known, password, hash).await
+    }
+
+    /// Of somebody who may be anybody. None: there is no such user, which takes as long.
+    pub async fn judge(&self, stranger: bool, password: &str, hash: Option<&str>) -> Result<bool> {
+        let lane = if stranger { &self.strangers } else { &self.known };
+        Ok(verify(lane, password, hash.unwrap_or(NOBODY)).await? && hash.is_some())
     }
 
     /// The work of `verify`, for a user who does not exist.
     pub async fn verify_nobody(&self, password: &str) -> Result<()> {
         self.verify(password, NOBODY).await.map(drop)
     }
+}
+
+async fn verify(lane: &Lane, password: &str, hash: &str) -> Result<bool> {
+    let _turn = lane.turn().await?;
+    let (password, hash) = (password.to_owned(), hash.to_owned());
+    blocking(move || {
+        let hash = PasswordHash::new(&hash).map_err(|e| Error::bug(format!("stored password hash: {e}")))?;
+        Ok(argon2()?.verify_password(password.as_bytes(), &hash).is_ok())
+    })
+    .await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -116,10 +138,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_is_told_to_come_back() {
-        let passwords = std::sync::Arc::new(Passwords::default());
-        let _both = passwords.at_once.acquire_many(2).await.unwrap();
-        passwords.waiting.store(WAITING_MAX, Ordering::Relaxed);
-        assert_eq!(passwords.hash("x").await.unwrap_err().code, "auth.busy");
-        assert_eq!(passwords.waiting.load(Ordering::Relaxed), WAITING_MAX);
+        let passwords = Passwords::default();
+        let _both = passwords.strangers.at_once.acquire_many(2).await.unwrap();
+        passwords.strangers.waiting.store(WAITING_MAX, Ordering::Relaxed);
+        assert_eq!(passwords.judge(true, "x", None).await.unwrap_err().code, "auth.busy");
+        assert_eq!(passwords.strangers.waiting.load(Ordering::Relaxed), WAITING_MAX);
+        // Whoever is known has a turn of their own.
+        assert!(!passwords.judge(false, "x", None).await.unwrap());
     }
 }

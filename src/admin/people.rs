@@ -5,6 +5,7 @@ use axum::extract::State as AppState;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -15,7 +16,9 @@ use super::access::{Admin, Exhibitions};
 use super::audit::{self, Actor, Entry};
 use super::own::{SignInList, SignInShown};
 use super::pg::{self, UserRow};
+use super::tries::pg::TriesRow;
 use super::users::{self, NewUser};
+use super::{mailbox, totp, tries};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::platform::http::{Json, Path};
@@ -43,21 +46,43 @@ struct UserShown {
     disabled: bool,
     /// Signs in with a second factor.
     second_factor: bool,
+    /// Where it is written to, in part.
+    email: Option<String>,
+    /// What those whom the account does not know have tried on it within a day; null: nothing.
+    tries: Option<TriesShown>,
     /// Raised by every change.
     revision: i32,
 }
 
-impl From<UserRow> for UserShown {
-    fn from(user: UserRow) -> UserShown {
-        UserShown {
-            exhibitions: if user.role == Role::SuperAdmin { Vec::new() } else { user.exhibition_codes },
-            username: user.username,
-            role: user.role,
-            disabled: user.disabled,
-            second_factor: user.second_factor,
-            revision: user.revision,
-        }
-    }
+#[derive(Serialize, ToSchema)]
+struct TriesShown {
+    /// Wrong passwords and codes.
+    failed: i64,
+    /// Of them, codes: somebody knows the password.
+    codes: i64,
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// Until then nobody is let in but in browsers and at devices that the account knows.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    locked_until: Option<Timestamp>,
+}
+
+fn user_shown(app: &App, user: UserRow, tries: Option<&TriesRow>) -> Result<UserShown> {
+    Ok(UserShown {
+        email: mailbox::masked(app, &user)?,
+        tries: tries.map(|row| TriesShown {
+            failed: row.failed,
+            codes: row.codes,
+            since: row.since,
+            locked_until: row.locked_until,
+        }),
+        exhibitions: if user.role == Role::SuperAdmin { Vec::new() } else { user.exhibition_codes },
+        username: user.username,
+        role: user.role,
+        disabled: user.disabled,
+        second_factor: user.second_factor,
+        revision: user.revision,
+    })
 }
 
 fn private(status: StatusCode, body: impl Serialize) -> Response {
@@ -86,18 +111,24 @@ fn forbidden() -> Error {
 }
 
 /// One's own password and second factor are changed with the password, not by a page that was left open.
-fn not_oneself(admin: &Admin, user: &UserRow) -> Result<()> {
+pub(super) fn not_oneself(admin: &Admin, user: &UserRow) -> Result<()> {
     if user.id == admin.user.id { Err(Error::conflict("user.oneself")) } else { Ok(()) }
 }
 
-async fn found(client: &impl GenericClient, admin: &Admin, username: &str) -> Result<UserRow> {
+pub(super) async fn found(client: &impl GenericClient, admin: &Admin, username: &str) -> Result<UserRow> {
     let user = if users::is_username(username) { pg::by_name(client, username).await? } else { None };
     // Whom one may not run, one does not know.
     let user = user.filter(|user| may_run_user(admin, user));
     user.ok_or_else(|| Error::not_found("user.unknown").with("username", username))
 }
 
-async fn record(
+/// The same under its lock: it may have risen meanwhile.
+pub(super) async fn locked(client: &impl GenericClient, admin: &Admin, user: UserRow) -> Result<UserRow> {
+    let now = pg::lock(client, user.id).await?;
+    now.filter(|now| may_run_user(admin, now)).ok_or_else(forbidden)
+}
+
+pub(super) async fn record(
     client: &impl GenericClient,
     admin: &Admin,
     action: &'static str,
@@ -113,9 +144,16 @@ async fn record(
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 503, description = "server.database_away")))]
 async fn list(AppState(app): AppState<App>, admin: Admin) -> Result<Response> {
-    let users = pg::list(&app.pg.get().await?).await?;
-    let users = users.into_iter().filter(|user| may_run_user(&admin, user)).map(UserShown::from);
-    Ok(private(StatusCode::OK, UserList { users: users.collect() }))
+    let client = app.pg.get().await?;
+    let users: Vec<UserRow> = pg::list(&client).await?.into_iter().filter(|user| may_run_user(&admin, user)).collect();
+    let ids: Vec<i32> = users.iter().map(|user| user.id).collect();
+    let tries = tries::pg::of_users(&client, &ids).await?;
+    let shown = |user: UserRow| {
+        let tries = tries.get(&user.id);
+        user_shown(&app, user, tries)
+    };
+    let users = users.into_iter().map(shown).collect::<Result<Vec<_>>>()?;
+    Ok(private(StatusCode::OK, UserList { users }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -157,7 +195,7 @@ async fn create(AppState(app): AppState<App>, admin: Admin, Json(ask): Json<Crea
     record(&transaction, &admin, "user.create", (Value::Null, after)).await?;
     let made = found(&transaction, &admin, &ask.username).await?;
     transaction.commit().await?;
-    Ok(private(StatusCode::CREATED, UserShown::from(made)))
+    Ok(private(StatusCode::CREATED, user_shown(&app, made, None)?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -224,8 +262,10 @@ async fn change(
     };
     record(&transaction, &admin, "user.change", (about(before), about(after))).await?;
     let now = pg::lock(&transaction, was.id).await?.ok_or_else(|| Error::bug("an account is gone"))?;
+    let tries = tries::pg::of_users(&transaction, &[now.id]).await?;
     transaction.commit().await?;
-    Ok(private(StatusCode::OK, UserShown::from(now)))
+    let tries = tries.get(&now.id);
+    Ok(private(StatusCode::OK, user_shown(&app, now, tries)?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -234,7 +274,7 @@ struct PasswordAsk {
     password: String,
 }
 
-/// Sets another password, ends the PIN and every sign-in.
+/// Sets another password, ends the PIN, every sign-in and every wait.
 #[utoipa::path(post, path = "/api/admin/users/{username}/password", tag = "admin", security(("staff" = [])), request_body = PasswordAsk,
     params(("username" = String, Path,)),
     responses((status = 204, description = "it is set"),
@@ -256,13 +296,9 @@ async fn set_password(
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     // They may have risen while the password was being hashed.
-    let now = pg::lock(&transaction, user.id).await?;
-    if !now.is_some_and(|now| may_run_user(&admin, &now)) {
-        return Err(forbidden());
-    }
-    pg::set_password(&transaction, &user.username, &hash).await?;
-    pg::end_all(&transaction, user.id).await?;
-    pg::end_shifts(&transaction, user.id).await?;
+    let user = locked(&transaction, &admin, user).await?;
+    users::replace_password(&transaction, &user, &hash).await?;
+    tries::pg::clear(&transaction, user.id, None).await?;
     record(&transaction, &admin, "user.password", (Value::Null, json!({ "username": username }))).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -284,12 +320,13 @@ async fn remove_second_factor(
     let transaction = client.transaction().await?;
     let user = found(&transaction, &admin, &username).await?;
     not_oneself(&admin, &user)?;
-    pg::remove_totp(&transaction, user.id).await?;
+    let user = locked(&transaction, &admin, user).await?;
+    totp::end(&transaction, user.id).await?;
     record(
         &transaction,
         &admin,
         "user.second_factor",
-        (Value::Null, json!({ "username": username, "second_factor": false })),
+        (json!({ "second_factor": user.second_factor }), json!({ "username": username, "second_factor": false })),
     )
     .await?;
     transaction.commit().await?;

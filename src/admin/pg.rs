@@ -20,7 +20,7 @@ macro_rules! user_where {
                            where u.role = 'super_admin' or e.id in
                                  (select x.exhibition_id from admin_user_exhibitions x where x.user_id = u.id)
                            order by e.code),
-                    u.revision, u.totp_confirmed_at is not null
+                    u.revision, u.totp_confirmed_at is not null, u.email_key_id, u.email_sealed
                from admin_users u ",
             $condition
         )
@@ -28,6 +28,8 @@ macro_rules! user_where {
 }
 
 const BY_NAME: Statement = Statement::new("admin.user_by_name", user_where!("where u.username = $1"));
+
+const BY_ID: Statement = Statement::new("admin.user_by_id", user_where!("where u.id = $1"));
 
 /// The lock under which a user's refresh tokens change, so that ending them misses none that is just being made.
 const LOCK: Statement = Statement::new("admin.lock_user", user_where!("where u.id = $1 for update of u"));
@@ -204,6 +206,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &CHANGE,
     &LOCK_OWNERS,
     &BY_NAME,
+    &BY_ID,
     &LOCK,
     &LIST,
     &KNOWN_CODES,
@@ -236,6 +239,8 @@ pub struct UserRow {
     pub revision: i32,
     /// Signs in with a second factor.
     pub second_factor: bool,
+    /// The address of its mailbox, sealed, and the key's id (`mailbox::open`).
+    pub email: Option<(String, Vec<u8>)>,
 }
 
 fn user(row: &Row) -> Result<UserRow> {
@@ -250,11 +255,16 @@ fn user(row: &Row) -> Result<UserRow> {
         exhibition_codes: row.get(6),
         revision: row.get(7),
         second_factor: row.get(8),
+        email: row.get::<_, Option<String>>(9).zip(row.get(10)),
     })
 }
 
 pub async fn by_name(client: &impl GenericClient, username: &str) -> Result<Option<UserRow>> {
     BY_NAME.query_opt(client, &[&username]).await?.as_ref().map(user).transpose()
+}
+
+pub async fn by_id(client: &impl GenericClient, id: i32) -> Result<Option<UserRow>> {
+    BY_ID.query_opt(client, &[&id]).await?.as_ref().map(user).transpose()
 }
 
 /// In a transaction.

@@ -1,12 +1,14 @@
 //! PINs: six digits with which staff begin a shift at an enrolled device, and nothing else. What is that short is guarded by
 //! the device's credential, and by few tries.
 
-use serde_json::{Value, json};
+use serde_json::json;
+use uuid::Uuid;
 
 use super::access::StaffUser;
-use super::audit::Actor;
+use super::own::record;
+use super::tries::{Claimant, Whence};
 use super::users::is_username;
-use super::{own, pg, sign_in};
+use super::{pg, sign_in};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::ClientAddress;
@@ -27,13 +29,7 @@ fn is_weak(pin: &str) -> bool {
 }
 
 /// Sets somebody's own PIN, proved by the password; None: there is none from now on.
-pub async fn set(
-    app: &App,
-    caller: ClientAddress,
-    (by, actor): (&StaffUser, &Actor),
-    password: &str,
-    pin: Option<&str>,
-) -> Result<()> {
+pub async fn set(app: &App, caller: ClientAddress, by: &StaffUser, password: &str, pin: Option<&str>) -> Result<()> {
     if pin.is_some_and(|pin| !is_pin(pin) || is_weak(pin)) {
         return Err(Error::field("pin", "pin"));
     }
@@ -45,14 +41,15 @@ pub async fn set(
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     pg::set_pin(&transaction, by.id, hash.as_deref()).await?;
-    own::record(&transaction, actor, "user.pin", Value::Null, json!({ "pin": hash.is_some() })).await?;
+    record(&transaction, by, caller.address, "user.pin", (json!({}), json!({ "pin": hash.is_some() }))).await?;
     Ok(transaction.commit().await?)
 }
 
 /// Who this is, by name and PIN. A try is counted before it is judged, so that many at once are not more than five.
-pub async fn check(app: &App, caller: ClientAddress, username: &str, pin: &str) -> Result<StaffUser> {
-    let username = username.trim().to_lowercase();
-    sign_in::check_rate(app, caller, &username).await?;
+pub async fn check(app: &App, caller: ClientAddress, device: Uuid, username: &str, pin: &str) -> Result<StaffUser> {
+    let by = Claimant::new(app, caller, username, Whence::Device(device));
+    sign_in::check_rate(app, &by).await?;
+    let username = by.name;
     let refused = || Error::unauthenticated("auth.invalid_credentials");
     let client = app.pg.get().await?;
     let known = is_username(&username) && is_pin(pin);

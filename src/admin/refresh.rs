@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::net::IpAddr;
 use uuid::Uuid;
 
+use super::addresses;
 use super::pg::{self, UserRow};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -20,7 +21,7 @@ use crate::platform::secrets::sha256;
 const VALID: SignedDuration = SignedDuration::from_hours(30 * 24);
 const TOKEN_CHARS: usize = 43;
 
-fn digest(token: &str) -> Option<[u8; 32]> {
+pub(super) fn digest(token: &str) -> Option<[u8; 32]> {
     if token.len() != TOKEN_CHARS {
         return None;
     }
@@ -56,13 +57,15 @@ fn invalid() -> Error {
 }
 
 /// Spends a token for its successor.
-pub async fn renew(app: &App, token: &str) -> Result<(UserRow, String)> {
+pub async fn renew(app: &App, address: IpAddr, token: &str) -> Result<(UserRow, String)> {
     let digest = digest(token).ok_or_else(invalid)?;
     let now = app.clock.now();
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let found = pg::find_token(&transaction, &digest).await?.ok_or_else(invalid)?;
     let user = pg::lock(&transaction, found.user_id).await?.ok_or_else(invalid)?;
+    // Not spent: where the control room is open, the sign-in goes on.
+    addresses::expect(app, address, user.role)?;
     if !user.disabled && pg::spend_token(&transaction, &digest, now).await? {
         let next = make(&transaction, found.family_id, user.id, now).await?;
         transaction.commit().await?;

@@ -1,24 +1,36 @@
 //! Signing in with name and password.
 
+use std::net::IpAddr;
+
+use deadpool_postgres::GenericClient;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
 use super::access::{Exhibitions, StaffUser};
+use super::browser::Browser;
+use super::mailbox::{self, Notice};
+use super::own::record;
 use super::pg::{self, UserRow};
 use super::refresh::From;
+use super::totp::Proof;
+use super::tries::{self, Claimant, What, Whence};
 use super::users::is_username;
-use super::{Role, access, refresh, totp};
+use super::{Role, access, addresses, refresh, rules, totp};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::platform::http::ClientAddress;
 use crate::platform::secrets::{Purpose, hex};
 
-/// Tries on one name from everywhere, in multiples of what one address has: enough that a stranger who guesses does
-/// not lock the owner out, few enough that guessing is hopeless.
-const ALL_ADDRESSES_FACTOR: u32 = 10;
+/// Tries from one address on whatever names, in multiples of what one name has: people share addresses.
+const ALL_NAMES_FACTOR: u32 = 10;
 
 /// What a signed-in user gets.
 pub struct Session {
     pub user: UserRow,
     pub access_token: String,
     pub refresh_token: String,
+    /// Nothing but setting up a second factor is open to them.
+    pub must_set_up: bool,
 }
 
 pub fn staff(user: &UserRow) -> StaffUser {
@@ -26,26 +38,30 @@ pub fn staff(user: &UserRow) -> StaffUser {
         Role::SuperAdmin => Exhibitions::All,
         Role::Admin | Role::Support | Role::Staff => Exhibitions::Of(user.exhibition_ids.clone()),
     };
-    StaffUser { id: user.id, name: user.username.clone(), role: user.role, exhibitions }
+    StaffUser { id: user.id, name: user.username.clone(), role: user.role, exhibitions, must_set_up: false }
 }
 
-fn session(app: &App, user: UserRow, refresh_token: String) -> Result<Session> {
-    let access_token = access::issue(app.secrets.access_token_key(), &staff(&user), app.clock.now())?;
-    Ok(Session { user, access_token, refresh_token })
+async fn session(app: &App, client: &impl GenericClient, user: UserRow, refresh_token: String) -> Result<Session> {
+    let needed = rules::pg::read(client).await?.second_factor_from;
+    let must_set_up = !user.second_factor && needed.is_some_and(|least| user.role.is_at_least(least));
+    let signed = StaffUser { must_set_up, ..staff(&user) };
+    let access_token = access::issue(app.secrets.access_token_key(), &signed, app.clock.now())?;
+    Ok(Session { user, access_token, refresh_token, must_set_up })
 }
 
-pub async fn check_rate(app: &App, caller: ClientAddress, username: &str) -> Result<()> {
-    if caller.exempt {
+/// In front of everything else: a courtesy to others that Redis counts, and does not when it is away. What guessing comes to is
+/// counted by `tries`.
+pub async fn check_rate(app: &App, by: &Claimant) -> Result<()> {
+    if by.exempt {
         return Ok(());
     }
-    let per_minute = app.settings.logins_per_minute;
-    let who = |parts: &[&[u8]]| hex(&app.secrets.mac(Purpose::IdempotencyKey, parts)[..16]);
-    let here = who(&[b"login", username.as_bytes(), caller.address.to_string().as_bytes()]);
-    let anywhere = who(&[b"login", username.as_bytes()]);
-    let anybody = who(&[b"login address", caller.address.to_string().as_bytes()]);
-    let loose = per_minute.saturating_mul(ALL_ADDRESSES_FACTOR);
-    let now_ms = app.clock.now_ms();
-    for (who, limit) in [(here, per_minute), (anywhere, loose), (anybody, loose)] {
+    let (per_minute, now_ms) = (app.settings.logins_per_minute, app.clock.now_ms());
+    let mut limits = vec![(by.key(app), per_minute)];
+    if by.is_stranger() {
+        let anybody = of_address(app, "login address", by.address);
+        limits.push((anybody, per_minute.saturating_mul(ALL_NAMES_FACTOR)));
+    }
+    for (who, limit) in limits {
         if let Some(wait) = app.redis.rate_limit("login", &who, limit, now_ms).await {
             return Err(Error::too_many("auth.too_many", wait));
         }
@@ -53,78 +69,118 @@ pub async fn check_rate(app: &App, caller: ClientAddress, username: &str) -> Res
     Ok(())
 }
 
-/// For calls that anybody may make and that try something secret.
-pub async fn limit_address(app: &App, caller: ClientAddress) -> Result<()> {
+fn of_address(app: &App, kind: &str, address: IpAddr) -> String {
+    hex(&app.secrets.mac(Purpose::IdempotencyKey, &[kind.as_bytes(), address.to_string().as_bytes()])[..16])
+}
+
+/// For calls that anybody may make and that try something secret; each kind of them for itself.
+pub async fn limit_address(app: &App, caller: ClientAddress, kind: &str) -> Result<()> {
     if caller.exempt {
         return Ok(());
     }
-    let who = app.secrets.mac(Purpose::IdempotencyKey, &[b"enrol", caller.address.to_string().as_bytes()]);
-    match app.redis.rate_limit("login", &hex(&who[..16]), app.settings.logins_per_minute, app.clock.now_ms()).await {
+    let who = of_address(app, kind, caller.address);
+    match app.redis.rate_limit("login", &who, app.settings.logins_per_minute, app.clock.now_ms()).await {
         Some(wait) => Err(Error::too_many("auth.too_many", wait)),
         None => Ok(()),
     }
 }
 
-/// Who this is, without a session of their own: for a shift at a device.
-pub async fn check(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<StaffUser> {
-    verified(app, caller, username, password).await.map(|user| staff(&user))
+/// Who this is at an enrolled device, without a session of their own: for a shift, or a word that forces an entry.
+pub async fn check(
+    app: &App,
+    caller: ClientAddress,
+    device: Uuid,
+    username: &str,
+    password: &str,
+) -> Result<StaffUser> {
+    let by = Claimant::new(app, caller, username, Whence::Device(device));
+    verified(app, &by, password).await.map(|user| staff(&user))
 }
 
 /// Whoever is signed in proves to be themselves.
-pub async fn check_own(app: &App, caller: ClientAddress, by: &StaffUser, password: &str) -> Result<()> {
-    let user = check(app, caller, &by.name, password).await?;
-    if user.id == by.id { Ok(()) } else { Err(Error::unauthenticated("auth.invalid_credentials")) }
+pub async fn check_own(app: &App, caller: ClientAddress, by: &StaffUser, password: &str) -> Result<UserRow> {
+    let claimant = Claimant::new(app, caller, &by.name, Whence::SignedIn);
+    let user = verified(app, &claimant, password).await?;
+    if user.id == by.id { Ok(user) } else { Err(Error::unauthenticated("auth.invalid_credentials")) }
 }
 
 /// One answer and one amount of work for an unknown name, a disabled user and a wrong password.
-async fn verified(app: &App, caller: ClientAddress, username: &str, password: &str) -> Result<UserRow> {
-    let username = username.trim().to_lowercase();
-    check_rate(app, caller, &username).await?;
-    let refused = || Error::unauthenticated("auth.invalid_credentials");
+async fn verified(app: &App, by: &Claimant, password: &str) -> Result<UserRow> {
+    check_rate(app, by).await?;
     let client = app.pg.get().await?;
     // What cannot be a name is not looked up; Postgres would refuse some of it.
-    let user = if is_username(&username) { pg::by_name(&client, &username).await? } else { None };
+    let user = if is_username(&by.name) { pg::by_name(&client, &by.name).await? } else { None };
     // Not held while the password is being checked.
     drop(client);
-    let Some(user) = user else {
-        app.passwords.verify_nobody(password).await?;
-        return Err(refused());
-    };
-    if !app.passwords.verify(password, &user.password_hash).await? || user.disabled {
-        return Err(refused());
+    let counted = tries::count(app, by, user.as_ref(), What::Password).await?;
+    let hash = user.as_ref().map(|user| user.password_hash.as_str());
+    match app.passwords.judge(by.is_stranger(), password, hash).await {
+        Ok(right) => match user.filter(|user| right && !user.disabled) {
+            Some(user) => tries::forgive(app, counted).await.map(|()| user),
+            None => Err(Error::unauthenticated("auth.invalid_credentials")),
+        },
+        // Nobody has judged it.
+        Err(error) => tries::forgive(app, counted).await.and(Err(error)),
     }
-    Ok(user)
 }
 
-/// What somebody signs in with, and on what.
+/// What somebody signs in with, and in which browser.
 pub struct SignIn<'a> {
     pub username: &'a str,
     pub password: &'a str,
     /// Of the second factor, where there is one.
     pub code: Option<&'a str>,
-    pub agent: &'a str,
+    pub browser: &'a Browser,
 }
 
+/// Where the control room is closed, whatever is not let in is refused in the same words: a stranger learns neither of a
+/// name nor of a password.
 pub async fn sign_in(app: &App, caller: ClientAddress, ask: SignIn<'_>) -> Result<Session> {
-    let user = verified(app, caller, ask.username, ask.password).await?;
-    // After the password: whoever does not know it learns nothing of the second factor.
-    totp::require(app, &app.pg.get().await?, user.id, ask.code).await?;
+    let by = Claimant::new(app, caller, ask.username, Whence::Browser(ask.browser));
+    let user = match verified(app, &by, ask.password).await {
+        Err(error) if error.kind == Kind::Unauthenticated && !addresses::within(app, by.address) => {
+            return Err(addresses::refused());
+        }
+        other => other?,
+    };
+    addresses::expect(app, by.address, user.role)?;
+    let code = ask.code.map(str::trim).filter(|code| !code.is_empty());
+    let (code, counted) = match (user.second_factor, code) {
+        (false, _) => (None, None),
+        // After the password: whoever does not know it learns nothing of the second factor.
+        (true, None) => return Err(Error::unauthenticated("auth.code_required")),
+        (true, Some(code)) => (Some(code), Some(tries::count(app, &by, Some(&user), What::Code).await?)),
+    };
     // Under the user's lock, and only if nothing has changed while the password was being checked: a new password or
     // a disabled account ends every family, also one that is just being made.
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let now = pg::lock(&transaction, user.id).await?;
-    if now.is_none_or(|now| now.disabled || now.password_hash != user.password_hash) {
+    let same = |now: &UserRow| {
+        !now.disabled && now.password_hash == user.password_hash && now.second_factor == user.second_factor
+    };
+    if !now.as_ref().is_some_and(same) {
         return Err(Error::unauthenticated("auth.invalid_credentials"));
     }
-    let from = From { address: caller.address, agent: ask.agent };
+    if let Some(code) = code
+        && let Proof::Recovery { left } = totp::prove(app, &transaction, user.id, code).await?
+    {
+        let change = (Value::Null, json!({ "left": left }));
+        record(&transaction, &staff(&user), by.address, "user.recovery_code", change).await?;
+        mailbox::tell(&transaction, app.clock.now(), &user, Notice::RecoveryCode, by.language).await?;
+    }
+    let from = From { address: caller.address, agent: &ask.browser.agent };
     let refresh_token = refresh::begin(&transaction, user.id, &from, app.clock.now()).await?;
+    let session = session(app, &transaction, user, refresh_token).await?;
     transaction.commit().await?;
     drop(client);
-    session(app, user, refresh_token)
+    if let Some(counted) = counted {
+        tries::forgive(app, counted).await?;
+    }
+    Ok(session)
 }
 
-pub async fn renew(app: &App, token: &str) -> Result<Session> {
-    let (user, refresh_token) = refresh::renew(app, token).await?;
-    session(app, user, refresh_token)
+pub async fn renew(app: &App, caller: ClientAddress, token: &str) -> Result<Session> {
+    let (user, refresh_token) = refresh::renew(app, caller.address, token).await?;
+    session(app, &app.pg.get().await?, user, refresh_token).await
 }

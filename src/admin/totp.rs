@@ -1,14 +1,17 @@
 //! A second factor: six digits from an authenticator app (RFC 6238: HMAC-SHA1, 30 seconds). Optional for everybody; once it
 //! is confirmed, nobody signs in without it. A shift at an enrolled device, and a forced entry there, want the password alone:
-//! the device is what they have. A code is good once, and for half a minute before and after its time.
+//! the device is what they have. A code is good once, and for half a minute before and after its time; without the app one of
+//! ten recovery codes is.
 
 use aws_lc_rs::hmac;
 use deadpool_postgres::GenericClient;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::access::StaffUser;
-use super::audit::Actor;
-use super::{own, pg, sign_in};
+use super::own::record;
+use super::pg::UserRow;
+use super::tries::{self, Claimant, Counted, What, Whence};
+use super::{pg, recovery, sign_in};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::ClientAddress;
@@ -83,11 +86,12 @@ pub async fn begin(app: &App, caller: ClientAddress, by: &StaffUser, password: &
     Ok(Begun { qr_svg: picture::svg(&otpauth_url)?, secret, otpauth_url })
 }
 
-/// From here on nobody signs in under this name without a code.
-pub async fn confirm(app: &App, caller: ClientAddress, (by, actor): (&StaffUser, &Actor), code: &str) -> Result<()> {
-    sign_in::check_rate(app, caller, &by.name).await?;
+/// From here on nobody signs in under this name without a code. The recovery codes, shown this once.
+pub async fn confirm(app: &App, caller: ClientAddress, by: &StaffUser, code: &str) -> Result<Vec<String>> {
+    sign_in::check_rate(app, &Claimant::new(app, caller, &by.name, Whence::SignedIn)).await?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
+    pg::lock(&transaction, by.id).await?;
     let known = pg::totp(&transaction, by.id).await?.ok_or_else(|| Error::conflict("auth.no_second_factor"))?;
     if known.confirmed {
         return Err(Error::conflict("auth.second_factor_set"));
@@ -96,41 +100,94 @@ pub async fn confirm(app: &App, caller: ClientAddress, (by, actor): (&StaffUser,
     let step = step_of(&secret, code, app.clock.now().as_second());
     let step = step.ok_or_else(|| Error::unauthenticated("auth.invalid_code"))?;
     pg::confirm_totp(&transaction, by.id, step).await?;
-    record(&transaction, actor, true).await?;
-    Ok(transaction.commit().await?)
+    let codes = recovery::make(app, &transaction, by.id).await?;
+    record(&transaction, by, caller.address, "user.second_factor", switched(true)).await?;
+    transaction.commit().await?;
+    Ok(codes)
 }
 
-pub async fn remove(
-    app: &App,
-    caller: ClientAddress,
-    (by, actor): (&StaffUser, &Actor),
-    password: &str,
-    code: &str,
-) -> Result<()> {
-    sign_in::check_own(app, caller, by, password).await?;
+fn switched(on: bool) -> (Value, Value) {
+    (json!({ "second_factor": !on }), json!({ "second_factor": on }))
+}
+
+/// Ends one's own second factor, and its recovery codes.
+pub async fn remove(app: &App, caller: ClientAddress, by: &StaffUser, password: &str, code: &str) -> Result<()> {
+    let user = sign_in::check_own(app, caller, by, password).await?;
+    let counted = counted(app, caller, &user).await?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    require(app, &transaction, by.id, Some(code)).await?;
-    pg::remove_totp(&transaction, by.id).await?;
-    record(&transaction, actor, false).await?;
-    Ok(transaction.commit().await?)
+    pg::lock(&transaction, by.id).await?;
+    prove(app, &transaction, by.id, code).await?;
+    end(&transaction, by.id).await?;
+    record(&transaction, by, caller.address, "user.second_factor", switched(false)).await?;
+    transaction.commit().await?;
+    drop(client);
+    tries::forgive(app, counted).await
 }
 
-async fn record(client: &impl GenericClient, by: &Actor, now: bool) -> Result<()> {
-    let (before, after) = (json!({ "second_factor": !now }), json!({ "second_factor": now }));
-    own::record(client, by, "user.second_factor", before, after).await
+/// In a transaction, under the account's lock.
+pub async fn end(client: &impl GenericClient, user_id: i32) -> Result<()> {
+    recovery::pg::remove(client, user_id).await?;
+    pg::remove_totp(client, user_id).await
 }
 
-/// Passes whoever has no second factor, or brings a code that was not used yet.
-pub async fn require(app: &App, client: &impl GenericClient, user_id: i32, code: Option<&str>) -> Result<()> {
-    let Some(known) = pg::totp(client, user_id).await?.filter(|known| known.confirmed) else { return Ok(()) };
-    let code = code.map(str::trim).filter(|code| !code.is_empty());
-    let code = code.ok_or_else(|| Error::unauthenticated("auth.code_required"))?;
-    let secret = app.secrets.open(&known.key_id, &about(user_id), &known.sealed)?;
+/// Other recovery codes in place of those that there are.
+pub async fn renew_codes(
+    app: &App,
+    caller: ClientAddress,
+    by: &StaffUser,
+    password: &str,
+    code: &str,
+) -> Result<Vec<String>> {
+    let user = sign_in::check_own(app, caller, by, password).await?;
+    let counted = counted(app, caller, &user).await?;
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    let user = pg::lock(&transaction, by.id).await?;
+    if !user.is_some_and(|user| user.second_factor) {
+        return Err(Error::conflict("auth.no_second_factor"));
+    }
+    prove(app, &transaction, by.id, code).await?;
+    let codes = recovery::make(app, &transaction, by.id).await?;
+    let change = (Value::Null, json!({ "made": codes.len() }));
+    record(&transaction, by, caller.address, "user.recovery_codes", change).await?;
+    transaction.commit().await?;
+    drop(client);
+    tries::forgive(app, counted).await?;
+    Ok(codes)
+}
+
+async fn counted(app: &App, caller: ClientAddress, user: &UserRow) -> Result<Counted> {
+    tries::count(app, &Claimant::new(app, caller, &user.username, Whence::SignedIn), Some(user), What::Code).await
+}
+
+/// How somebody has shown to have the second factor.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Proof {
+    App,
+    /// They have so many left.
+    Recovery {
+        left: i64,
+    },
+}
+
+/// In a transaction, under the account's lock: what is spent stays spent only with what it was spent on. Passes a code that
+/// was not used yet, and whoever has no second factor.
+pub async fn prove(app: &App, client: &impl GenericClient, user_id: i32, code: &str) -> Result<Proof> {
+    let Some(known) = pg::totp(client, user_id).await?.filter(|known| known.confirmed) else { return Ok(Proof::App) };
+    let code: String = code.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+    if code.is_empty() {
+        return Err(Error::unauthenticated("auth.code_required"));
+    }
     let invalid = || Error::unauthenticated("auth.invalid_code");
-    let step = step_of(&secret, code, app.clock.now().as_second()).ok_or_else(invalid)?;
+    if code.len() == recovery::DIGITS {
+        let left = recovery::spend(app, client, user_id, &code).await?;
+        return left.map(|left| Proof::Recovery { left }).ok_or_else(invalid);
+    }
+    let secret = app.secrets.open(&known.key_id, &about(user_id), &known.sealed)?;
+    let step = step_of(&secret, &code, app.clock.now().as_second()).ok_or_else(invalid)?;
     // Whoever looked over a shoulder comes second.
-    if pg::use_totp(client, user_id, step).await? { Ok(()) } else { Err(invalid()) }
+    if pg::use_totp(client, user_id, step).await? { Ok(Proof::App) } else { Err(invalid()) }
 }
 
 #[cfg(test)]

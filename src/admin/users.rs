@@ -1,12 +1,14 @@
 //! Staff accounts, kept from the command line (`admit user`) and by `admit seed-demo`.
 
 use deadpool_postgres::{Client, GenericClient};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Role;
 use super::audit::{self, Actor, Entry};
 use super::password::{PASSWORD_BYTES_MAX, Passwords};
-use super::pg;
+use super::pg::{self, UserRow};
+use super::{reset, tries};
 use crate::error::{Error, FieldError, Result};
 
 /// Below this a password is guessed, rate limit or not. [characters]
@@ -62,8 +64,6 @@ pub async fn create(client: &mut Client, passwords: &Passwords, user: &NewUser<'
     let hash = passwords.hash(user.password).await?;
     let transaction = client.transaction().await?;
     let id = insert(&transaction, user, &hash).await?;
-    let after = json!({ "username": user.username, "role": user.role, "exhibitions": user.exhibitions });
-    record(&transaction, "user.create", after).await?;
     transaction.commit().await?;
     Ok(id)
 }
@@ -100,28 +100,60 @@ pub async fn ensure(client: &mut Client, passwords: &Passwords, user: &NewUser<'
     Ok(id)
 }
 
-/// By whoever runs the command: who that is, only the machine knows.
-async fn record(client: &impl GenericClient, action: &'static str, after: Value) -> Result<()> {
-    let by = &Actor::system("admit user");
-    audit::record(client, &Entry { by, action, exhibition_id: None, before: Value::Null, after }).await
-}
-
 fn unknown(username: &str) -> Error {
     Error::not_found("user.unknown").with("username", username)
 }
 
-/// Ends the user's sign-ins: whoever knew the old password is out within 15 minutes.
+/// In a transaction, under the user's lock: with the password end the PIN, every sign-in, every shift, and an open link.
+pub async fn replace_password(client: &impl GenericClient, user: &UserRow, hash: &str) -> Result<()> {
+    pg::set_password(client, &user.username, hash).await?;
+    pg::end_all(client, user.id).await?;
+    pg::end_shifts(client, user.id).await?;
+    reset::pg::end(client, user.id).await
+}
+
+async fn locked(client: &impl GenericClient, username: &str) -> Result<UserRow> {
+    let known = if is_username(username) { pg::by_name(client, username).await? } else { None };
+    let known = known.ok_or_else(|| unknown(username))?;
+    pg::lock(client, known.id).await?.ok_or_else(|| unknown(username))
+}
+
+async fn record(client: &impl GenericClient, action: &'static str, username: &str) -> Result<()> {
+    let (by, after) = (Actor::system("command line"), json!({ "username": username }));
+    audit::record(client, &Entry { by: &by, action, exhibition_id: None, before: Value::Null, after }).await
+}
+
+/// Ends the user's sign-ins: whoever knew the old password is out within 15 minutes. Forgets what was tried on it.
 pub async fn set_password(client: &mut Client, passwords: &Passwords, username: &str, password: &str) -> Result<()> {
     if let Some(error) = password_error(password) {
         return Err(Error::fields(vec![error]));
     }
     let hash = passwords.hash(password).await?;
     let transaction = client.transaction().await?;
-    let id = pg::set_password(&transaction, username, &hash).await?.ok_or_else(|| unknown(username))?;
-    pg::end_all(&transaction, id).await?;
-    record(&transaction, "user.password", json!({ "username": username })).await?;
+    let user = locked(&transaction, username).await?;
+    replace_password(&transaction, &user, &hash).await?;
+    tries::pg::clear(&transaction, user.id, None).await?;
+    record(&transaction, "user.password", username).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// Forgets what was tried on an account, and gives the token of a link by which its password is set anew: a browser that
+/// does so is let in however many go on guessing.
+pub async fn unlock(client: &mut Client, username: &str, now: Timestamp) -> Result<String> {
+    let transaction = client.transaction().await?;
+    let user = locked(&transaction, username).await?;
+    forget_tries(&transaction, user.id).await?;
+    let token = reset::by_hand(&transaction, user.id, now).await?;
+    record(&transaction, "user.unlock", username).await?;
+    transaction.commit().await?;
+    Ok(token)
+}
+
+/// In a transaction: wrong passwords, codes and PINs.
+pub async fn forget_tries(client: &impl GenericClient, user_id: i32) -> Result<()> {
+    tries::pg::clear(client, user_id, None).await?;
+    pg::right_pin(client, user_id).await
 }
 
 /// No new sign-in, no refresh; an access token already given counts until it ends.
@@ -129,7 +161,6 @@ pub async fn disable(client: &mut Client, username: &str) -> Result<()> {
     let transaction = client.transaction().await?;
     let id = pg::disable(&transaction, username).await?.ok_or_else(|| unknown(username))?;
     pg::end_all(&transaction, id).await?;
-    record(&transaction, "user.change", json!({ "username": username, "disabled": true })).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -6,8 +6,9 @@ use std::io::BufRead;
 use clap::{Subcommand, ValueEnum};
 
 use super::Outcome;
-use crate::admin::{Role, password::Passwords, users, users::NewUser};
+use crate::admin::{Role, password::Passwords, reset, users, users::NewUser};
 use crate::config::DatabaseSettings;
+use crate::platform::clock::Clock;
 use crate::platform::pg::pool;
 
 #[derive(clap::Args)]
@@ -39,6 +40,14 @@ enum Command {
     },
     /// Sets a new password (first line of standard input) and ends all its sessions.
     Password { username: String },
+    /// Forgets wrong passwords and codes that were tried on an account, so that nobody waits, and prints a link, good once and for 30
+    /// minutes, by which its owner sets a password and gets in past whoever goes on guessing. A second factor stays.
+    Unlock {
+        username: String,
+        /// Where the control room is reached, without a trailing slash.
+        #[arg(long, env = "ADMIT_BASE_URL", default_value = "http://localhost:8080")]
+        base_url: String,
+    },
     /// Ends an account's sessions and refuses new ones.
     Disable { username: String },
     /// Lists all accounts.
@@ -66,6 +75,10 @@ pub async fn run(args: Args) -> Outcome {
         Command::Password { username } => {
             users::set_password(&mut client, &passwords, &username, &password()?).await.map_err(super::said)?;
             println!("changed {username}'s password");
+        }
+        Command::Unlock { username, base_url } => {
+            let token = users::unlock(&mut client, &username, Clock::System.now()).await.map_err(super::said)?;
+            println!("unlocked {username}; a password is set within 30 minutes at\n{}", reset::link(&base_url, &token));
         }
         Command::Disable { username } => {
             users::disable(&mut client, &username).await.map_err(super::said)?;

@@ -159,7 +159,13 @@ mod tests {
     use crate::entrance::rules::{Direction, Reason};
 
     fn entry() -> Entry {
-        let staff = StaffUser { id: 1, name: "gate".into(), role: Role::Staff, exhibitions: Exhibitions::All };
+        let staff = StaffUser {
+            id: 1,
+            name: "gate".into(),
+            role: Role::Staff,
+            exhibitions: Exhibitions::All,
+            must_set_up: false,
+        };
         let asked = Asked {
             scan_id: Uuid::nil(),
             staff,

@@ -4,6 +4,7 @@ use askama::Template;
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart, header};
 use lettre::{Address, Message};
 
+use super::account;
 use super::pg::{self, Claimed};
 use crate::app::App;
 use crate::catalogue::Exhibition;
@@ -27,6 +28,12 @@ pub async fn write(app: &App, row: &Claimed) -> Result<Option<Message>> {
     }
     if row.kind == super::ONE_TIME_CODE {
         return one_time_code(app, row).await;
+    }
+    if row.kind == super::PASSWORD_RESET {
+        return account::password_reset(app, row).await;
+    }
+    if row.kind == super::ACCOUNT_NOTICE {
+        return account::notice(app, row).await;
     }
     let client = app.pg.get().await?;
     let refund = if row.kind == "refund" { pg::refund(&client, row.order_id).await? } else { None };
@@ -141,17 +148,17 @@ struct Html<'a>(&'a Letter);
 struct Text<'a>(&'a Letter);
 
 pub struct Letter {
-    language: &'static str,
-    subject: String,
-    greeting: String,
-    lead: String,
-    rows: Vec<(&'static str, String)>,
-    tickets: Vec<Picture>,
-    button: (&'static str, String),
-    notes: Vec<&'static str>,
+    pub(super) language: &'static str,
+    pub(super) subject: String,
+    pub(super) greeting: String,
+    pub(super) lead: String,
+    pub(super) rows: Vec<(&'static str, String)>,
+    pub(super) tickets: Vec<Picture>,
+    pub(super) button: (&'static str, String),
+    pub(super) notes: Vec<&'static str>,
 }
 
-struct Picture {
+pub struct Picture {
     cid: String,
     file: String,
     title: String,
@@ -286,7 +293,13 @@ impl About<'_> {
 
 /// Puts the letter into its envelope. Names with control characters never reach a header; everything else is encoded
 /// by the builder.
-fn seal(app: &App, row: &Claimed, mut letter: Letter, name: Option<&str>, address: Address) -> Result<Message> {
+pub(super) fn seal(
+    app: &App,
+    row: &Claimed,
+    mut letter: Letter,
+    name: Option<&str>,
+    address: Address,
+) -> Result<Message> {
     let html = Html(&letter).render().map_err(Error::bug)?;
     let plain = Text(&letter).render().map_err(Error::bug)?;
     let mut related = MultiPart::related().singlepart(SinglePart::html(html));

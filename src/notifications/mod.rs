@@ -5,6 +5,7 @@
 //! (recognisable by its Message-ID) but is never lost; that neither a transaction nor a connection is held while a
 //! mail server is talked to. Refuses to decide anything: it tells what Postgres says now.
 
+pub mod account;
 pub mod letter;
 pub mod mail;
 pub mod outbox;
@@ -43,6 +44,9 @@ const CODE_AGAIN_S: i32 = 15;
 const QUEUE_TURN: &str = "queue_turn";
 /// Nor is this: somebody wants to see all their orders.
 const ONE_TIME_CODE: &str = "one_time_code";
+/// Nor these: somebody of the staff has forgotten their password, or is told what happens to their account.
+const PASSWORD_RESET: &str = "password_reset";
+const ACCOUNT_NOTICE: &str = "account_notice";
 /// About a mail of before, which staff send again.
 const RESEND: &str = "resend";
 
@@ -85,7 +89,7 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
             Ok(Err(Failure(class))) => Told::Not(class),
             Err(_) => Told::Not("timeout"),
         },
-        Ok(None) if row.kind == ONE_TIME_CODE => Told::TooLate,
+        Ok(None) if is_awaited(row) => Told::TooLate,
         Ok(None) => Told::NoChannel,
         Err(error) => {
             tracing::warn!(%error, outbox_id = row.id, kind = row.kind, "a message could not be written");
@@ -103,7 +107,7 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
         Told::NoChannel => pg::finish(&client, row, "done", "no_channel").await?,
         Told::TooLate => pg::finish(&client, row, "done", "too_late").await?,
         Told::Not(class) if given_up => pg::finish(&client, row, "dead", class).await?,
-        Told::Not(class) if row.kind == ONE_TIME_CODE => pg::retry_later(&client, row, CODE_AGAIN_S, class).await?,
+        Told::Not(class) if is_awaited(row) => pg::retry_later(&client, row, CODE_AGAIN_S, class).await?,
         Told::Not(class) => {
             pg::retry_later(&client, row, backoff_s(row.tries - TRIES_MAX * row.replays), class).await?
         }
@@ -128,6 +132,11 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Somebody sits and waits for it.
+fn is_awaited(row: &Claimed) -> bool {
+    [ONE_TIME_CODE, PASSWORD_RESET].contains(&row.kind.as_str())
 }
 
 fn backoff_s(tries: i32) -> i32 {

@@ -24,12 +24,12 @@ const CLAIM: Statement = Statement::new(
      returning b.id, b.kind, b.order_id, b.tries, b.replays",
 );
 
-/// Those that are of no use in ten minutes, before all others.
+/// Those that are of no use in half an hour, before all others.
 const CLAIM_CODES: Statement = Statement::new(
     "notifications.claim_codes",
     "update outbox b set tries = b.tries + 1, next_try_at = admit_now() + make_interval(secs => $2)
       where b.id in (select id from outbox
-                      where state = 'pending' and kind = 'one_time_code' and next_try_at <= admit_now()
+                      where state = 'pending' and kind in ('one_time_code', 'password_reset') and next_try_at <= admit_now()
                       order by next_try_at limit $1 for update skip locked)
      returning b.id, b.kind, b.order_id, b.tries, b.replays",
 );
@@ -75,7 +75,7 @@ pub struct Claimed {
     pub id: i64,
     pub kind: String,
     /// What it is about: an order, for `refund` a refund, for `resend` a mail that staff wanted again, for `queue_turn` a notice of the waiting room, for
-    /// `one_time_code` a request for one.
+    /// `one_time_code` and `password_reset` a request for one, for `account_notice` what somebody of the staff is told.
     pub order_id: Uuid,
     pub tries: i32,
     /// How often somebody sent it again after it was given up.

@@ -1,5 +1,6 @@
-//! Clears away what has served its time, in small bites: processed webhooks, one-time codes, old repairs of the stock, and the
-//! digests of callers' keys. A key is good for at least a day and as long as its order can change; after that its attempt's state still answers a repeat.
+//! Clears away what has served its time, in small bites: processed webhooks, one-time codes, old repairs of the stock, what was
+//! tried on accounts and told of them, and the digests of callers' keys. A key is good for at least a day and as long as its order
+//! can change; after that its attempt's state still answers a repeat.
 
 use crate::app::App;
 use crate::error::Result;
@@ -53,8 +54,31 @@ const REPAIRS: Statement = Statement::new(
          select id from stock_repairs where at < admit_now() - interval '180 days'
           order by at limit $1 for update skip locked)",
 );
+/// Nobody counts them any more.
+const TRIES: Statement = Statement::new(
+    "orders.purge_sign_in_tries",
+    "delete from sign_in_tries where id in (
+         select id from sign_in_tries where failed_at < admit_now() - interval '25 hours'
+          order by failed_at limit $1 for update skip locked)",
+);
 
-pub const STATEMENTS: &[&Statement] = &[&ONE_TIME_CODES, &WEBHOOKS, &CONFIRM_KEYS, &REFUND_KEYS, &REPAIRS];
+/// Half an hour to use one; a mail server's bad morning for what the other letters say.
+const RESETS: Statement = Statement::new(
+    "orders.purge_password_resets",
+    "delete from password_resets where id in (
+         select id from password_resets where created_at < admit_now() - interval '25 hours'
+          order by created_at limit $1 for update skip locked)",
+);
+
+const NOTICES: Statement = Statement::new(
+    "orders.purge_account_notices",
+    "delete from account_notices where id in (
+         select id from account_notices where created_at < admit_now() - interval '25 hours'
+          order by created_at limit $1 for update skip locked)",
+);
+
+pub const STATEMENTS: &[&Statement] =
+    &[&TRIES, &RESETS, &NOTICES, &ONE_TIME_CODES, &WEBHOOKS, &CONFIRM_KEYS, &REFUND_KEYS, &REPAIRS];
 
 pub async fn tick(app: &App) -> Result<usize> {
     let mut cleared = 0;

@@ -41,9 +41,17 @@ pub enum Purpose {
     DeviceData,
     /// Finds orders by what a sealed contact says.
     ContactIndex,
+    /// Names and signs browsers that an account has signed in with.
+    KnownBrowser,
+    /// Names what wrong passwords and codes are counted under.
+    SignInTry,
+    /// Tokens of links by which a password is set anew.
+    PasswordReset,
+    /// Digests of recovery codes.
+    RecoveryCode,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 16] = [
+const PURPOSES: [(Purpose, &[u8]); 20] = [
     (Purpose::HoldId, b"admit hold id v1"),
     (Purpose::OrderToken, b"admit order token v1"),
     (Purpose::Phone, b"admit phone digest v1"),
@@ -60,6 +68,10 @@ const PURPOSES: [(Purpose, &[u8]); 16] = [
     (Purpose::Shift, b"admit shift v1"),
     (Purpose::DeviceData, b"admit device data v1"),
     (Purpose::ContactIndex, b"admit contact index v1"),
+    (Purpose::KnownBrowser, b"admit known browser v1"),
+    (Purpose::SignInTry, b"admit sign-in try v1"),
+    (Purpose::PasswordReset, b"admit password reset v1"),
+    (Purpose::RecoveryCode, b"admit recovery code v1"),
 ];
 
 struct DataKey {

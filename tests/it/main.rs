@@ -5,6 +5,7 @@
 mod support;
 
 mod acts;
+mod account_security;
 mod admin;
 mod api;
 mod arrivals;

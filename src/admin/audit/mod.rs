@@ -37,6 +37,11 @@ impl Actor {
         Actor::user(user, &request.0, caller.address)
     }
 
+    /// The same where the call has no name of its own.
+    pub fn at(user: &StaffUser, address: IpAddr) -> Actor {
+        Actor::user(user, "", address)
+    }
+
     fn user(user: &StaffUser, request_id: &str, address: IpAddr) -> Actor {
         Actor {
             user_id: Some(user.id),
@@ -69,7 +74,8 @@ pub struct Entry<'a> {
     /// `exhibition.picture`, `exhibition.create`, `exhibition.change`, `exhibition.archive`, `exhibition.delete`, `product.create` and so on, `slot.create`, `slot.change`, `slot.delete`, `slot.pattern`,
     /// `slot.bulk`, `sales.change`, `device.add`,
     /// `device.revoke`, `entry.rules`, `entry.force`, `entry.conflict`, `ticket.block`, `ticket.unblock`,
-    /// `user.create`, `user.change`, `user.password`, `user.pin`, `user.second_factor`, `user.sign_out`,
+    /// `user.create`, `user.change`, `user.password`, `user.password_reset`, `user.second_factor`, `user.recovery_code`,
+    /// `user.recovery_codes`, `user.email`, `user.pin`, `user.lock`, `user.unlock`, `user.sign_out`, `user.rules`,
     /// `privacy.request`, `privacy.erase`, `privacy.export`, `privacy.withdraw`, `privacy.retention`.
     pub action: &'static str,
     /// None: of no exhibition.

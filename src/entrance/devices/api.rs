@@ -67,7 +67,7 @@ struct Enrolled {
     responses((status = 200, body = Enrolled), (status = 403, description = "device.invalid_enrolment"),
         (status = 429, description = "auth.too_many"), (status = 503, description = "server.database_away")))]
 async fn enrol(AppState(app): AppState<App>, caller: ClientAddress, Json(ask): Json<EnrolAsk>) -> Result<Response> {
-    sign_in::limit_address(&app, caller).await?;
+    sign_in::limit_address(&app, caller, "enrol").await?;
     let credential = credential();
     let client = app.entrance_pg.get().await?;
     // Unknown, spent, too old or taken back: one answer.
@@ -103,7 +103,7 @@ struct ShiftShown {
 #[utoipa::path(post, path = "/api/entrance/shift", tag = "entrance", request_body = ShiftAsk, security(("device" = [])),
     responses((status = 200, body = ShiftShown),
         (status = 401, description = "device.unknown, auth.invalid_credentials"),
-        (status = 403, description = "device.revoked, device.pin_locked, auth.forbidden"), (status = 429, description = "auth.too_many"),
+        (status = 403, description = "device.revoked, device.pin_locked, auth.forbidden"), (status = 429, description = "auth.too_many, auth.locked"),
         (status = 503, description = "auth.busy, server.database_away")))]
 async fn begin_shift(
     AppState(app): AppState<App>,
@@ -113,9 +113,9 @@ async fn begin_shift(
 ) -> Result<Response> {
     let staff = match (&ask.password, &ask.pin) {
         (Some(password), None) if password.len() <= PASSWORD_BYTES_MAX => {
-            sign_in::check(&app, caller, &ask.username, password).await?
+            sign_in::check(&app, caller, device.id, &ask.username, password).await?
         }
-        (None, Some(pin)) => pin::check(&app, caller, &ask.username, pin).await?,
+        (None, Some(pin)) => pin::check(&app, caller, device.id, &ask.username, pin).await?,
         _ => return Err(Error::unauthenticated("auth.invalid_credentials")),
     };
     if !staff.may_enter(device.exhibition_id) {

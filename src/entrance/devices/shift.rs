@@ -105,6 +105,7 @@ impl FromRequestParts<App> for Scanner {
                     // Whoever it is: at a device one may scan, and nothing else.
                     role: Role::Staff,
                     exhibitions: Exhibitions::Of(vec![claims.exhibition]),
+                    must_set_up: false,
                 };
                 let at = At { shift_id: claims.shift, device_id: claims.device, gate: claims.gate };
                 Ok(Scanner { staff, at: Some(at) })

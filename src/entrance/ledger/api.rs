@@ -109,7 +109,7 @@ struct ForceAsk {
         (status = 403, description = "auth.forbidden, device.off_shift"),
         (status = 404, description = "entrance.nothing_to_force"),
         (status = 409, description = "entrance.cannot_be_forced, entrance.too_late_to_force"),
-        (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many"),
+        (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many, auth.locked"),
         (status = 503, description = "auth.busy, server.database_away")))]
 async fn force(
     AppState(app): AppState<App>,
@@ -129,7 +129,7 @@ async fn force(
     if let Some(code) = wrong {
         return Err(Error::field("why", code));
     }
-    let supervisor = sign_in::check(&app, caller, &ask.username, &ask.password).await?;
+    let supervisor = sign_in::check(&app, caller, by.at.device_id, &ask.username, &ask.password).await?;
     let ours = by.staff.home();
     if !supervisor.role.is_at_least(Role::Admin) || !supervisor.may_enter(ours) {
         return Err(Error::forbidden("auth.forbidden"));

@@ -61,6 +61,8 @@ pub struct Options {
     /// Where instances find Postgres, if not directly (a proxy).
     pub database_url: Option<String>,
     pub writer_queue: usize,
+    /// Where the control room is open; empty: everywhere.
+    pub admin_addresses: Vec<admit::platform::net::Network>,
     pub cors_origins: Vec<String>,
     pub drand: DrandSettings,
     /// Where Toss's webhooks may come from; empty: anywhere.
@@ -79,6 +81,7 @@ impl Default for Options {
             redis_url: None,
             database_url: None,
             writer_queue: 4096,
+            admin_addresses: vec![],
             cors_origins: vec![],
             drand: nobodys_drand(),
             webhook_addresses: vec![],
@@ -184,6 +187,7 @@ impl TestApp {
             retention: RetentionSettings::default(),
             rate_limit_exempt: if self.options.exempt { loopback() } else { vec![] },
             trusted_proxies: loopback(),
+            admin_addresses: self.options.admin_addresses.clone(),
             cors_origins: self.options.cors_origins.clone(),
             mail: format!("file://{}", self.mail.0.display()),
             mail_from: "Admit <tickets@example.org>".into(),

@@ -1,0 +1,47 @@
+//! SQL of the addresses of accounts, and of what they are told.
+
+use deadpool_postgres::GenericClient;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::platform::pg::Statement;
+
+const SET: Statement =
+    Statement::new("admin.set_email", "update admin_users set email_key_id = $2, email_sealed = $3 where id = $1");
+
+const TELL: Statement = Statement::new(
+    "admin.tell",
+    "with notice as (
+         insert into account_notices (id, user_id, what, language, created_at) values ($1, $2, $3, $4, admit_now())
+         returning id
+     )
+     insert into outbox (kind, order_id, next_try_at, created_at)
+     select 'account_notice', id, admit_now(), admit_now() from notice",
+);
+
+const NOTICE: Statement =
+    Statement::new("admin.notice", "select user_id, what, language from account_notices where id = $1");
+
+pub const STATEMENTS: &[&Statement] = &[&SET, &TELL, &NOTICE];
+
+pub async fn set(client: &impl GenericClient, user_id: i32, sealed: Option<&(String, Vec<u8>)>) -> Result<()> {
+    let (key_id, sealed) = sealed.map(|(key_id, sealed)| (key_id, sealed)).unzip();
+    SET.execute(client, &[&user_id, &key_id, &sealed]).await?;
+    Ok(())
+}
+
+pub async fn tell(client: &impl GenericClient, id: Uuid, user_id: i32, what: &str, language: &str) -> Result<()> {
+    TELL.execute(client, &[&id, &user_id, &what, &language]).await?;
+    Ok(())
+}
+
+pub struct NoticeRow {
+    pub user_id: i32,
+    pub what: String,
+    pub language: String,
+}
+
+pub async fn notice(client: &impl GenericClient, id: Uuid) -> Result<Option<NoticeRow>> {
+    let row = NOTICE.query_opt(client, &[&id]).await?;
+    Ok(row.map(|row| NoticeRow { user_id: row.get(0), what: row.get(1), language: row.get(2) }))
+}

@@ -1,0 +1,56 @@
+//! Mails to the staff about their accounts: a link to set a password, and what happened.
+
+use lettre::{Address, Message};
+
+use super::letter::{Letter, seal};
+use super::pg::Claimed;
+use crate::admin::pg::UserRow;
+use crate::admin::{mailbox, pg as accounts, reset};
+use crate::app::App;
+use crate::error::Result;
+use crate::orders::pages::words;
+use crate::platform::texts::{Language, filled};
+
+fn letter(
+    app: &App,
+    row: &Claimed,
+    user: &UserRow,
+    (language, what): (Language, &str),
+    (values, button, note): (&[(&str, String)], (&'static str, String), &'static str),
+) -> Result<Option<Message>> {
+    let address = mailbox::open(app, user)?.and_then(|email| email.parse::<Address>().ok());
+    let Some(address) = address else { return Ok(None) };
+    let text = |key| words::text(language, key);
+    let letter = Letter {
+        language: language.tag(),
+        subject: filled(language, &format!("mail.account.{what}.subject"), values),
+        greeting: text("mail.account.greeting").to_owned(),
+        lead: filled(language, &format!("mail.account.{what}.lead"), values),
+        rows: vec![(text("mail.account.username"), user.username.clone())],
+        tickets: Vec::new(),
+        button: (text(button.0), button.1),
+        notes: vec![text(note), text("mail.automatic")],
+    };
+    seal(app, row, letter, None, address).map(Some)
+}
+
+/// Late, the link would be of no use.
+pub async fn password_reset(app: &App, row: &Claimed) -> Result<Option<Message>> {
+    let client = app.pg.get().await?;
+    let Some(wish) = reset::wish(app, &client, row.order_id).await? else { return Ok(None) };
+    drop(client);
+    let until = [("time", words::clock_time(wish.until))];
+    let button = ("mail.account.reset_link.button", wish.link);
+    let what = (wish.language, "reset_link");
+    letter(app, row, &wish.user, what, (&until, button, "mail.account.reset_link.not_me"))
+}
+
+pub async fn notice(app: &App, row: &Claimed) -> Result<Option<Message>> {
+    let client = app.pg.get().await?;
+    let Some(notice) = mailbox::pg::notice(&client, row.order_id).await? else { return Ok(None) };
+    let Some(user) = accounts::by_id(&client, notice.user_id).await? else { return Ok(None) };
+    drop(client);
+    let button = ("mail.account.open", format!("{}/admin#/account", app.settings.base_url));
+    let what = (Language::from_tag(&notice.language), notice.what.as_str());
+    letter(app, row, &user, what, (&[], button, "mail.account.not_me"))
+}
