@@ -54,6 +54,7 @@ const REPAIRS: Statement = Statement::new(
          select id from stock_repairs where at < admit_now() - interval '180 days'
           order by at limit $1 for update skip locked)",
 );
+
 /// Nobody counts them any more.
 const TRIES: Statement = Statement::new(
     "orders.purge_sign_in_tries",

@@ -50,6 +50,11 @@ both("signing in, and who one is", async (visitor) => {
   await visitor.picture(`control room, second factor ${visitor.locale}`);
   await factor.locator("[name=code]").fill(totp(secret));
   await factor.locator("button[type=submit]").click();
+  await dialog(page).waitFor();
+  assert.equal(await dialog(page).locator(".recovery li").count(), 10);
+  await visitor.inspect("control room, recovery codes");
+  const spare = await dialog(page).locator(".recovery code").first().innerText();
+  await dialog(page).locator("button").last().click();
   await factor.locator(".state.open").waitFor();
 
   await page.locator("#out").click();
@@ -63,6 +68,14 @@ both("signing in, and who one is", async (visitor) => {
   await page.locator("[name=code]").fill(totp(secret, 1));
   await page.locator("main form button[type=submit]").click();
   await page.locator("#self").waitFor();
+  // Without the phone.
+  await page.locator("#out").click();
+  await fillSignIn(page, me);
+  await page.locator("[name=code]").fill(spare);
+  await page.locator("main form button[type=submit]").click();
+  await page.locator("#self").waitFor();
+  await go(page, "#/account");
+  await page.getByText(visitor.locale === "ko" ? "남은 복구 코드: 9개" : "Recovery codes left: 9").waitFor();
   visitor.wellMade();
 });
 

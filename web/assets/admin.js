@@ -129,7 +129,17 @@
     leaving = new AbortController();
     document.querySelectorAll("dialog[open]").forEach((one) => one.close());
     const { signal } = leaving, at = parse();
+    if (AdminSign.linked()) { frame({}, []); AdminSign.reset(main, title); return; }
+    if (location.hash === "#/forgot") { frame({}, []); AdminSign.forgot(main, title); return; }
     if (!AdminSession.now) { frame({}, []); AdminSign.show(main, title, route); return; }
+    // Nothing but their own account is open to somebody whose rank needs a second factor, until they have one.
+    if (AdminSession.now.second_factor_needed) {
+      const own = { page: pages.get("account"), params: new URLSearchParams() };
+      frame(own, []);
+      $("pages").hidden = true;
+      own.page.show(place(own, [], signal));
+      return;
+    }
     let list = [];
     try {
       list = await known();

@@ -1,4 +1,4 @@
-// One's own account: where one is signed in, the second factor, the PIN for gates.
+// One's own account: where one is signed in and written to, the second factor with its recovery codes, the PIN for gates.
 (function () {
   "use strict";
   const { h, t, word, table, panel, facts, moment, ago, button, badge, say, notice } = AdminUi;
@@ -14,7 +14,7 @@
       throw error;
     }
   };
-  const code_field = () => ({ name: "code", label: t("sign.code"), autocomplete: "one-time-code", inputmode: "numeric", maxlength: 6, class: "digits" });
+  const code_field = (hint) => ({ name: "code", label: t("sign.code"), hint, autocomplete: "one-time-code", inputmode: "numeric", maxlength: 13, class: "digits" });
 
   /** Which browser, in the few words people know; what it says of itself stays readable behind it. */
   function browser(agent) {
@@ -27,21 +27,39 @@
   const sign_in_rows = (list, end) => list.map((one) => [browser(one.agent), one.address ?? "–", moment(one.began_at), ago(one.renewed_at), ...(end ? [end(one)] : [])]);
   const sign_in_head = [t("account.browser"), t("account.address"), t("account.began"), t("account.renewed")];
 
-  function second_factor(at, again) {
-    if (AdminSession.now.second_factor) {
-      return [h("p", null, badge(t("account.on"), "open"), " ", t("account.factor_on")), button(t("account.factor_end"), async () => {
-        if (await confirm({ title: t("account.factor_end"), lines: t("account.factor_end_lead"), act: t("account.factor_end"), fields: [password(), code_field()],
+  /** Recovery codes, this once. */
+  function shown_once(codes) {
+    const copied = h("span", { class: "fine", role: "status" });
+    const copy = button(t("account.codes_copy"), async () => { await navigator.clipboard.writeText(codes.join("\n")); copied.textContent = t("account.codes_copied"); });
+    return AdminForms.show(t("account.codes_title"), h("p", null, t("account.codes_lead")), h("ul", { class: "recovery" }, codes.map((code) => h("li", null, h("code", null, code)))),
+      navigator.clipboard && h("p", null, copy, " ", copied));
+  }
+
+  function second_factor(at, mine, again) {
+    if (mine.second_factor) {
+      const proof = () => [password(), code_field(t("sign.code_hint"))];
+      const renew = button(t("account.codes_renew"), async () => {
+        const made = await confirm({ title: t("account.codes_renew"), lines: t("account.codes_renew_lead"), act: t("account.codes_renew"), danger: false, fields: proof(),
+          send: at_field((values) => at.call("POST", "/api/auth/second-factor/recovery-codes", values)) });
+        if (made) { again(); shown_once(made.recovery_codes); }
+      });
+      const end = button(t("account.factor_end"), async () => {
+        if (await confirm({ title: t("account.factor_end"), lines: t("account.factor_end_lead"), act: t("account.factor_end"), fields: proof(),
           send: at_field((values) => at.call("DELETE", "/api/auth/second-factor", values)) })) { AdminSession.changed(false); say(t("saved")); again(); }
-      })];
+      });
+      return [h("p", null, badge(t("account.on"), "open"), " ", t("account.factor_on")), h("p", null, t("account.codes_left", { n: mine.recovery_codes_left })), h("p", { class: "acts" }, renew, end)];
     }
     const box = h("div");
     const begin = form({ fields: [password()], submit: t("account.factor_begin"), quiet: true, send: at_field(async (values) => {
       const begun = await at.call("POST", "/api/auth/second-factor", values);
       const put = form({ fields: [code_field()], submit: t("account.factor_confirm"), send: at_field(async (typed) => {
-        await at.call("PUT", "/api/auth/second-factor", typed);
+        const { recovery_codes } = await at.call("PUT", "/api/auth/second-factor", typed);
+        const needed = AdminSession.now.second_factor_needed;
         AdminSession.changed(true);
-        say(t("saved"));
         again();
+        const codes = shown_once(recovery_codes);
+        // With the next token everything is open.
+        if (needed) codes.addEventListener("close", async () => { await AdminSession.renew(); Admin.route(); });
       }) });
       box.replaceChildren(h("p", null, t("account.factor_scan")),
         h("img", { class: "qr-picture", alt: t("account.factor_qr"), src: `data:image/svg+xml,${encodeURIComponent(begun.qr_svg)}` }),
@@ -50,6 +68,16 @@
     }) });
     box.append(h("p", null, t("account.factor_off")), begin);
     return box;
+  }
+
+  function mailbox(at, mine, again) {
+    const set = form({ fields: [{ name: "email", label: t("account.email"), hint: t("account.email_hint"), type: "email", autocomplete: "email", maxlength: 254 }, password()],
+      submit: t("account.email_set"), quiet: true, send: at_field(async (values) => {
+        await at.call("PUT", "/api/auth/email", { password: values.password, email: values.email || null });
+        say(t("saved"));
+        again();
+      }) });
+    return [h("p", null, t("account.email_lead")), h("p", null, mine.email ? t("account.email_now", { email: mine.email }) : t("account.email_none")), set];
   }
 
   function pin(at) {
@@ -65,17 +93,17 @@
   Admin.page({ id: "account", key: "a", least: "staff", nav: false, show(at) {
     const session = AdminSession.now;
     at.heading(t("account.title"));
+    if (session.second_factor_needed) at.root.append(notice(t("account.factor_needed"), false));
     at.root.append(facts([[t("account.name"), session.username], [t("account.role"), word("role", session.role)],
       [t("account.exhibitions"), session.role === "super_admin" ? t("all") : session.exhibitions.join(", ")]]));
-    const factor = h("div"), again = () => factor.replaceChildren(...[second_factor(at, again)].flat());
-    again();
+    const mine = Admin.part(at, () => at.get("/api/auth/account"), (said) => [panel(t("account.factor"), second_factor(at, said, () => mine.again())), panel(t("account.email_title"), mailbox(at, said, () => mine.again()))]);
     const list = Admin.part(at, () => at.get("/api/auth/sign-ins"), ({ sign_ins }) => table({
       caption: t("account.sign_ins"), head: [...sign_in_head, { text: t("does"), hide: true }],
       rows: sign_in_rows(sign_ins, (one) => button(t("account.end"), async () => {
         if (await confirm({ title: t("account.end_title"), lines: t("account.end_lead"), act: t("account.end"), send: () => at.call("DELETE", `/api/auth/sign-ins/${one.id}`) })) { say(t("saved")); list.again(); }
       })),
     }));
-    at.root.append(panel(t("account.factor"), factor), panel(t("account.pin_title"), pin(at)), panel(t("account.sign_ins"), list.box), panel(t("keys.title"), AdminKeys.toggle(), h("p", null, button(t("keys.show"), AdminKeys.help))));
+    at.root.append(mine.box, panel(t("account.pin_title"), pin(at)), panel(t("account.sign_ins"), list.box), panel(t("keys.title"), AdminKeys.toggle(), h("p", null, button(t("keys.show"), AdminKeys.help))));
   } });
 
   globalThis.AdminAccount = { sign_in_rows, sign_in_head };

@@ -1,7 +1,7 @@
 // Accounts: who may sign in, as what, for which exhibitions. One sees those that one may run.
 (function () {
   "use strict";
-  const { h, t, word, table, panel, badge, button, say, notice, named, facts } = AdminUi;
+  const { h, t, word, number, moment, table, panel, badge, button, say, notice, named, facts } = AdminUi;
   const { form, confirm } = AdminForms;
 
   const roles = () => (AdminSession.now.role === "super_admin" ? ["super_admin", "admin", "support", "staff"] : ["support", "staff"]);
@@ -17,7 +17,12 @@
     return made;
   }
   const path = (name, rest = "") => `/api/admin/users/${encodeURIComponent(name)}${rest}`;
-  const state = (one) => (one.disabled ? badge(t("people.disabled"), "bad") : badge(t("people.active"), "open"));
+  /** Somebody mistypes now and then; so many wrong tries in unknown browsers are no mistakes. */
+  const ATTACK = 10;
+  const attacked = (one) => Boolean(one.tries) && (one.tries.failed >= ATTACK || one.tries.codes > 0 || Boolean(one.tries.locked_until));
+  const state = (one) => [one.disabled ? badge(t("people.disabled"), "bad") : badge(t("people.active"), "open"), attacked(one) && [" ", badge(t("people.attacked"), "bad")]];
+  const attack = ({ tries }) => [t("people.attack_since", { since: moment(tries.since), n: number(tries.failed) }), tries.codes > 0 && t("people.attack_codes", { n: number(tries.codes) }),
+    tries.locked_until && t("people.attack_locked", { until: moment(tries.locked_until) })].filter(Boolean);
 
   function list(at) {
     at.heading(t("people.title"), h("a", { class: "button quiet small", href: "#/people/+" }, t("people.new")));
@@ -34,6 +39,17 @@
     }
     const part = Admin.part(at, () => at.get("/api/admin/users"), (said) => { users = said.users; draw(); return box; });
     at.root.append(h("p", { class: "field seek" }, h("label", { for: "people-search" }, t("people.search")), search), part.box);
+    if (AdminSession.may("super_admin")) at.root.append(panel(t("people.rules"), h("p", null, t("people.rules_lead")), rules(at)));
+  }
+
+  function rules(at) {
+    const part = Admin.part(at, () => at.call("GET", "/api/admin/account-rules", undefined, { as: "tagged" }), ({ tag, body }) => form({
+      inline: true, quiet: true, submit: t("save"), done: t("saved"), again: () => part.again(),
+      fields: [{ name: "second_factor_from", label: t("people.rules_from"), type: "select", value: body.second_factor_from ?? "",
+        options: [["", t("people.rules_nobody")], ...["super_admin", "admin", "support"].map((role) => [role, role === "super_admin" ? word("role", role) : t("people.rules_above", { role: word("role", role) })])] }],
+      send: async (values) => { await at.change("PUT", "/api/admin/account-rules", tag, { second_factor_from: values.second_factor_from || null }); await part.again(); },
+    }));
+    return part.box;
   }
 
   function create(at) {
@@ -77,12 +93,15 @@
       const sent = async (send) => { try { await send(); } catch (error) { if (error.errors?.length) { trouble = error; return; } throw error; } };
       const sign_ins = Admin.part(at, () => at.get(path(name, "/sign-ins")), (said) => [table({ caption: t("account.sign_ins"), empty: t("people.no_sign_in"), head: AdminAccount.sign_in_head, rows: AdminAccount.sign_in_rows(said.sign_ins) }),
         said.sign_ins.length > 0 && button(t("people.end_all"), () => ask({ title: t("people.end_all"), lines: t("people.end_all_will", { name }), act: t("people.end_all"), send: () => at.call("DELETE", path(name, "/sign-ins")) }, t("saved")), { class: "quiet small danger" })]);
-      box.replaceChildren(
-        facts([[t("people.state"), state(user)], [t("people.factor"), user.second_factor ? t("yes") : t("no")]]),
+      box.replaceChildren(...[
+        user.tries && h("div", { class: attacked(user) ? "notice bad" : "notice" }, attack(user).map((line) => h("p", null, line)), h("p", null,
+          button(t("people.unlock"), () => ask({ title: t("people.unlock"), lines: t("people.unlock_will"), act: t("people.unlock"), send: () => at.call("POST", path(name, "/unlock")) }, t("saved"))))),
+        facts([[t("people.state"), state(user)], [t("people.factor"), user.second_factor ? t("yes") : t("no")], [t("people.email"), user.email ?? t("people.email_none")]]),
         panel(t("people.may"), set),
         panel(t("people.access"), h("p", { class: "acts" },
           button(t("people.password_set"), () => ask({ title: t("people.password_set"), lines: t("people.password_will", { name }), act: t("people.password_set"), fields: [password_field()], send: (values) => at.call("POST", path(name, "/password"), values) }, t("saved"))),
-          user.second_factor && button(t("people.factor_end"), () => ask({ title: t("people.factor_end"), lines: t("people.factor_will", { name }), act: t("people.factor_end"), send: () => at.call("DELETE", path(name, "/second-factor")) }, t("saved")))), sign_ins.box));
+          button(t("people.email_set"), () => ask({ title: t("people.email_set"), lines: t("people.email_will", { name }), act: t("save"), danger: false, fields: [{ name: "email", label: t("people.email"), hint: t("account.email_hint"), type: "email", autocomplete: "off", maxlength: 254 }], send: (values) => at.call("PUT", path(name, "/email"), { email: values.email || null }) }, t("saved"))),
+          user.second_factor && button(t("people.factor_end"), () => ask({ title: t("people.factor_end"), lines: t("people.factor_will", { name }), act: t("people.factor_end"), send: () => at.call("DELETE", path(name, "/second-factor")) }, t("saved")))), sign_ins.box)].filter(Boolean));
     }
     at.root.append(back(), about, part.box);
   }

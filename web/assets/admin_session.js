@@ -110,6 +110,9 @@
     return session;
   }
 
+  /** A call that anybody may make. */
+  const plainly = (method, path, body) => send(method, path, body);
+
   async function sign_out() {
     await alone(() => send("POST", "/api/auth/logout", {}));
     tabs?.postMessage("out");
@@ -136,7 +139,7 @@
   };
 
   globalThis.AdminSession = {
-    Refusal, call, sign_in, sign_out, resume, renew,
+    Refusal, call, plainly, sign_in, sign_out, resume, renew,
     get now() { return session; },
     /** Whether somebody of this rank may do what takes the other. */
     may: (least) => Boolean(session) && RANKS.indexOf(session.role) <= RANKS.indexOf(least),

@@ -179,8 +179,8 @@ export async function readQr(picture) {
   return (await child).stdout.trim();
 }
 
-/** The one-time code of the mail about this page, once it has come. */
-export async function mailedCode(path) {
+/** What a mail says, once one has come that has this in it. */
+export async function mailed(part) {
   const folder = process.env.ADMIT_MAIL_FOLDER ?? new URL("../../../.run/mail", import.meta.url).pathname;
   const readable = {
     base64: (body) => Buffer.from(body, "base64").toString(),
@@ -192,7 +192,8 @@ export async function mailedCode(path) {
     const parts = mail.matchAll(/Content-Transfer-Encoding: (\S+)\r\n\r\n([^]*?)\r\n--/g);
     return [...parts].map(([, how, body]) => readable[how](body)).join("\n");
   };
-  const text = await until("the code has been mailed", () =>
-    readdirSync(folder).filter((name) => name.endsWith(".eml")).map(decoded).find((mail) => mail.includes(path)));
-  return text.match(/(?:인증번호|Code): (\d{6})/)[1];
+  return until(`a mail with ${part}`, () => readdirSync(folder).filter((name) => name.endsWith(".eml")).map(decoded).find((mail) => mail.includes(part)));
 }
+
+/** The one-time code of the mail about this page, once it has come. */
+export const mailedCode = async (path) => (await mailed(path)).match(/(?:인증번호|Code): (\d{6})/)[1];
