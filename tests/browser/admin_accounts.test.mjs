@@ -116,7 +116,7 @@ both("whose rank needs a second factor sets it up", { device: PHONE }, async (vi
   await page.locator(".notice").first().waitFor();
   assert.equal(await page.locator("#people-search").count(), 0);
   await visitor.inspect("control room, second factor needed");
-  const factor = page.locator("section").filter({ has: page.locator("[name=password]") }).first();
+  const factor = page.locator("section").filter({ has: page.locator("h2", { hasText: visitor.locale === "ko" ? "2단계 인증" : "Second factor" }) });
   await factor.locator("[name=password]").fill(PASSWORD);
   await factor.locator("[type=submit]").click();
   await factor.locator("code").waitFor();
