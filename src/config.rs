@@ -237,10 +237,15 @@ pub struct RetentionSettings {
     #[arg(long = "keep-payments-years", id = "keep_payments_years", env = "ADMIT_KEEP_PAYMENTS_YEARS", default_value_t = 5,
         value_parser = clap::value_parser!(i32).range(5..=30))]
     pub payments_years: i32,
-    /// Where and with what staff signed in; communications secrecy act: 3. [months]
-    #[arg(long = "keep-sign-ins-months", id = "keep_sign_ins_months", env = "ADMIT_KEEP_SIGN_INS_MONTHS", default_value_t = 3,
-        value_parser = clap::value_parser!(i32).range(3..=120))]
-    pub sign_ins_months: i32,
+    /// Where and with what staff signed in; communications secrecy act: three months, at their longest 92. [days]
+    #[arg(
+        long = "keep-sign-ins-days",
+        id = "keep_sign_ins_days",
+        env = "ADMIT_KEEP_SIGN_INS_DAYS",
+        default_value_t = 92,
+        value_parser = clap::value_parser!(i32).range(92..=3650)
+    )]
+    pub sign_ins_days: i32,
     /// The audit log, which says who looked at whose data; safety standards of the personal information act: 2. [years]
     #[arg(long = "keep-audit-years", id = "keep_audit_years", env = "ADMIT_KEEP_AUDIT_YEARS", default_value_t = 2,
         value_parser = clap::value_parser!(i32).range(2..=30))]
@@ -257,7 +262,7 @@ impl Default for RetentionSettings {
             contacts_days: 90,
             lapsed_days: 30,
             payments_years: 5,
-            sign_ins_months: 3,
+            sign_ins_days: 92,
             audit_years: 2,
             requests_years: 3,
         }

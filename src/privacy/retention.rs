@@ -79,7 +79,7 @@ async fn round(app: &App, counts: &mut Counts) -> Result<()> {
 fn age(keep: &RetentionSettings, period: Period) -> i32 {
     match period {
         Period::Payments => keep.payments_years,
-        Period::SignIns => keep.sign_ins_months,
+        Period::SignIns => keep.sign_ins_days,
         Period::Audit => keep.audit_years,
         Period::Exports => EXPORT_DAYS,
         Period::Requests => keep.requests_years,

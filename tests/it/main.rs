@@ -4,8 +4,8 @@
 
 mod support;
 
-mod acts;
 mod account_security;
+mod acts;
 mod admin;
 mod api;
 mod arrivals;

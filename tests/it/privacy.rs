@@ -134,7 +134,7 @@ async fn everything_is_there_the_day_before_its_period_ends_and_gone_the_day_aft
     around(
         &app,
         "sign-ins",
-        "select max(created_at) + interval '3 months' from refresh_tokens",
+        "select max(created_at) + interval '92 days' from refresh_tokens",
         "select count(*) from refresh_tokens",
     )
     .await;

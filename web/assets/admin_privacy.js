@@ -17,7 +17,7 @@
     [t("privacy.period.contacts"), t("privacy.period.contacts_is", { n: keep.contacts_days })],
     [t("privacy.period.lapsed"), t("privacy.period.lapsed_is", { n: keep.lapsed_days })],
     [t("privacy.period.payments"), t("privacy.period.payments_is", { n: keep.payments_years })],
-    [t("privacy.period.sign_ins"), t("privacy.period.months_is", { n: keep.sign_ins_months })],
+    [t("privacy.period.sign_ins"), t("privacy.period.days_is", { n: keep.sign_ins_days })],
     [t("privacy.period.audit"), t("privacy.period.years_is", { n: keep.audit_years })],
     [t("privacy.period.requests"), t("privacy.period.years_is", { n: keep.requests_years })],
   ]), h("p", null, h("a", { href: "#/log?action=privacy.retention" }, t("privacy.periods_log"))));

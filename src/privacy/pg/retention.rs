@@ -127,7 +127,7 @@ const DIFFERENCES: Statement = Statement::new(
 const SIGN_INS: Statement = Statement::new(
     "privacy.sign_ins",
     "delete from refresh_tokens where digest in (
-         select digest from refresh_tokens where created_at < admit_now() - make_interval(months => $1::int)
+         select digest from refresh_tokens where created_at < admit_now() - make_interval(days => $1::int)
           order by created_at limit $2 for update skip locked)",
 );
 
