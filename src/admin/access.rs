@@ -54,6 +54,8 @@ pub struct StaffUser {
     pub exhibitions: Exhibitions,
     /// Of a rank that needs a second factor, and without one: may set it up, and nothing else.
     pub must_set_up: bool,
+    /// Of the call, for the log; empty where there is none.
+    pub request_id: String,
 }
 
 impl StaffUser {
@@ -118,7 +120,14 @@ pub fn read(key: &[u8], token: &str, now: Timestamp) -> Result<StaffUser> {
     }
     let id = claims.sub.parse().map_err(|e| invalid(&e))?;
     let exhibitions = if claims.role == Role::SuperAdmin { Exhibitions::All } else { Exhibitions::Of(claims.exh) };
-    Ok(StaffUser { id, name: claims.name, role: claims.role, exhibitions, must_set_up: claims.setup })
+    Ok(StaffUser {
+        id,
+        name: claims.name,
+        role: claims.role,
+        exhibitions,
+        must_set_up: claims.setup,
+        request_id: String::new(),
+    })
 }
 
 /// Somebody who signed in, and where the call came from.
@@ -220,7 +229,8 @@ impl FromRequestParts<App> for StaffUser {
             return Err(Error::unauthenticated("auth.required"));
         }
         let token = bearer(&parts.headers).ok_or_else(|| Error::unauthenticated("auth.invalid_token"))?;
-        let user = read(app.secrets.access_token_key(), token, app.clock.now())?;
+        let mut user = read(app.secrets.access_token_key(), token, app.clock.now())?;
+        user.request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         app.pulse.seen(user.id, app.clock.now_ms());
         // One's own account is under there, and nothing of anybody else.
         if user.must_set_up && !parts.uri.path().starts_with("/api/auth/") {
@@ -252,6 +262,7 @@ mod tests {
             role: Role::Staff,
             exhibitions: Exhibitions::Of(vec![4, 9]),
             must_set_up: false,
+            request_id: String::new(),
         }
     }
 

@@ -262,6 +262,6 @@ pub(super) async fn record(
     action: &'static str,
     (before, after): (Value, Value),
 ) -> Result<()> {
-    let actor = Actor::at(by, address);
+    let actor = Actor::themselves(by, address);
     audit::record(client, &Entry { by: &actor, action, exhibition_id: None, before, after }).await
 }

@@ -38,7 +38,14 @@ pub fn staff(user: &UserRow) -> StaffUser {
         Role::SuperAdmin => Exhibitions::All,
         Role::Admin | Role::Support | Role::Staff => Exhibitions::Of(user.exhibition_ids.clone()),
     };
-    StaffUser { id: user.id, name: user.username.clone(), role: user.role, exhibitions, must_set_up: false }
+    StaffUser {
+        id: user.id,
+        name: user.username.clone(),
+        role: user.role,
+        exhibitions,
+        must_set_up: false,
+        request_id: String::new(),
+    }
 }
 
 async fn session(app: &App, client: &impl GenericClient, user: UserRow, refresh_token: String) -> Result<Session> {

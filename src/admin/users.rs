@@ -64,6 +64,7 @@ pub async fn create(client: &mut Client, passwords: &Passwords, user: &NewUser<'
     let hash = passwords.hash(user.password).await?;
     let transaction = client.transaction().await?;
     let id = insert(&transaction, user, &hash).await?;
+    record(&transaction, "user.create", user.username).await?;
     transaction.commit().await?;
     Ok(id)
 }
@@ -161,6 +162,7 @@ pub async fn disable(client: &mut Client, username: &str) -> Result<()> {
     let transaction = client.transaction().await?;
     let id = pg::disable(&transaction, username).await?.ok_or_else(|| unknown(username))?;
     pg::end_all(&transaction, id).await?;
+    record(&transaction, "user.change", username).await?;
     transaction.commit().await?;
     Ok(())
 }

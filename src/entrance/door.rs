@@ -165,6 +165,7 @@ mod tests {
             role: Role::Staff,
             exhibitions: Exhibitions::All,
             must_set_up: false,
+            request_id: String::new(),
         };
         let asked = Asked {
             scan_id: Uuid::nil(),

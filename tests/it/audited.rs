@@ -83,7 +83,10 @@ impl<'a> Story<'a> {
         assert!(refused.status >= 500, "{call} without a log: {} {}", refused.status, refused.body);
         if route != HOLDS_FIRST {
             let after = self.rows().await;
-            let changed: Vec<_> = before.iter().filter(|(table, rows)| after[*table] != **rows).collect();
+            // A try of a code is counted before it is judged, whatever becomes of the call.
+            let mine = |table: &str| table != "sign_in_tries";
+            let changed: Vec<_> =
+                before.iter().filter(|(table, rows)| mine(table) && after[*table] != **rows).collect();
             assert!(changed.is_empty(), "{call} is not done in the commit of its record: {changed:?}");
         }
 
@@ -203,7 +206,8 @@ async fn looks_after_orders(story: &mut Story<'_>, adult: &Given) {
     let path = format!("orders/{}", order.number);
     story.asks("POST orders/search", json!({ "q": "홍길동" })).await;
     story.does(&format!("POST {path}/reveal"), json!({ "why": "called about the date" })).await;
-    story.does("GET exhibitions/xyz/orders.csv?unmasked=true&why=lost%20post", Value::Null).await;
+    let file = json!({ "format": "csv", "unmasked": true, "why": "lost post" });
+    story.does("POST exhibitions/xyz/exports", file).await;
     story
         .does(&format!("PATCH {path}"), json!({ "customer_name": "홍 길동", "customer_phone": "010-1000-0003" }))
         .await;
@@ -300,6 +304,10 @@ async fn runs_accounts(story: &mut Story<'_>) {
     story.does("POST users/gate-9/password", json!({ "password": "quite another one" })).await;
     story.does("DELETE users/gate-9/second-factor", Value::Null).await;
     story.does("DELETE users/gate-9/sign-ins", Value::Null).await;
+    story.does("PUT users/gate-9/email", json!({ "email": "gate9@example.org" })).await;
+    story.does("POST users/gate-9/unlock", Value::Null).await;
+    story.does("PUT account-rules", json!({ "second_factor_from": "super_admin" })).await;
+    story.does("PUT account-rules", json!({ "second_factor_from": null })).await;
 
     // One's own, too.
     let app = story.app;
@@ -332,6 +340,30 @@ async fn replays(story: &mut Story<'_>, adult: &Given) {
     assert_eq!(app.tick("webhooks").await, 1);
 }
 
+/// Mails that were given up are sent again, and set aside.
+async fn minds_messages(story: &mut Story<'_>) {
+    let app = story.app;
+    app.db
+        .execute("update outbox set state = 'dead', tries = 12 where kind = 'order_paid' and state = 'pending'")
+        .await;
+    let list = story.reads("outbox?state=dead").await;
+    let ids: Vec<&Value> = list["messages"].as_array().unwrap().iter().map(|message| &message["id"]).collect();
+    story.does("POST outbox/replay", json!({ "ids": ids[..1] })).await;
+    story.does("POST outbox/set-aside", json!({ "ids": ids[1..2], "reason": "moved away" })).await;
+}
+
+async fn answers_people(story: &mut Story<'_>, adult: &Given) {
+    let app = story.app;
+    let order = order_of(&app.visitor(9), adult, "김철수", None).await;
+    let copy = json!({ "kind": "export", "verified_by": "phone", "order_number": order.number });
+    story.does("POST privacy/requests", copy).await;
+    let ask = json!({ "kind": "erase", "verified_by": "phone", "order_number": order.number });
+    let id = story.does("POST privacy/requests", ask.clone()).await.text("id");
+    story.does(&format!("DELETE privacy/requests/{id}"), Value::Null).await;
+    let id = story.does("POST privacy/requests", ask).await.text("id");
+    story.does(&format!("POST privacy/requests/{id}/erase"), Value::Null).await;
+}
+
 /// Everything that there is to do.
 pub async fn told(app: &TestApp) -> Story<'_> {
     let adult = app.given(Kind { open_holds_max: 20, ..places(200) }).await;
@@ -342,6 +374,8 @@ pub async fn told(app: &TestApp) -> Story<'_> {
     gives_back(&mut story, &adult, &dated).await;
     story.later(Duration::ZERO).await;
     replays(&mut story, &adult).await;
+    minds_messages(&mut story).await;
+    answers_people(&mut story, &adult).await;
     runs_gates(&mut story, &adult).await;
     runs_a_room(&mut story).await;
     runs_accounts(&mut story).await;
@@ -371,7 +405,7 @@ async fn what_is_done_from_the_command_line_is_on_record_too() {
     users::disable(&mut client, "kim").await.unwrap();
     drop(client);
     let rows = "select string_agg(user_name || ' ' || action || ' ' || (after ->> 'username'), ', ' order by id) from admin_audit";
-    let said = "admit user user.create kim, admit user user.password kim, admit user user.change kim";
+    let said = "command line user.create kim, command line user.password kim, command line user.change kim";
     assert_eq!(app.db.one::<String>(rows).await, said);
     app.finish().await;
 }

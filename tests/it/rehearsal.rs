@@ -112,6 +112,10 @@ async fn simulated_visitors_go_through_and_a_real_one_among_them_is_called_in_or
 
     let mut guest = Guest::new(&app, &adult);
     let (mut number, mut ahead, mut turn) = (0, u64::MAX, false);
+    // New rooms are looked for once a second.
+    while app.app().rooms.of("xyz").is_none() {
+        app.half_a_second(0).await;
+    }
     for round in 0..600 {
         app.half_a_second(0).await;
         let snap = app.picture();

@@ -13,8 +13,6 @@ use serde_json::Value;
 use super::Role;
 use super::access::{Admin, AdminOf, Owner, StaffUser, Support, SupportOf};
 use crate::error::Result;
-use crate::platform::http::ClientAddress;
-use crate::platform::http::observe::RequestId;
 
 #[derive(Clone, Debug)]
 pub struct Actor {
@@ -33,13 +31,8 @@ impl Actor {
     }
 
     /// Somebody who acts for themselves, or signs for one thing at a device of the gates.
-    pub fn themselves(user: &StaffUser, request: &RequestId, caller: ClientAddress) -> Actor {
-        Actor::user(user, &request.0, caller.address)
-    }
-
-    /// The same where the call has no name of its own.
-    pub fn at(user: &StaffUser, address: IpAddr) -> Actor {
-        Actor::user(user, "", address)
+    pub fn themselves(user: &StaffUser, address: IpAddr) -> Actor {
+        Actor::user(user, &user.request_id, address)
     }
 
     fn user(user: &StaffUser, request_id: &str, address: IpAddr) -> Actor {

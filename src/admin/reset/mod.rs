@@ -112,7 +112,7 @@ pub async fn complete(
     }
     users::replace_password(&transaction, &user, &hash).await?;
     tries::pg::clear(&transaction, user.id, Some(What::Password)).await?;
-    let by = &Actor::at(&sign_in::staff(&user), caller.address);
+    let by = &Actor::themselves(&sign_in::staff(&user), caller.address);
     let after = json!({ "username": user.username, "second_factor": user.second_factor });
     let action = "user.password_reset";
     audit::record(&transaction, &Entry { by, action, exhibition_id: None, before: Value::Null, after }).await?;

@@ -106,6 +106,7 @@ impl FromRequestParts<App> for Scanner {
                     role: Role::Staff,
                     exhibitions: Exhibitions::Of(vec![claims.exhibition]),
                     must_set_up: false,
+                    request_id: String::new(),
                 };
                 let at = At { shift_id: claims.shift, device_id: claims.device, gate: claims.gate };
                 Ok(Scanner { staff, at: Some(at) })

@@ -157,7 +157,8 @@ async fn force(
         None => {
             forced.write(&transaction, &by, &supervisor, &ticket, now).await?;
             settle(&transaction, &ticket, now, now).await?;
-            forced.record(&transaction, &Actor::themselves(&supervisor, &request, caller), &ticket).await?;
+            let by = Actor { request_id: request.0.clone(), ..Actor::themselves(&supervisor, caller.address) };
+            forced.record(&transaction, &by, &ticket).await?;
         }
     }
     transaction.commit().await?;
