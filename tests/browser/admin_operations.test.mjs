@@ -27,7 +27,7 @@ both("messages", async (visitor) => {
     numbers.push(number);
   }
   const outbox = async (what) => (await sql(`select ${what} from outbox b join orders o on o.id = b.order_id where b.kind = 'order_paid' and o.number in ('${numbers.join("','")}')`))[0][0];
-  await until("all mails are sent", async () => (await outbox("count(*) filter (where state = 'done')")) === "3");
+  await until("all mails are sent", async () => (await outbox("count(*) filter (where b.state = 'done')")) === "3");
   // As after a night without a mail server.
   await sql(`update outbox set state = 'dead', tries = 12, outcome = 'unreachable', done_at = now() where exhibition_id = (select id from exhibitions where code = '${code}')`);
 
@@ -62,7 +62,7 @@ both("messages", async (visitor) => {
   await submit(page).click();
   await gone(page);
   await page.locator("main .notice", { hasText: "2" }).waitFor();
-  await until("they are sent", async () => (await outbox("count(*) filter (where state = 'done' and replays = 1)")) === "2");
+  await until("they are sent", async () => (await outbox("count(*) filter (where b.state = 'done' and replays = 1)")) === "2");
   await page.locator("#of-state").selectOption("done");
   await rows(page).nth(1).waitFor();
   await visitor.inspect("control room, operations, messages");
