@@ -88,19 +88,22 @@
    */
   function part(at, ask, draw) {
     const box = h("div", { class: "part" }), about = h("div"), content = h("div", null, h("p", { class: "fine loading" }, t("loading")));
-    let asking = false, had_ms = 0;
+    let asking = false, anew = false, had_ms = 0;
     box.append(about, content);
     async function again() {
-      if (asking) return;
+      // Something else is asked for by now: what is on its way is not shown.
+      if (asking) { anew = true; return; }
       asking = true;
       box.setAttribute("aria-busy", "true");
       try {
         const said = await ask();
-        had_ms = Date.now();
-        about.replaceChildren();
-        const parts = [draw(said)].flat(Infinity).filter(Boolean), back = focus_kept(content);
-        content.replaceChildren(...parts);
-        back();
+        if (!anew) {
+          had_ms = Date.now();
+          about.replaceChildren();
+          const parts = [draw(said)].flat(Infinity).filter(Boolean), back = focus_kept(content);
+          content.replaceChildren(...parts);
+          back();
+        }
       } catch (error) {
         if (error.code === "aborted") return;
         if (!(error instanceof AdminSession.Refusal)) throw error;
@@ -109,6 +112,10 @@
       } finally {
         asking = false;
         box.removeAttribute("aria-busy");
+      }
+      if (anew) {
+        anew = false;
+        await again();
       }
     }
     again();
