@@ -200,7 +200,7 @@ impl Signed {
     async fn of_rank(parts: &mut Parts, app: &App, least: Role) -> Result<Signed> {
         let user = StaffUser::from_request_parts(parts, app).await?;
         let address = ClientAddress::from_request_parts(parts, app).await?.address;
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let request_id = user.request_id.clone();
         let signed = Signed { user, request_id, address };
         signed.must_be(least)?;
         Ok(signed)
