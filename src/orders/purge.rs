@@ -11,6 +11,28 @@ const BATCH: i64 = 1_000;
 /// Statements of one kind in a round; what is left is for the next.
 const BATCHES_MAX: usize = 20;
 
+/// Rows of a table that are older than so long.
+macro_rules! older {
+    ($name:ident, $label:literal, $table:literal, $at:literal, $age:literal) => {
+        const $name: Statement = Statement::new(
+            $label,
+            concat!(
+                "delete from ",
+                $table,
+                " where id in (select id from ",
+                $table,
+                " where ",
+                $at,
+                " < admit_now() - interval '",
+                $age,
+                "' order by ",
+                $at,
+                " limit $1 for update skip locked)"
+            ),
+        );
+    };
+}
+
 /// Toss repeats an event for four days, Stripe for three; the rest is for whoever looks back.
 const WEBHOOKS: Statement = Statement::new(
     "orders.purge_webhooks",
@@ -39,44 +61,19 @@ const REFUND_KEYS: Statement = Statement::new(
           order by done_at limit $1 for update skip locked)",
 );
 
-/// Ten minutes to enter one, half an hour to look at the list; a day is what the limits count.
-const ONE_TIME_CODES: Statement = Statement::new(
-    "orders.purge_one_time_codes",
-    "delete from one_time_codes where id in (
-         select id from one_time_codes where created_at < admit_now() - interval '25 hours'
-          order by created_at limit $1 for update skip locked)",
-);
+// Ten minutes to enter one, half an hour to look at the list; a day is what the limits count.
+older!(ONE_TIME_CODES, "orders.purge_one_time_codes", "one_time_codes", "created_at", "25 hours");
 
-/// For whoever looks back at a sale.
-const REPAIRS: Statement = Statement::new(
-    "orders.purge_stock_repairs",
-    "delete from stock_repairs where id in (
-         select id from stock_repairs where at < admit_now() - interval '180 days'
-          order by at limit $1 for update skip locked)",
-);
+// For whoever looks back at a sale.
+older!(REPAIRS, "orders.purge_stock_repairs", "stock_repairs", "at", "180 days");
 
-/// Nobody counts them any more.
-const TRIES: Statement = Statement::new(
-    "orders.purge_sign_in_tries",
-    "delete from sign_in_tries where id in (
-         select id from sign_in_tries where failed_at < admit_now() - interval '25 hours'
-          order by failed_at limit $1 for update skip locked)",
-);
+// Nobody counts them any more.
+older!(TRIES, "orders.purge_sign_in_tries", "sign_in_tries", "failed_at", "25 hours");
 
-/// Half an hour to use one; a mail server's bad morning for what the other letters say.
-const RESETS: Statement = Statement::new(
-    "orders.purge_password_resets",
-    "delete from password_resets where id in (
-         select id from password_resets where created_at < admit_now() - interval '25 hours'
-          order by created_at limit $1 for update skip locked)",
-);
+// Half an hour to use one; a mail server's bad morning for what the other letters say.
+older!(RESETS, "orders.purge_password_resets", "password_resets", "created_at", "25 hours");
 
-const NOTICES: Statement = Statement::new(
-    "orders.purge_account_notices",
-    "delete from account_notices where id in (
-         select id from account_notices where created_at < admit_now() - interval '25 hours'
-          order by created_at limit $1 for update skip locked)",
-);
+older!(NOTICES, "orders.purge_account_notices", "account_notices", "created_at", "25 hours");
 
 pub const STATEMENTS: &[&Statement] =
     &[&TRIES, &RESETS, &NOTICES, &ONE_TIME_CODES, &WEBHOOKS, &CONFIRM_KEYS, &REFUND_KEYS, &REPAIRS];
