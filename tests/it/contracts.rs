@@ -35,6 +35,8 @@ async fn every_statement_prepares_against_the_migrated_schema() {
     let all: Vec<&[&admit::platform::pg::Statement]> = vec![
         admit::orders::writer::STATEMENTS,
         admit::orders::pg::STATEMENTS,
+        admit::orders::pg::attempts::STATEMENTS,
+        admit::orders::pg::refunds::STATEMENTS,
         admit::orders::refunds::pg::STATEMENTS,
         admit::entrance::board::pg::STATEMENTS,
         admit::entrance::rulebook::pg::STATEMENTS,

@@ -1,13 +1,25 @@
-//! Every setting of Admit, with its default, unit and reason. `admit serve --help` prints this file's words; a
+//! Every setting of Admit, with its default, unit and reason. `admit serve --help` prints these files' words; a
 //! missing or malformed setting stops start-up with a message that names it. Secrets are never printed.
 
+mod drand;
+mod retention;
+mod secret_files;
+mod seller;
+mod stripe;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use crate::payments::toss::Fees;
 use crate::platform::net::Network;
+
+pub use drand::DrandSettings;
+pub use retention::RetentionSettings;
+use secret_files::from_file;
+pub use secret_files::secret_files_into_env;
+pub use seller::SellerSettings;
+pub use stripe::StripeSettings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -30,243 +42,12 @@ pub struct DatabaseSettings {
     pub entrance_pool: u32,
 }
 
-// drand, the public randomness that draws can rest on. The defaults are its network quicknet; another network must be
-// of the same kind (`bls-unchained-g1-rfc9380`).
-#[derive(Args, Clone)]
-pub struct DrandSettings {
-    /// HTTP API of the drand network, or of a relay: what it says is verified, so it need not be trusted.
-    #[arg(long, env = "ADMIT_DRAND_URL", default_value = "https://api.drand.sh")]
-    pub drand_url: String,
-    /// The network, by the hash of its chain. [64 hex digits]
-    #[arg(long, env = "ADMIT_DRAND_CHAIN", default_value = QUICKNET_CHAIN)]
-    pub drand_chain: String,
-    /// Its public key: rounds it has not signed are not believed. [192 hex digits]
-    #[arg(long, env = "ADMIT_DRAND_PUBLIC_KEY", default_value = QUICKNET_PUBLIC_KEY)]
-    pub drand_public_key: String,
-    /// When its first round was made. [unix seconds]
-    #[arg(long, env = "ADMIT_DRAND_GENESIS_S", default_value_t = 1_692_803_367)]
-    pub drand_genesis_s: i64,
-    /// Time between rounds. [seconds]
-    #[arg(long, env = "ADMIT_DRAND_PERIOD_S", default_value_t = 3)]
-    pub drand_period_s: i64,
-}
-
-const QUICKNET_CHAIN: &str = "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971";
-const QUICKNET_PUBLIC_KEY: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c\
-    8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb\
-    5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
-
-impl Default for DrandSettings {
-    fn default() -> DrandSettings {
-        DrandSettings {
-            drand_url: "https://api.drand.sh".into(),
-            drand_chain: QUICKNET_CHAIN.into(),
-            drand_public_key: QUICKNET_PUBLIC_KEY.into(),
-            drand_genesis_s: 1_692_803_367,
-            drand_period_s: 3,
-        }
-    }
-}
-
-impl DrandSettings {
-    fn check(&self) -> Result<(), String> {
-        let url = reqwest::Url::parse(&self.drand_url).map_err(|e| format!("ADMIT_DRAND_URL is malformed: {e}"))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err("ADMIT_DRAND_URL must be http(s)://host/…".into());
-        }
-        let hex = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if !hex(&self.drand_chain, 64) {
-            return Err("ADMIT_DRAND_CHAIN must be 64 hex digits".into());
-        }
-        if !hex(&self.drand_public_key, 192) {
-            return Err("ADMIT_DRAND_PUBLIC_KEY must be 192 hex digits".into());
-        }
-        if self.drand_genesis_s < 0 || !(1..=3600).contains(&self.drand_period_s) {
-            return Err("ADMIT_DRAND_GENESIS_S must not be negative, ADMIT_DRAND_PERIOD_S between 1 and 3600".into());
-        }
-        Ok(())
-    }
-}
-
-/// Stripe is there when its secret key is.
-#[derive(Args, Clone, Default)]
-pub struct StripeSettings {
-    /// Stripe publishable key, `pk_test_…` or `pk_live_…`; shown to browsers.
-    #[arg(long, env = "STRIPE_PUBLISHABLE_KEY", default_value = "")]
-    pub stripe_publishable_key: String,
-    /// Stripe secret or restricted key of the same account; without it nothing is paid through Stripe. [secret]
-    #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true, default_value = "", hide_default_value = true)]
-    pub stripe_secret_key: String,
-    /// Secret of the webhook endpoint, `whsec_…`; while it is rolled both, comma separated. [secret]
-    #[arg(long, env = "STRIPE_WEBHOOK_SECRET", hide_env_values = true, default_value = "", hide_default_value = true)]
-    pub stripe_webhook_secret: String,
-    /// Stripe's REST API; a simulator in development.
-    #[arg(long, env = "STRIPE_API_URL", default_value = "https://api.stripe.com")]
-    pub stripe_api_url: String,
-    /// Script that the payment page loads.
-    #[arg(long, env = "STRIPE_SDK_URL", default_value = "https://js.stripe.com/v3/")]
-    pub stripe_sdk_url: String,
-}
-
-/// The one in force and the one before, or the one to come.
-const WEBHOOK_SECRETS_MAX: usize = 2;
-
-impl StripeSettings {
-    pub fn is_set(&self) -> bool {
-        !self.stripe_secret_key.is_empty()
-    }
-
-    pub fn webhook_secrets(&self) -> impl Iterator<Item = &str> {
-        self.stripe_webhook_secret.split(',').map(str::trim).filter(|secret| !secret.is_empty())
-    }
-
-    fn check(&self) -> Result<(), String> {
-        if !self.is_set() {
-            return Ok(());
-        }
-        if self.stripe_publishable_key.is_empty() {
-            return Err("STRIPE_PUBLISHABLE_KEY is missing, but STRIPE_SECRET_KEY is set".into());
-        }
-        let secrets = self.webhook_secrets().count();
-        if secrets == 0 {
-            return Err("STRIPE_WEBHOOK_SECRET is missing, but STRIPE_SECRET_KEY is set".into());
-        }
-        if secrets > WEBHOOK_SECRETS_MAX || self.webhook_secrets().any(|secret| !secret.starts_with("whsec_")) {
-            return Err("STRIPE_WEBHOOK_SECRET must be whsec_…, or two of them with a comma between".into());
-        }
-        let kind = |key: &str, names: &[&str]| {
-            let mut parts = key.split('_');
-            let named = parts.next().is_some_and(|name| names.contains(&name));
-            parts.next().filter(|kind| named && matches!(*kind, "test" | "live")).map(str::to_owned)
-        };
-        let publishable = kind(&self.stripe_publishable_key, &["pk"]);
-        let secret = kind(&self.stripe_secret_key, &["sk", "rk"]);
-        let (Some(publishable), Some(secret)) = (publishable, secret) else {
-            return Err(
-                "STRIPE_PUBLISHABLE_KEY must begin with pk_test_ or pk_live_, STRIPE_SECRET_KEY with sk_test_, \
-                        sk_live_, rk_test_ or rk_live_"
-                    .into(),
-            );
-        };
-        if publishable != secret {
-            return Err(format!(
-                "STRIPE_PUBLISHABLE_KEY is a {publishable} key but STRIPE_SECRET_KEY is a {secret} key"
-            ));
-        }
-        check_url("STRIPE_API_URL", &self.stripe_api_url)?;
-        check_url("STRIPE_SDK_URL", &self.stripe_sdk_url)
-    }
-
-    fn check_production(&self) -> Result<(), String> {
-        if !self.is_set() {
-            return Ok(());
-        }
-        let all = [&self.stripe_publishable_key, &self.stripe_secret_key, &self.stripe_webhook_secret];
-        if all.iter().any(|key| key.contains("DEMO")) {
-            return Err("a Stripe key or STRIPE_WEBHOOK_SECRET is a demo one; production mode refuses it".into());
-        }
-        let to_stripe = self.stripe_api_url.trim_end_matches('/') == "https://api.stripe.com";
-        if self.stripe_publishable_key.starts_with("pk_live_") != to_stripe {
-            return Err(
-                "STRIPE_API_URL and the Stripe keys disagree: live keys go to Stripe itself and to nowhere else, \
-                        test keys belong to development mode"
-                    .into(),
-            );
-        }
-        Ok(())
-    }
-}
-
 fn check_url(name: &str, url: &str) -> Result<(), String> {
     let parsed = reqwest::Url::parse(url).map_err(|e| format!("{name} is malformed: {e}"))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
         return Err(format!("{name} must be http(s)://host/…"));
     }
     Ok(())
-}
-
-/// Who sells, as the Korean e-commerce act wants it in the foot of every page. Left empty, nothing is shown.
-#[derive(Args, Clone, Default)]
-pub struct SellerSettings {
-    /// Name of the business (상호).
-    #[arg(long = "seller-name", id = "seller_name", env = "ADMIT_SELLER_NAME", default_value = "")]
-    pub name: String,
-    /// Its representative (대표자).
-    #[arg(
-        long = "seller-representative",
-        id = "seller_representative",
-        env = "ADMIT_SELLER_REPRESENTATIVE",
-        default_value = ""
-    )]
-    pub representative: String,
-    /// Business registration number (사업자등록번호).
-    #[arg(
-        long = "seller-registration",
-        id = "seller_registration",
-        env = "ADMIT_SELLER_REGISTRATION",
-        default_value = ""
-    )]
-    pub registration: String,
-    /// Mail-order business report number (통신판매업 신고번호).
-    #[arg(long = "seller-mail-order", id = "seller_mail_order", env = "ADMIT_SELLER_MAIL_ORDER", default_value = "")]
-    pub mail_order: String,
-    #[arg(long = "seller-address", id = "seller_address", env = "ADMIT_SELLER_ADDRESS", default_value = "")]
-    pub address: String,
-    #[arg(long = "seller-phone", id = "seller_phone", env = "ADMIT_SELLER_PHONE", default_value = "")]
-    pub phone: String,
-    #[arg(long = "seller-email", id = "seller_email", env = "ADMIT_SELLER_EMAIL", default_value = "")]
-    pub email: String,
-    /// Who runs the servers (호스팅 서비스 제공자).
-    #[arg(long = "seller-hosting", id = "seller_hosting", env = "ADMIT_SELLER_HOSTING", default_value = "")]
-    pub hosting: String,
-}
-
-/// How long personal data is kept. The least values are the law's (docs/decisions/0019-personal-data.md).
-#[derive(Args, Clone)]
-pub struct RetentionSettings {
-    /// Names, phone numbers and addresses of paid orders, after their exhibition has ended: questions and complaints come
-    /// within weeks. [days]
-    #[arg(long = "keep-contacts-days", id = "keep_contacts_days", env = "ADMIT_KEEP_CONTACTS_DAYS", default_value_t = 90,
-        value_parser = clap::value_parser!(i32).range(1..=1825))]
-    pub contacts_days: i32,
-    /// The same of orders that came to nothing (expired, cancelled, given back whole), after that. [days]
-    #[arg(long = "keep-lapsed-days", id = "keep_lapsed_days", env = "ADMIT_KEEP_LAPSED_DAYS", default_value_t = 30,
-        value_parser = clap::value_parser!(i32).range(1..=1825))]
-    pub lapsed_days: i32,
-    /// What leads from a payment to its payer, after the exhibition has ended; e-commerce act: 5. [years]
-    #[arg(long = "keep-payments-years", id = "keep_payments_years", env = "ADMIT_KEEP_PAYMENTS_YEARS", default_value_t = 5,
-        value_parser = clap::value_parser!(i32).range(5..=30))]
-    pub payments_years: i32,
-    /// Where and with what staff signed in; communications secrecy act: three months, at their longest 92. [days]
-    #[arg(
-        long = "keep-sign-ins-days",
-        id = "keep_sign_ins_days",
-        env = "ADMIT_KEEP_SIGN_INS_DAYS",
-        default_value_t = 92,
-        value_parser = clap::value_parser!(i32).range(92..=3650)
-    )]
-    pub sign_ins_days: i32,
-    /// The audit log, which says who looked at whose data; safety standards of the personal information act: 2. [years]
-    #[arg(long = "keep-audit-years", id = "keep_audit_years", env = "ADMIT_KEEP_AUDIT_YEARS", default_value_t = 2,
-        value_parser = clap::value_parser!(i32).range(2..=30))]
-    pub audit_years: i32,
-    /// That somebody has asked for their data or its erasure, without who it was; e-commerce act, complaints: 3. [years]
-    #[arg(long = "keep-requests-years", id = "keep_requests_years", env = "ADMIT_KEEP_REQUESTS_YEARS", default_value_t = 3,
-        value_parser = clap::value_parser!(i32).range(3..=30))]
-    pub requests_years: i32,
-}
-
-impl Default for RetentionSettings {
-    fn default() -> RetentionSettings {
-        RetentionSettings {
-            contacts_days: 90,
-            lapsed_days: 30,
-            payments_years: 5,
-            sign_ins_days: 92,
-            audit_years: 2,
-            requests_years: 3,
-        }
-    }
 }
 
 #[derive(Args, Clone)]
@@ -385,39 +166,6 @@ pub struct Settings {
 /// `scheme://host[:port]` and nothing behind it.
 fn is_origin(text: &str) -> bool {
     reqwest::Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
-}
-
-/// `NAME_FILE` may hold the path of a file with the value, as container platforms hand out secrets.
-pub fn secret_files_into_env() -> Result<(), String> {
-    for name in [
-        "DATABASE_URL",
-        "REDIS_URL",
-        "ADMIT_SECRET",
-        "ADMIT_DATA_KEYS",
-        "TOSS_SECRET_KEY",
-        "STRIPE_SECRET_KEY",
-        "STRIPE_WEBHOOK_SECRET",
-        "ADMIT_MAIL",
-    ] {
-        let file = format!("{name}_FILE");
-        if let Some(path) = std::env::var_os(&file) {
-            if std::env::var_os(name).is_some() {
-                return Err(format!("{name} and {file} are both set; keep one"));
-            }
-            let path = PathBuf::from(path);
-            let value =
-                std::fs::read_to_string(&path).map_err(|e| format!("{file}: cannot read {}: {e}", path.display()))?;
-            FILE_SECRETS.lock().map_err(|e| e.to_string())?.push((name, value.trim().to_owned()));
-        }
-    }
-    Ok(())
-}
-
-/// Values read from files: the process environment cannot be changed safely, so they are laid over what clap read.
-static FILE_SECRETS: std::sync::Mutex<Vec<(&str, String)>> = std::sync::Mutex::new(Vec::new());
-
-fn from_file(name: &str) -> Option<String> {
-    FILE_SECRETS.lock().ok()?.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone())
 }
 
 const DEMO_SECRET_MARK: &str = "demo";
