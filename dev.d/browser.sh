@@ -2,7 +2,7 @@
 # The pages in a real browser: a whole system of its own on free ports, driven by tests/browser. Pictures of every page
 # stay in .run/browser/.
 
-readonly BROWSER_TESTS="$ROOT/tests/browser" NODE_MIN=18 BROWSER_SECONDS=600
+readonly BROWSER_TESTS="$ROOT/tests/browser" NODE_MIN=18 BROWSER_SECONDS=1200
 
 # The first browser of the Chromium kind, or ADMIT_CHROMIUM. A snap cannot be driven.
 chromium_program() {
@@ -109,11 +109,13 @@ check_browser() {
     if ((code != 0 && code != 124)); then
         # A browser on a busy machine misses a deadline now and then. What fails twice is broken; the pictures of the first
         # time stay beside those of the second.
-        say "Some failed. Once more, all of them:"
+        local failed
+        failed=$(failed_names "$pictures/tests.tap")
+        say "Some failed. Those once more:"
         mkdir -p "$pictures/first"
         cp "$pictures"/failed* "$pictures/first/" 2>/dev/null || true
         code=0
-        drive_browser "$pictures" "$@" || code=$?
+        drive_browser "$pictures" "${failed:-${1:-}}" || code=$?
     fi
     ((code != 124)) || say "stopped after $BROWSER_SECONDS s"
     ((code == 0)) || keep_browser_logs
@@ -127,8 +129,18 @@ drive_browser() (
             ADMIT_SERVE_URLS="http://127.0.0.1:${SERVE_PORTS[0]} http://127.0.0.1:${SERVE_PORTS[1]}" \
             ADMIT_PSQL="$(psql_program)" ADMIT_MAIL_FOLDER="$RUN_DIR/mail" \
             timeout --foreground --kill-after=10 "$BROWSER_SECONDS" \
-            node --test --test-reporter=spec --test-concurrency=4 ${2:+--test-name-pattern="$2"} ./*.test.mjs
+            node --test --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap \
+            --test-reporter-destination="$1/tests.tap" --test-concurrency=4 ${2:+--test-name-pattern="$2"} ./*.test.mjs
 )
+
+# failed_names FILE: a pattern of the tests that failed. Nothing when a file failed as a whole, or nothing is known.
+failed_names() {
+    local names
+    names=$(sed -n 's/^ *not ok [0-9]* - //p' "$1" 2>/dev/null) || return 0
+    [[ -n $names && $names != *.test.mjs* ]] || return 0
+    # As TAP escapes them, and then as a pattern takes them literally.
+    sed -e 's/\\\([\\#]\)/\1/g' -e 's/[][\\.*^$+?(){}|]/\\&/g' -e 's/^/^/' -e 's/$/$/' <<<"$names" | paste -sd '|'
+}
 
 # What the programs said, for whoever looks for the reason.
 keep_browser_logs() {

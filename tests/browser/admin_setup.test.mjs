@@ -148,6 +148,8 @@ both("from nothing to sold", async (visitor) => {
   await page.locator(".would button").click();
   await submit(page).click();
   await until("the afternoons have fewer", async () => (await admin("GET", `slots?exhibition=${code}`)).slots.every((one) => one.offered === (one.start_time.startsWith("13") ? 15 : 20)));
+  // The page hears of it a little later, and draws its list anew.
+  await dialog(page).waitFor({ state: "hidden" });
   await settled(page);
   await rows(page).first().locator("button").nth(1).click();
   await submit(page).click();
