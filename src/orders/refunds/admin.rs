@@ -202,7 +202,8 @@ async fn paid_by_hand(
     let order = order_of(&app, &admin, &number).await?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let ended = pg::paid_by_hand(&transaction, refund_id, order.facts.id).await?;
+    let origin = Origin::new(admin.user.role.as_str(), "refund", admin.request_id.clone());
+    let ended = pg::paid_by_hand(&transaction, refund_id, order.facts.id, &origin).await?;
     let view = one_of(&transaction, &order, refund_id).await?;
     if !ended {
         return Err(Error::conflict("refund.not_failed"));
