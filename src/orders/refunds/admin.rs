@@ -97,7 +97,8 @@ async fn refund(
     if ask.ticket_ids.iter().any(|id| !priced.rows.iter().any(|(row, _)| row.id == *id)) {
         return Err(Error::not_found("refund.unknown_ticket"));
     }
-    let price: i32 = priced.rows.iter().filter(|(row, _)| ask.ticket_ids.contains(&row.id)).map(|(_, price)| price).sum();
+    let price: i32 =
+        priced.rows.iter().filter(|(row, _)| ask.ticket_ids.contains(&row.id)).map(|(_, price)| price).sum();
     let amount_won = ask.amount.unwrap_or(price);
     if amount_won < 0 || (amount_won == 0 && ask.ticket_ids.is_empty()) {
         return Err(Error::field("amount", "out_of_range"));
