@@ -114,7 +114,7 @@ async fn refund(
         key: &key,
     };
     let asked = request::fingerprint(&app, &request, &ask.ticket_ids, amount_won)?;
-    let origin = Origin::new("admin", "refund", admin.request_id.clone()).recorded(Act {
+    let origin = Origin::new(admin.user.role.as_str(), "refund", admin.request_id.clone()).recorded(Act {
         by: Actor::from(&admin),
         action: "order.refund",
         exhibition_id: admin.exhibition.id,
