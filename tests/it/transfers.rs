@@ -40,14 +40,14 @@ async fn written(app: &TestApp, number: &str) -> Value {
 #[tokio::test]
 async fn a_transfer_after_the_time_to_pay_gets_its_places_again() {
     let app = TestApp::start().await;
-    let adult = app.given(Kind { slot_places: Some(4), person_limit: Some(3), ..places(4) }).await;
+    let adult = app.given(Kind { slot_places: Some(9), person_limit: Some(3), ..places(9) }).await;
     let desk = Desk::of(&app).await;
     let (swept, unswept) = (app.visitor(1).held(&adult, 2).await, app.visitor(2).held(&adult, 1).await);
     app.advance(PAST_THE_HOLD).await;
     // Nobody has taken its places away yet: they are still its own.
     came(&desk, &desk.admin, &unswept).await.expect(200);
     assert_eq!(app.tick("expire").await, 1);
-    app.until("the places are free again", async || app.redis_free(&adult).await == Some(3)).await;
+    app.until("the places are free again", async || app.redis_free(&adult).await == Some(8)).await;
 
     came(&desk, &desk.support, &swept).await.refused(403, "auth.forbidden");
     let paid = came(&desk, &desk.admin, &swept).await.expect(200);
@@ -164,7 +164,7 @@ async fn two_desks_beside_pay_an_order_once_and_sell_the_last_place_once() {
 
     for (order, given) in &alone {
         app.until("its place is free", async || app.redis_free(given).await == Some(1)).await;
-        let answers = race(2, |n| came_at(n, order)).await;
+        let answers = race(2, async |n| came_at(n, order).await).await;
         assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
         assert_eq!(app.stock(given.stock_id).await, (0, 1));
     }
@@ -174,7 +174,7 @@ async fn two_desks_beside_pay_an_order_once_and_sell_the_last_place_once() {
         (3, 3)
     );
     for (orders, given) in &rivals {
-        let answers = race(2, |n| came_at(n, &orders[n])).await;
+        let answers = race(2, async |n| came_at(n, &orders[n]).await).await;
         let won = answers.iter().filter(|answer| answer.status == 200).count();
         let full = answers.iter().filter(|answer| answer.code() == "transfer.no_room").count();
         assert_eq!((won, full), (1, 1), "{answers:?}");
