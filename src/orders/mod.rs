@@ -14,6 +14,7 @@ pub mod consent;
 pub mod contact;
 pub mod deposits;
 pub mod gauges;
+pub mod in_hand;
 pub mod inbox;
 pub mod lookup;
 pub mod mine;

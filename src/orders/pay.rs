@@ -311,18 +311,18 @@ impl Begin<'_> {
         for _ in 0..5 {
             let reply = self.submit(app, order, attempt.id, taken.map(|t| t.seat), origin).await;
             if !matches!(reply, Reply::Begun | Reply::Unknown) {
-                settle::give_back(app, order, attempt, taken).await;
+                settle::give_back(app, order, attempt.id, taken).await;
             }
             match reply {
                 Reply::Begun => return Ok(()),
                 Reply::Refused(Refusal::Lapsed) if !may_be_seated_again(app, order)? => {
                     return Err(Error::gone("order.expired"));
                 }
-                Reply::Refused(Refusal::Lapsed) => match settle::take_again(app, order, attempt).await? {
-                    Some(again) => taken = Some(again),
-                    None if was_full => return Err(Error::gone("order.expired")),
+                Reply::Refused(Refusal::Lapsed) => match settle::take_again(app, order, attempt.id).await? {
+                    settle::Again::Taken(again) => taken = Some(again),
+                    settle::Again::NoRoom(_) if was_full => return Err(Error::gone("order.expired")),
                     // Another call may have seated the order with the last places: look once more.
-                    None => (taken, was_full) = (None, true),
+                    settle::Again::NoRoom(_) => (taken, was_full) = (None, true),
                 },
                 Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit | Refusal::SlotClosed) => {
                     return Err(Error::gone("order.expired"));

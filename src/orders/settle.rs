@@ -59,7 +59,7 @@ pub async fn accepted(
         let entry = Entry { facts: order.facts.clone(), ask, origin: origin.clone() };
         let reply = app.writer.submit(entry).await;
         if !matches!(reply, Reply::Paid | Reply::Unknown) {
-            give_back(app, order, attempt, taken).await;
+            give_back(app, order, attempt.id, taken).await;
         }
         match reply {
             Reply::Paid => {
@@ -74,9 +74,9 @@ pub async fn accepted(
             Reply::Already => return already(app, order, attempt).await,
             // A day that does not take place has room, but not for anybody.
             Reply::NeedsSeat if slot_is_closed(app, order)? => refund_if_full = true,
-            Reply::NeedsSeat => match take_again(app, order, attempt).await? {
-                Some(again) => taken = Some(again),
-                None => refund_if_full = true,
+            Reply::NeedsSeat => match take_again(app, order, attempt.id).await? {
+                Again::Taken(again) => taken = Some(again),
+                Again::NoRoom(_) => refund_if_full = true,
             },
             Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit | Refusal::SlotClosed) => {
                 taken = None;
@@ -222,15 +222,15 @@ pub fn ticket_key(app: &App) -> Result<i16> {
 }
 
 /// The name of the take that seats a lapsed order again: its own for each attempt, the same at each repeat.
-fn reseat_id(app: &App, order: &Order, attempt: &Attempt) -> HoldId {
-    let mac = app.secrets.mac(Purpose::HoldId, &[b"seat again", order.facts.id.as_bytes(), attempt.id.as_bytes()]);
+fn reseat_id(app: &App, order: &Order, attempt_id: Uuid) -> HoldId {
+    let mac = app.secrets.mac(Purpose::HoldId, &[b"seat again", order.facts.id.as_bytes(), attempt_id.as_bytes()]);
     let mut id = [0u8; 16];
     id.copy_from_slice(&mac[..16]);
     id
 }
 
-fn reseat_fingerprint(attempt: &Attempt) -> Fingerprint {
-    let digest = sha256(&[b"seat again", attempt.id.as_bytes()]);
+fn reseat_fingerprint(attempt_id: Uuid) -> Fingerprint {
+    let digest = sha256(&[b"seat again", attempt_id.as_bytes()]);
     let mut out = [0u8; 16];
     out.copy_from_slice(&digest[..16]);
     out
@@ -244,14 +244,20 @@ pub struct Taken {
     ours: bool,
 }
 
-/// Takes the places of a lapsed order again. None: there is no room, unless another call has just seated it.
-pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<Option<Taken>> {
+pub enum Again {
+    Taken(Taken),
+    /// And why; unless another call has just seated it.
+    NoRoom(Refusal),
+}
+
+/// Takes the places of a lapsed order again.
+pub async fn take_again(app: &App, order: &Order, attempt_id: Uuid) -> Result<Again> {
     let facts = &order.facts;
-    let hold_id = reseat_id(app, order, attempt);
+    let hold_id = reseat_id(app, order, attempt_id);
     let ask = redis::Ask {
         code: &facts.code,
         hold_id: &hold_id,
-        fingerprint: &reseat_fingerprint(attempt),
+        fingerprint: &reseat_fingerprint(attempt_id),
         person: &facts.person_key,
         places: facts.person_places,
         allowed: facts.person_allowed.filter(|_| facts.person_places > 0),
@@ -260,10 +266,12 @@ pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<O
         pass: redis::Pass::Excused,
         lines: &facts.lines,
     };
+    let taken = |epoch, at_ms, ours| Ok(Again::Taken(Taken { seat: Seat { hold_id, epoch, at_ms }, ours }));
     match redis::take(&app.redis, &ask, app.clock.now_ms()).await? {
-        redis::Take::Taken { epoch, at_ms } => Ok(Some(Taken { seat: Seat { hold_id, epoch, at_ms }, ours: true })),
-        redis::Take::Repeat { epoch, at_ms } => Ok(Some(Taken { seat: Seat { hold_id, epoch, at_ms }, ours: false })),
-        redis::Take::SoldOut { .. } | redis::Take::PersonLimit => Ok(None),
+        redis::Take::Taken { epoch, at_ms } => taken(epoch, at_ms, true),
+        redis::Take::Repeat { epoch, at_ms } => taken(epoch, at_ms, false),
+        redis::Take::SoldOut { .. } => Ok(Again::NoRoom(Refusal::SoldOut)),
+        redis::Take::PersonLimit => Ok(Again::NoRoom(Refusal::PersonLimit)),
         redis::Take::Unready => {
             rebuild::request(app, facts.exhibition_id, &facts.code, "unready");
             Err(Error::unavailable("stock.unready", "not counted yet"))
@@ -273,11 +281,11 @@ pub async fn take_again(app: &App, order: &Order, attempt: &Attempt) -> Result<O
 }
 
 /// Gives places back that were taken again for nothing, unless another call has used this very take.
-pub async fn give_back(app: &App, order: &Order, attempt: &Attempt, taken: Option<Taken>) {
+pub async fn give_back(app: &App, order: &Order, attempt_id: Uuid, taken: Option<Taken>) {
     let Some(Taken { seat, ours: true }) = taken else { return };
     let used = async {
         let client = app.pg.get().await?;
-        pg::seat_is_used(&client, attempt.id, &seat).await
+        pg::seat_is_used(&client, attempt_id, &seat).await
     };
     if !matches!(used.await, Ok(false)) {
         return;

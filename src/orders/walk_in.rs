@@ -8,16 +8,15 @@ use uuid::Uuid;
 use super::ask::{self, ItemAsk, Refusals};
 use super::consent::Consent;
 use super::contact::{self, Contact};
+use super::in_hand::{InHand, paid_in_hand};
 use super::model::{Item, Order, OrderFacts, OrderState, Origin};
 use super::pg;
 use super::place::{self, Terms};
 use super::settle::{settle_free, ticket_key};
-use super::writer::{Ask, Captured, Entry, Refusal, Reply};
 use crate::app::App;
 use crate::catalogue::model::Stage;
 use crate::catalogue::{Exhibition, Product, Slot};
 use crate::error::{Error, Result};
-use crate::observability::pulse::What;
 use crate::platform::ids;
 use crate::platform::secrets::{Purpose, sha256};
 use crate::platform::texts::Language;
@@ -85,7 +84,7 @@ async fn sell_tracked(app: &App, exhibition_id: i32, ask: &WalkInAsk, seller: &S
             let who = json!({
                 "device": seller.device_id, "shift": seller.shift_id, "staff": seller.staff_id, "gate": seller.gate,
             });
-            paid_in_hand(app, order, ("cash", who), origin, ticket_key_id).await
+            paid_in_hand(app, order, InHand { method: "cash", who, late: false, ticket_key_id }, origin).await
         }
         // Its places have lapsed since: nothing was sold.
         OrderState::Expired => Err(Error::gone("order.expired")),
@@ -212,47 +211,4 @@ fn fingerprint(exhibition: &Exhibition, ask: &WalkInAsk) -> Fingerprint {
     let mut out = [0u8; 16];
     out.copy_from_slice(&digest[..16]);
     out
-}
-
-/// For money that is there already, by whatever road: one attempt for each order, so that a repeat pays nothing twice.
-pub(super) async fn paid_in_hand(
-    app: &App,
-    order: Order,
-    (method, who): (&str, serde_json::Value),
-    origin: Origin,
-    ticket_key_id: i16,
-) -> Result<Order> {
-    let attempt_id = attempt_in_hand(app, &order)?;
-    let captured = Captured {
-        payment_key: format!("cash-{attempt_id}"),
-        method: Some(method.to_owned()),
-        raw: who,
-        receipts: json!({}),
-        ..Captured::default()
-    };
-    let ask = Ask::Cash { attempt_id, captured: Box::new(captured), ticket_key_id };
-    match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin }).await {
-        Reply::Paid => {
-            app.metrics.settled("paid");
-            app.pulse.count(order.facts.exhibition_id, What::Paid);
-            Ok(Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), ..order })
-        }
-        Reply::Already if pg::paid_attempt(&app.pg.get().await?, order.facts.id).await? == Some(attempt_id) => {
-            Ok(Order { state: OrderState::Paid, paid_at: Some(app.clock.now()), ..order })
-        }
-        // Its visitor was quicker.
-        Reply::Already => Err(Error::conflict("payment.already_paid")),
-        Reply::Refused(Refusal::InProgress) => Err(Error::conflict("payment.in_progress")),
-        Reply::Refused(Refusal::Lapsed) => Err(Error::gone("order.expired")),
-        Reply::Refused(Refusal::Closed) => Err(Error::gone("order.closed")),
-        Reply::Failed(error) => Err(error),
-        Reply::Unknown => Err(Error::unavailable("order.unknown_outcome", "an unknown commit")),
-        other => Err(Error::bug(format!("money in hand was answered {other:?}"))),
-    }
-}
-
-/// The attempt by which an order is paid so.
-pub(super) fn attempt_in_hand(app: &App, order: &Order) -> Result<Uuid> {
-    let mac = app.secrets.mac(Purpose::IdempotencyKey, &[b"cash", order.facts.id.as_bytes()]);
-    Ok(uuid::Builder::from_random_bytes(mac[..16].try_into().map_err(Error::bug)?).into_uuid())
 }

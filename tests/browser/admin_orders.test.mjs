@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { DESKTOP, visit } from "./support/browser.mjs";
 import { account, go, settled, signIn } from "./support/admin.mjs";
 import { hold, payFor } from "./support/pages.mjs";
-import { balance, exhibition, sql, state, until } from "./support/system.mjs";
+import { balance, exhibition, lapse, sql, state, until } from "./support/system.mjs";
 
 const wide = (locale, refusals = []) => ({ locale, device: DESKTOP, refusals });
 const both = (name, body) => { for (const locale of ["ko", "en"]) visit(`control room: orders are looked after, ${name}, ${locale}`, wide(locale), body); };
@@ -109,6 +109,8 @@ both("a paid one", async (visitor) => {
   const { page, locale } = visitor;
   visitor.refusals.add(422).add(412).add(503);
   const code = await exhibition(), me = await account("admin", [code]);
+  // A fee from the first hour on.
+  await sql(`update exhibitions set refund_free_h = 0, refund_rules = '[{"days_before": 0, "fee_pct": 20}]' where code = '${code}'`);
   const { number, tel } = await order(visitor, code, { open: 2, adult: 1, name: "남궁하늘", email: "sky@example.com" });
   await signIn(page, orderPage(code, number), me);
   await page.locator(".timeline .entry").first().waitFor();
@@ -167,7 +169,7 @@ both("a paid one", async (visitor) => {
   const before = await balance(number);
   let lost = 0;
   await page.route("**/refund", async (route) => {
-    if ((lost += 1) > 1) { await route.continue(); return; }
+    if (route.request().method() !== "POST" || (lost += 1) > 1) { await route.continue(); return; }
     await route.fetch();
     await route.fulfill({ status: 503, json: { code: "order.unknown_outcome", detail: "…" } });
   });
@@ -176,36 +178,62 @@ both("a paid one", async (visitor) => {
   assert.equal(await boxes.count(), 3);
   await boxes.nth(0).uncheck();
   await boxes.nth(1).uncheck();
-  const amount = Number(await dialog(page).locator("[name=amount]").inputValue());
-  assert.ok([18_000, 20_000].includes(amount), `the price of what is chosen: ${amount}`);
+  // By the rules, in full, or another sum: what each comes to is said.
+  const how = (way) => dialog(page).locator(`[name=how][value=${way}]`), sum = dialog(page).locator("[name=amount]");
+  const price = { rules: 0, full: 0 };
+  for (const way of ["full", "rules"]) { await how(way).check(); price[way] = Number(await sum.inputValue()); }
+  assert.ok([18_000, 20_000].includes(price.full), `the price of what is chosen: ${price.full}`);
+  const amount = price.rules, fee = price.full - amount;
+  assert.equal(fee, price.full / 5);
+  assert.equal(await sum.isVisible(), false);
+  await dialog(page).getByText(fee.toLocaleString("en")).first().waitFor();
+  await how("own").check();
+  await sum.fill("999999");
+  await dialog(page).locator("[name=reason]").fill("x");
+  await submit(page).click();
+  await dialog(page).locator("[name=amount][aria-invalid=true]").waitFor();
+  await visitor.inspect("control room, a refund of another sum");
+  await dialog(page).locator("[name=reason]").fill("");
+  await how("rules").check();
   await submit(page).click();
   await dialog(page).locator("[name=reason][aria-invalid=true]").waitFor();
   await visitor.inspect("control room, a refund");
   await dialog(page).locator("[name=reason]").fill("they are ill");
   await submit(page).click();
   await dialog(page).locator(".facts").waitFor();
+  const kept = dialog(page).locator(".facts > div", { hasText: locale === "ko" ? "제하는 수수료" : "Fee kept" });
+  assert.match(await kept.innerText(), new RegExp(fee.toLocaleString("en")));
   await visitor.inspect("control room, a refund confirmed");
   await submit(page).click();
   await dialog(page).getByRole("alert").waitFor();
   await submit(page).click();
   await dialog(page).waitFor({ state: "detached" });
   await until("the money is back", async () => (await balance(number)) === before - amount);
-  assert.equal((await sql(`select count(*) from refunds r join orders o on o.id = r.order_id where o.number = '${number}'`))[0][0], "1");
+  assert.deepEqual(await sql(`select r.amount_won, r.fee_won from refunds r join orders o on o.id = r.order_id where o.number = '${number}'`), [[String(amount), String(fee)]]);
   assert.equal(await state(number), "partially_refunded");
   await page.reload();
   await page.locator(".timeline .refund").waitFor();
   await visitor.inspect("control room, an order partly refunded");
   await page.locator("#history-of").selectOption("attempt");
   assert.equal(await page.locator(".timeline .entry").count(), 1);
+  // Who did it is named, and their entry in the log is one step away.
+  await page.locator("#history-of").selectOption("event");
+  const mine = page.locator(".timeline .entry", { hasText: me.username }).last();
+  await mine.locator("a[href^='#/log']").click();
+  await page.waitForURL(/#\/log\?request_id=/);
+  await settled(page);
+  assert.equal(await rows(page).count(), 1);
+  assert.match(await rows(page).innerText(), new RegExp(me.username));
   visitor.wellMade();
 });
 
 both("unpaid ones, and tickets given away", async (visitor) => {
   const { page, locale } = visitor;
-  visitor.refusals.add(422);
+  visitor.refusals.add(422).add(409);
   const code = await exhibition(), me = await account("admin", [code]);
   const given_up = await order(visitor, code, { open: 1, name: "그만둔 사람" }, false);
   const sent = await order(visitor, code, { open: 2, name: "보낸 사람" }, false);
+  const late = await order(visitor, code, { open: 1, name: "늦은 사람" }, false);
   await signIn(page, orderPage(code, given_up.number), me);
   await settled(page);
   await press(page, "주문 취소", "Cancel the order", locale).click();
@@ -226,6 +254,26 @@ both("unpaid ones, and tickets given away", async (visitor) => {
   await submit(page).click();
   await told(page);
   assert.equal(await state(sent.number), "paid");
+
+  // The money came after the time to pay: places are taken again, and not where there are none.
+  await lapse(late.number);
+  await go(page, orderPage(code, late.number));
+  await press(page, "송금 확인", "Paid by transfer", locale).click();
+  await dialog(page).locator("[name=amount]").fill("20000");
+  await dialog(page).locator("[name=note]").fill("statement of today");
+  const offer = (places) => page.evaluate(async ([of, offered]) => {
+    const { products } = await AdminSession.call("GET", `/api/admin/products?exhibition=${of}`), undated = products.find((one) => !one.dated);
+    await AdminSession.call("PUT", `/api/admin/products/${undated.id}`, { offered }, { if_match: undated.revision });
+  }, [code, places]);
+  await offer(0);
+  await submit(page).click();
+  await dialog(page).getByRole("alert").waitFor();
+  await visitor.inspect("control room, a transfer that came too late");
+  assert.equal(await state(late.number), "expired");
+  await offer(100);
+  await submit(page).click();
+  await told(page);
+  assert.equal(await state(late.number), "paid");
 
   await go(page, `#/${code}/orders/+`);
   await page.locator("[name=reason]").waitFor();

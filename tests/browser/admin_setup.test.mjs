@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { DESKTOP, PHONE, visit } from "./support/browser.mjs";
 import { account, go, settled, signIn } from "./support/admin.mjs";
-import { fillIn, hold, openForm, payFor, send } from "./support/pages.mjs";
+import { fillIn, hold, numberOf, openForm, payFor, send } from "./support/pages.mjs";
 import { admin, demo, exhibition, shown, state, until } from "./support/system.mjs";
 
 const wide = (locale) => ({ locale, device: DESKTOP });
@@ -275,6 +275,52 @@ both("a slot that does not take place", async (visitor) => {
   await page.locator(".phase .state.open").waitFor();
   await visitor.inspect("control room, a slot was given back");
   assert.equal(await state(number), "refunded");
+  visitor.wellMade();
+});
+
+both("a day that does not take place", async (visitor) => {
+  const { page, locale } = visitor;
+  visitor.refusals.add(422);
+  const hours = [["10:00", "12:00"], ["13:00", "15:00"], ["16:00", "18:00"]];
+  const code = await exhibition({ slots: [...hours.map((of) => [5, 20, ...of]), ...hours.slice(1).map((of) => [6, 20, ...of])] });
+  const { slots } = await admin("GET", `slots?exhibition=${code}`), shop = await visitor.context.newPage();
+  const buy = async (slot, adult, paid = true) => {
+    await openForm(shop, code);
+    const of = shop.locator("#picker details.day", { has: shop.locator(`[value="${slot.id}"]`) });
+    if (!(await of.evaluate((day) => day.open))) await of.locator("summary").click();
+    await fillIn(shop, { open: 0, adult, slot: String(slot.id) });
+    await send(shop).click();
+    await shop.waitForURL(`**/${code}/payment/*`);
+    const number = numberOf(shop);
+    if (paid) await payFor(shop);
+    return number;
+  };
+  const [first, second, transferred, other_day] = [await buy(slots[0], 2), await buy(slots[1], 1), await buy(slots[2], 1, false), await buy(slots[3], 1)];
+  // Nobody gives cash or a transfer back for them: this one is said to be left.
+  await admin("POST", `orders/${transferred}/transfer`, { amount: 18_000, note: "statement" });
+  await shop.close();
+  await signIn(page, `#/${code}/setup/slots`, await account("admin", [code]));
+  await rows(page).first().waitFor();
+  await page.getByRole("button", { name: locale === "ko" ? "하루 전체 환불" : "Give a day back", exact: true }).click();
+  const day_of = dialog(page).locator("[name=date]");
+  assert.deepEqual(await day_of.locator("option").evaluateAll((all) => all.map((one) => one.value)), [slots[0].date, slots[3].date]);
+  await visitor.inspect("control room, a day to be closed");
+  await submit(page).click();
+  await dialog(page).getByText(locale === "ko" ? "54,000원" : "54,000 won").first().waitFor();
+  const closed = (await admin("GET", `slots?exhibition=${code}`)).slots.filter((one) => one.closed).map((one) => one.id);
+  assert.deepEqual(closed, slots.slice(0, 3).map((one) => one.id), "the whole day and no other");
+  await submit(page).click();
+  await dialog(page).locator("[name=reason][aria-invalid=true]").waitFor();
+  await visitor.inspect("control room, a day given back");
+  await dialog(page).locator("[name=reason]").fill("the hall is closed");
+  await submit(page).click();
+  await page.locator(".phase .state.open").waitFor();
+  assert.equal(await page.locator("main progress").evaluate((bar) => bar.value), 1);
+  assert.equal((await rows(page).innerText()).includes(transferred), true, "what failed is listed");
+  await visitor.inspect("control room, a day was given back");
+  assert.deepEqual([await state(first), await state(second), await state(transferred), await state(other_day)], ["refunded", "refunded", "paid", "paid"]);
+  const begun = await admin("GET", `exhibitions/${code}/bulk-refunds`);
+  assert.deepEqual(begun.bulk_refunds.map((one) => [one.slot_ids.length, one.done, one.failed, one.tickets_refunded, one.amount_refunded]), [[3, 2, 1, 3, 54_000]]);
   visitor.wellMade();
 });
 

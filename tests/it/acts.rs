@@ -127,3 +127,72 @@ async fn a_contact_without_a_number_is_corrected() {
     app.tick("outbox").await;
     app.finish().await;
 }
+
+/// A name of a call is the caller's to choose, so it alone says nothing.
+#[tokio::test]
+async fn the_history_of_an_order_says_who_of_the_staff_it_was() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { places: 50, ..Kind::default() }).await;
+    let desk = Desk::of(&app).await;
+    let (first, second, third) = (
+        app.visitor(1).held(&adult, 1).await,
+        app.visitor(2).held(&adult, 1).await,
+        app.visitor(3).held(&adult, 1).await,
+    );
+    let staff = async |order: &Held| -> Vec<(String, Value)> {
+        let (_, read) = desk.read(&order.number).await;
+        let events = read["events"].as_array().unwrap().clone();
+        events.iter().map(|event| (event["kind"].as_str().unwrap().to_owned(), event["staff"].clone())).collect()
+    };
+    let of = |kind: &str, who: Option<&str>| (kind.to_owned(), json!(who));
+    let named = |request: reqwest::RequestBuilder| request.header("x-request-id", "the-same-call");
+    let url = |number: &str, rest: &str| app.url(&format!("/api/admin/orders/{number}{rest}"));
+    // Two people under one name of a call, and a visitor who has got to know it.
+    let transfer = app.http.post(url(&first.number, "/transfer")).bearer_auth(&desk.admin);
+    Answer::of(named(transfer).json(&json!({ "amount": 10_000, "note": "statement" }))).await.expect(200);
+    let (tag, _) = desk.read(&second.number).await;
+    let cancel = app.http.patch(url(&second.number, "")).bearer_auth(&desk.owner).header("if-match", tag);
+    Answer::of(named(cancel).json(&json!({ "state": "cancelled" }))).await.expect(200);
+    let visitor = app.visitor(3);
+    let cancel = visitor.post(&format!("/api/orders/{}/cancel", third.number)).bearer_auth(&third.token);
+    Answer::of(named(cancel)).await.expect(200);
+    assert_eq!(staff(&first).await, [of("held", None), of("paid", Some("boss"))]);
+    assert_eq!(staff(&second).await, [of("held", None), of("cancelled", Some("owner"))]);
+    assert_eq!(staff(&third).await, [of("held", None), of("cancelled", None)]);
+
+    desk.patch(&first.number, json!({ "customer_name": "홍 길동" })).await.expect(200);
+    assert_eq!(staff(&first).await[2], of("contact_changed", Some("helper")));
+    // Also of what does not go through the stock writer.
+    let bought = crate::refunds::paid(&app.visitor(4), &adult, 1).await;
+    let path = format!("exhibitions/xyz/orders/{}", bought.order.number);
+    let give = app.http.post(app.url(&format!("/api/admin/{path}/refund"))).bearer_auth(&desk.admin);
+    let body = json!({ "ticket_ids": bought.tickets, "reason": "ill" });
+    let refund = Answer::of(give.header("idempotency-key", "1").json(&body)).await.expect(200).text("id");
+    app.db.execute("update refunds set state = 'failed', failure_code = 'X'").await;
+    let path = format!("{path}/refunds/{refund}/paid-by-hand");
+    desk.call(&desk.owner, Method::POST, &path, json!({ "note": "over the counter" })).await.expect(200);
+    let told = staff(&bought.order).await;
+    assert_eq!(told[3..], [of("refunded", Some("boss")), of("refund_paid_by_hand", Some("owner"))], "{told:?}");
+    let about: uuid::Uuid = app.db.one("select about from order_events where kind = 'refund_paid_by_hand'").await;
+    assert_eq!(about.to_string(), refund);
+
+    // Found by an index, however long the log is.
+    app.db
+        .execute(
+            "insert into admin_audit (at, user_id, user_name, role, action, exhibition_id, before, after, request_id)
+             select now(), 1, 'x', 'admin', 'order.reveal', null, 'null', '{}', md5(n::text) from generate_series(1, 20000) n;
+             analyze admin_audit; analyze order_events",
+        )
+        .await;
+    let events = admit::orders::care::history::pg::STATEMENTS.iter().find(|one| one.name == "care.events").unwrap();
+    let client = app.db.client().await;
+    client
+        .batch_execute(&format!("prepare events as {}; set plan_cache_mode = force_generic_plan", events.sql))
+        .await
+        .unwrap();
+    let rows =
+        client.query("explain execute events ('00000000-0000-0000-0000-000000000000', 1000, 'x')", &[]).await.unwrap();
+    let plan = rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
+    assert!(plan.contains("admin_audit_request") && !plan.contains("Seq Scan on admin_audit"), "{plan}");
+    app.finish().await;
+}

@@ -561,11 +561,6 @@ async fn money_that_came_by_a_transfer_pays_once_and_goes_back_by_hand() {
     let carded = app.visitor(2).held(&adult, 1).await;
     app.visitor(2).pay(&carded).await.expect(200);
     came(&desk.admin, &carded.number, 10_000, "x").await.refused(409, "payment.already_paid");
-    let lapsed = app.visitor(3).held(&adult, 1).await;
-    app.advance(std::time::Duration::from_secs(601)).await;
-    came(&desk.admin, &lapsed.number, 10_000, "x").await.refused(410, "order.expired");
-    app.tick("expire").await;
-    came(&desk.admin, &lapsed.number, 10_000, "x").await.refused(410, "order.expired");
     // One that is paid by card and by transfer in the same moment is paid once.
     let both = app.visitor(4).held(&adult, 1).await;
     let (order_id, payment_key) = app.visitor(4).authorised(&both).await;

@@ -4,7 +4,7 @@ use crate::support::given::places;
 use crate::support::{Kind, Options, TestApp, race};
 
 /// What a careless server does: read, decide, write.
-async fn naive_sale(app: &TestApp, places: i64, buyers: usize) -> i64 {
+pub async fn naive_sale(app: &TestApp, places: i64, buyers: usize) -> i64 {
     app.db.execute("create table naive (free bigint not null); create table naive_sold (n int)").await;
     app.db.execute(&format!("insert into naive values ({places})")).await;
     let clients = race(buyers.min(40), |_| app.db.client()).await;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use admit::admin::Role;
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::desk::Desk;
 use crate::support::given::places;
 use crate::support::visitor::{Held, Visitor};
 use crate::support::{Answer, Given, Kind, TestApp, race};
@@ -204,6 +206,75 @@ async fn an_admin_gives_back_what_the_rules_would_not_and_it_is_recorded() {
     assert_eq!(app.simulator_counts().await["cancelled_amount"], 20_000);
     // What was asked twice was done once.
     assert_eq!(app.db.one::<i64>("select count(*) from admin_audit where action = 'order.refund'").await, 2);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_admin_is_told_what_the_rules_keep_before_anything_is_given_back() {
+    let app = TestApp::start().await;
+    let given = app.given(Kind { slot_places: Some(10), ..Kind::default() }).await;
+    let (visitor, other) = (app.visitor(1), app.visitor(2));
+    let bought = paid(&visitor, &given, 3).await;
+    let (in_hand, unpaid) = (other.held(&given, 1).await, app.visitor(3).held(&given, 1).await);
+    let desk = Desk::of(&app).await;
+    let transfer = json!({ "amount": in_hand.total, "note": "statement" });
+    let path = format!("orders/{}/transfer", in_hand.number);
+    desk.call(&desk.admin, Method::POST, &path, transfer).await.expect(200);
+    tomorrow(&app).await;
+    let (boss, helper) = (app.access_token("boss").await, app.access_token("helper").await);
+    let ask = async |token: &str, number: &str, query: &str| {
+        let path = format!("exhibitions/xyz/orders/{number}/refund{query}");
+        Answer::of(app.http.get(app.url(&format!("/api/admin/{path}"))).bearer_auth(token)).await
+    };
+    let number = bought.order.number.as_str();
+    ask(&helper, number, "").await.refused(403, "auth.forbidden");
+    ask(&boss, &unpaid.number, "").await.refused(409, "refund.not_paid");
+    ask(&boss, number, "?ticket_ids=x").await.refused(422, "request.invalid");
+    let unknown = format!("?ticket_ids={}", uuid::Uuid::new_v4());
+    ask(&boss, number, &unknown).await.refused(404, "refund.unknown_ticket");
+
+    // Four days before the visit: 20 % of 10,000 each, as for the visitor.
+    let all = ask(&boss, number, "").await.expect(200).body;
+    assert_eq!((&all["price"], &all["fee"], &all["amount"]), (&json!(30_000), &json!(6_000), &json!(24_000)));
+    assert_eq!((&all["tickets"][0]["fee_pct"], &all["tickets"][0]["fee"]), (&json!(20), &json!(2_000)));
+    assert_eq!(all["tickets"], preview(&visitor, &bought.order).await.body["tickets"]);
+    app.db.execute(&format!(
+        "with scan as (insert into scans (id, exhibition_id, ticket_id, gate, staff_id, allowed, reason, scanned_at, reply, counted)
+           values (gen_random_uuid(), {}, '{}', 'north', 1, true, 'ok', now(), '{{}}', true) returning id)
+         update tickets set used_at = now(), used_gate = 'north', used_scan_id = (select id from scan), entries = 1 where id = '{}'",
+        given.exhibition_id, bought.tickets[0], bought.tickets[0]
+    ))
+    .await;
+    let two = format!("?ticket_ids={},{}", bought.tickets[0], bought.tickets[1]);
+    let quote = ask(&boss, number, &two).await.expect(200).body;
+    assert_eq!((&quote["price"], &quote["amount"]), (&json!(10_000), &json!(8_000)));
+    let why = |quote: &Value, id: &str| {
+        let tickets = quote["tickets"].as_array().unwrap();
+        tickets.iter().find(|ticket| ticket["ticket_id"] == id).unwrap()["refused_because"].clone()
+    };
+    assert_eq!((why(&quote, &bought.tickets[0]), why(&quote, &bought.tickets[1])), (json!("used"), Value::Null));
+    // A visitor is sent to the desk; this is the desk.
+    assert_eq!(preview(&other, &in_hand).await.body["tickets"][0]["refused_because"], "at_the_desk");
+    let quote = ask(&boss, &in_hand.number, "").await.expect(200).body;
+    assert_eq!((&quote["fee"], &quote["amount"]), (&json!(2_000), &json!(8_000)));
+    // Looking is not giving back.
+    assert_eq!((app.db.one::<i64>("select count(*) from refunds").await, desk.audited("order.refund").await), (0, 0));
+
+    let by_the_rules = json!({ "ticket_ids": [bought.tickets[1]], "amount": 8_000, "reason": "ill" });
+    let url = app.url(&format!("/api/admin/exhibitions/xyz/orders/{number}/refund"));
+    let give = app.http.post(url).bearer_auth(&boss).header("idempotency-key", "r").json(&by_the_rules);
+    let given_back = Answer::of(give).await.expect(200).body;
+    assert_eq!((&given_back["amount"], &given_back["fee"]), (&json!(8_000), &json!(2_000)));
+    let after: Value = app.db.one("select after from admin_audit where action = 'order.refund'").await;
+    assert_eq!((&after["price"], &after["amount"]), (&json!(10_000), &json!(8_000)));
+    let quote = ask(&boss, number, "").await.expect(200).body;
+    assert_eq!((why(&quote, &bought.tickets[1]), &quote["amount"]), (json!("gone"), &json!(8_000)));
+    // On the day itself nothing goes back by the rules.
+    app.advance(Duration::from_secs(4 * 24 * 3600)).await;
+    let boss = app.access_token("boss").await;
+    let quote = ask(&boss, number, "").await.expect(200).body;
+    assert_eq!((why(&quote, &bought.tickets[2]), &quote["amount"]), (json!("too_late"), &json!(0)));
+    carried(&app).await;
     app.finish().await;
 }
 

@@ -1,23 +1,45 @@
-// A slot that does not take place: all its tickets go back, order by order, after it was said how many they are. How far it is
-// has an address of its own, so that whoever leaves comes back to it.
+// A slot or a day that does not take place: all its tickets go back, order by order, after it was said how many they are. How far
+// it is has an address of its own, so that whoever leaves comes back to it.
 (function () {
   "use strict";
-  const { h, t, word, panel, facts, won, number, moment, slot, badge, bar, table } = AdminUi;
+  const { h, t, word, panel, facts, won, number, moment, date, slot, badge, bar, table } = AdminUi;
   const { confirm, once } = AdminForms;
   const LOOK_MS = 2000;
   const num = (text) => ({ text, num: true });
 
-  /** Asks, and begins it. `one`: a closed slot. */
-  async function begin(at, one) {
-    const ask = { slot_ids: [one.id], reason: t("bulk.title") };
+  /** Says what would go back of closed slots, asks, and begins it. `name`: what they are; `held`: places of them that may still be paid. */
+  async function give_back(at, { ids, name, held = 0 }) {
+    const ask = { slot_ids: ids, reason: t("bulk.title") };
     const would = await at.of("POST", "bulk-refunds", { ...ask, dry_run: true });
     const begun = await confirm({
-      title: t("bulk.ask", { slot: slot(one) }), act: t("bulk.do", { amount: won(would.amount) }),
-      lines: [t("bulk.will", { orders: number(would.orders), tickets: number(would.tickets), amount: won(would.amount) }), would.used_tickets > 0 && t("bulk.used", { n: number(would.used_tickets) }), would.at_the_desk_orders > 0 && t("bulk.at_the_desk", { n: number(would.at_the_desk_orders) }), t("refund.for_good")].filter(Boolean),
+      title: t("bulk.ask", { slot: name }), act: t("bulk.do", { amount: won(would.amount) }),
+      lines: [ids.length > 1 && t("bulk.closed", { n: number(ids.length) }), t("bulk.will", { orders: number(would.orders), tickets: number(would.tickets), amount: won(would.amount) }), held > 0 && t("bulk.held", { n: number(held) }), would.used_tickets > 0 && t("bulk.used", { n: number(would.used_tickets) }), would.at_the_desk_orders > 0 && t("bulk.at_the_desk", { n: number(would.at_the_desk_orders) }), t("refund.for_good")].filter(Boolean),
       fields: [{ name: "reason", label: t("refund.reason"), hint: t("bulk.reason_hint"), maxlength: 200, autocomplete: "off" }],
-      send: ({ reason }) => once(`bulk-${at.code}-${one.id}`, (key) => at.of("POST", "bulk-refunds", { ...ask, reason }, { headers: { "Idempotency-Key": key } })),
+      send: ({ reason }) => once(`bulk-${at.code}-${ids.join(".")}`, (key) => at.of("POST", "bulk-refunds", { ...ask, reason }, { headers: { "Idempotency-Key": key } })),
     });
     if (begun) Admin.go(`#/${at.code}/setup/bulk/${begun.id}`);
+    return begun;
+  }
+
+  /** `one`: a closed slot. */
+  const begin = (at, one) => give_back(at, { ids: [one.id], name: slot(one), held: one.held });
+
+  const list = (at) => at.get(`/api/admin/slots?exhibition=${encodeURIComponent(at.code)}`);
+  const days_of = (slots) => [...new Set(slots.filter((one) => one.sold + one.held > 0).map((one) => one.date))].sort();
+
+  /** A whole day: its slots are closed, so that what is then told is all there is; then it goes back as one slot does. */
+  async function day(at, slots) {
+    const sum = (date_of, what) => slots.filter((one) => one.date === date_of).reduce((all, one) => all + what(one), 0);
+    const closed = await confirm({
+      title: t("bulk.day"), lines: t("bulk.day_will"), act: t("bulk.day_close"),
+      fields: [{ name: "date", label: t("slots.date"), type: "select", options: days_of(slots).map((one) => [one, t("bulk.day_of", { date: date(one), n: number(sum(one, () => 1)), sold: number(sum(one, ({ sold }) => sold)) })]) }],
+      send: async ({ date: chosen }) => {
+        await at.call("POST", "/api/admin/slots/bulk", { exhibition: at.code, filter: { from: chosen, until: chosen }, set: { closed: true } });
+        // Also those that somebody else has made meanwhile.
+        return (await list(at)).slots.filter((one) => one.date === chosen);
+      },
+    });
+    return closed && give_back(at, { ids: closed.map((one) => one.id), name: date(closed[0].date), held: closed.reduce((all, one) => all + one.held, 0) });
   }
 
   const shown = (at, said) => {
@@ -25,7 +47,7 @@
     return [
       h("p", { class: "phase" }, badge(word("bulk.state", said.state), said.state === "done" ? "open" : "soon")),
       bar(all ? (said.done + said.failed) / all : 1, t("bulk.progress")),
-      facts([[t("bulk.left"), number(said.left)], [t("bulk.done"), number(said.done)], [t("bulk.failed"), number(said.failed)], [t("bulk.tickets"), number(said.tickets_refunded)], [t("refund.back"), won(said.amount_refunded)],
+      facts([[t("bulk.slots"), number(said.slot_ids.length)], [t("bulk.left"), number(said.left)], [t("bulk.done"), number(said.done)], [t("bulk.failed"), number(said.failed)], [t("bulk.tickets"), number(said.tickets_refunded)], [t("refund.back"), won(said.amount_refunded)],
         [t("refund.reason"), said.reason], [t("refund.at"), moment(said.created_at)], said.done_at && [t("refund.arrived"), moment(said.done_at)]]),
       said.failures.length > 0 && panel(t("bulk.failures"), h("p", { class: "fine" }, t("bulk.failures_lead")), table({
         caption: t("bulk.failures"), head: [t("orders.number"), t("bulk.why")],
@@ -58,5 +80,5 @@
     at.every(LOOK_MS, () => { if (state === "running") part.again(); });
   };
 
-  globalThis.AdminBulk = { begin };
+  globalThis.AdminBulk = { begin, day, days_of };
 })();

@@ -15,22 +15,23 @@
     return h("input", { ...attributes, ...plain, type, inputmode: type === "number" ? "numeric" : rest.inputmode, value: spec.value });
   }
 
-  /** Several boxes under one name; the value is the list of those that are ticked. */
+  /** Several boxes under one name; the value is the list of those that are ticked, of radios the one that is. */
   function boxes(spec, id) {
-    const chosen = new Set(spec.value || []);
+    const chosen = new Set([].concat(spec.value ?? [])), type = spec.type === "radios" ? "radio" : "checkbox";
     return h("fieldset", { id, class: "boxes", "aria-describedby": `${id}-wrong`, tabindex: "-1" }, h("legend", null, spec.label), spec.options.map(([value, text]) =>
-      h("label", { class: "check" }, h("input", { type: "checkbox", name: spec.name, value, checked: chosen.has(value) }), h("span", null, text))));
+      h("label", { class: "check" }, h("input", { type, name: spec.name, value, checked: chosen.has(value) }), h("span", null, text))));
   }
 
   function field(spec) {
     const id = `f${(made += 1)}-${spec.name.replaceAll(/[^a-z0-9_]/gi, "-")}`;
     const wrong = h("p", { class: "error", id: `${id}-wrong`, hidden: true });
     const hint = spec.hint && h("p", { class: "fine", id: `${id}-hint` }, spec.hint);
-    const input = spec.type === "boxes" ? boxes(spec, id) : control(spec, id);
+    const group = ["boxes", "radios"].includes(spec.type), input = group ? boxes(spec, id) : control(spec, id);
     const label = spec.type === "checkbox" ? h("label", { class: "check", for: id }, input, h("span", null, spec.label)) : h("label", { for: id }, spec.label);
-    const parts = spec.type === "boxes" ? [input, hint, wrong] : spec.type === "checkbox" ? [label, hint, wrong] : [label, input, hint, wrong];
+    const parts = group ? [input, hint, wrong] : spec.type === "checkbox" ? [label, hint, wrong] : [label, input, hint, wrong];
     const value = () => {
       if (spec.type === "boxes") return [...input.querySelectorAll(":checked")].map((one) => one.value);
+      if (spec.type === "radios") return input.querySelector(":checked")?.value ?? "";
       if (spec.type === "checkbox") return input.checked;
       if (spec.type === "number") return input.value === "" ? null : Number(input.value);
       return spec.type === "password" ? input.value : input.value.trim();
@@ -39,7 +40,7 @@
       wrong.textContent = text || "";
       wrong.hidden = !text;
       // A group of boxes has no such state of its own.
-      if (text && spec.type !== "boxes") input.setAttribute("aria-invalid", "true");
+      if (text && !group) input.setAttribute("aria-invalid", "true");
       else input.removeAttribute("aria-invalid");
     };
     return { name: spec.name, row: h("div", { class: `field ${spec.wide ? "wide-field" : ""}`, hidden: spec.hidden }, parts), input, value, wrong: say_wrong };

@@ -8,12 +8,14 @@
 
   const said = (...parts) => parts.filter(Boolean).join(" · ");
   /** Who did it: workers are nobody whom one could ask. */
-  const by = (one) => word("actor", one.actor);
+  const by = (one) => (one.staff ? `${one.staff} (${word("actor", one.actor)})` : word("actor", one.actor));
+  /** What the log has of it, for those who may read the log. */
+  const logged = (one) => one.staff && AdminSession.may("admin") && `#/log?${new URLSearchParams({ request_id: one.correlation_id })}`;
 
   /** One list of `{ at, family, title, state, more }`. */
   function entries(order) {
     const event = (one) => ({ at: one.at, family: "event", title: word("event", one.kind), bad: BAD.includes(one.kind),
-      more: said(one.from && one.to && one.from !== one.to && `${word("order_state", one.from)} → ${word("order_state", one.to)}`, by(one), one.kind === "contact_changed" ? one.cause.split(",").map((name) => word("contact", name)).join(", ") : word("cause", one.cause)), id: one.correlation_id });
+      more: said(one.from && one.to && one.from !== one.to && `${word("order_state", one.from)} → ${word("order_state", one.to)}`, by(one), one.kind === "contact_changed" ? one.cause.split(",").map((name) => word("contact", name)).join(", ") : word("cause", one.cause)), id: one.correlation_id, log: logged(one) });
     const attempt = (one) => ({ at: one.created_at, family: "attempt", title: t("history.attempt", { n: one.n }), state: word("attempt", one.state), bad: BAD.includes(one.state),
       more: said(word("provider", one.provider), one.method && word("method", one.method), won(one.amount), one.returned > 0 && t("history.returned", { amount: won(one.returned) }), one.failure_code, one.ended_at && t("history.ended", { at: moment(one.ended_at) })), id: said(one.provider_order_id, one.payment_key) });
     const refund = (one) => ({ at: one.created_at, family: "refund", title: t("history.refund", { amount: won(one.amount) }), state: word("refund_state", one.state), bad: BAD.includes(one.state),
@@ -29,7 +31,7 @@
   const entry = (one) => h("li", { class: `entry ${one.family} ${one.bad ? "bad" : ""}` },
     h("p", { class: "fine" }, h("time", { datetime: one.at }, AdminUi.moment_s(one.at)), " · ", t(`history.of.${one.family}`)),
     h("p", null, h("strong", null, one.title), " ", one.state && badge(one.state, one.bad ? "bad" : "")),
-    one.more && h("p", { class: "fine" }, one.more),
+    one.more && h("p", { class: "fine" }, one.more, one.log && [" · ", h("a", { href: one.log }, t("history.log"))]),
     one.id && h("details", null, h("summary", null, t("history.id")), h("code", null, one.id)));
 
   /** `chosen` families alone, or all. */

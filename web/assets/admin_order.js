@@ -69,8 +69,8 @@
     if (MAILED.includes(order.state)) list.push(button(t("order.resend"), ask({
       title: t("order.resend"), lines: t(order.contact.customer_email ? "order.resend_will" : "order.resend_no_email", { to: order.contact.customer_email ?? "" }), act: t("order.resend"), danger: false, send: () => at.call("POST", path(order, "/resend")),
     }, (said) => t("order.resent", { n: number(said.left_today) }))));
-    if (admin && order.state === "held" && order.total_amount > 0) list.push(button(t("order.transfer"), ask({
-      title: t("order.transfer_title"), lines: t("order.transfer_will", { amount: won(order.total_amount) }), act: t("order.transfer_do"), danger: false,
+    if (admin && ["held", "expired"].includes(order.state) && order.total_amount > 0) list.push(button(t("order.transfer"), ask({
+      title: t("order.transfer_title"), lines: [order.state === "expired" && t("order.transfer_late"), t("order.transfer_will", { amount: won(order.total_amount) })].filter(Boolean), act: t("order.transfer_do"), danger: false,
       fields: [{ name: "amount", label: t("order.transfer_amount"), type: "number", min: 1 }, { name: "note", label: t("refund.note"), hint: t("order.transfer_note"), maxlength: 200, autocomplete: "off" }],
       send: (values) => { AdminForms.expect(values, "amount", "note"); return at.call("POST", path(order, "/transfer"), values); },
     }, t("order.transferred"))));

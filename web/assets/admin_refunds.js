@@ -20,54 +20,87 @@
     return bank || account_number || holder ? { bank, account_number, holder } : null;
   }
 
-  /** First what is asked for, then what it means. */
-  function ask(at, order, again) {
-    const open = order.tickets.filter(may_end), most = left(order), attempt = paid(order), in_hand = attempt?.provider === "cash";
-    const label = (ticket) => { const item = order.items.find((one) => one.product_id === ticket.product_id);
-      return [t("refund.ticket", { n: ticket.ticket_no }), item && named({ name: item.name, name_en: item.name_en }), won(price_of(order, ticket)), ticket.used_at && t("refund.was_used")].filter(Boolean).join(" · "); };
-    const element = dialog(t("refund.title", { number: order.order_number }));
+  /** What giving back the chosen tickets comes to in each of the three ways: which of them end, what they cost, what goes back. */
+  function ways(order, quote, chosen, most) {
+    const of = new Map(quote.tickets.map((one) => [one.ticket_id, one]));
+    const sum = (tickets, worth) => tickets.reduce((all, one) => all + worth(one), 0);
+    const way = (ending, worth) => { const price = sum(ending, (one) => price_of(order, one)), amount = Math.min(sum(ending, worth), most); return { ending, price, amount, can: ending.length > 0 && (amount > 0 || price === 0) }; };
+    const by_rules = chosen.filter((one) => of.get(one.id) && !of.get(one.id).refused_because);
+    return { rules: way(by_rules, (one) => of.get(one.id).price - of.get(one.id).fee), full: way(chosen, (one) => price_of(order, one)) };
+  }
+
+  /** First what is asked for, then what it means. What the rules say is asked beforehand. */
+  async function ask(at, order, again) {
+    const element = dialog(t("refund.title", { number: order.order_number }), h("p", { class: "fine loading" }, t("loading")));
     element.classList.add("wide");
     element.addEventListener("cancel", (event) => { if (element.querySelector("form[aria-busy]")) event.preventDefault(); });
-    const close = () => element.close();
-    const cancel = () => h("button", { type: "button", class: "quiet small", onclick: close }, t("cancel"));
+    const close = () => element.close(), cancel = () => h("button", { type: "button", class: "quiet small", onclick: close }, t("cancel"));
+    try {
+      const quote = await at.of("GET", `orders/${order.order_number}/refund`);
+      element.querySelector(".loading").remove();
+      choose(at, order, quote, { element, close, cancel, again });
+    } catch (error) {
+      if (error.code === "aborted") return;
+      element.querySelector(".loading").replaceWith(notice(Admin.explained(error)), h("p", { class: "acts" }, button(t("again"), () => { close(); ask(at, order, again); }), cancel()));
+    }
+  }
+
+  function choose(at, order, quote, { element, close, cancel, again }) {
+    const open = order.tickets.filter(may_end), most = left(order), attempt = paid(order), in_hand = attempt?.provider === "cash";
+    const rule = (ticket) => quote.tickets.find((one) => one.ticket_id === ticket.id);
+    const said = (one) => one && (one.refused_because ? word("refund.because", one.refused_because) : one.price > 0 && t("refund.fee_pct", { n: number(one.fee_pct) }));
+    const label = (ticket) => { const item = order.items.find((one) => one.product_id === ticket.product_id);
+      return [t("refund.ticket", { n: ticket.ticket_no }), item && named({ name: item.name, name_en: item.name_en }), won(price_of(order, ticket)), said(rule(ticket))].filter(Boolean).join(" · "); };
     const sum = h("p", { class: "sum", role: "status" });
+    let picked = null;
     const first = form({
       submit: t("refund.go_on"), danger: false, cancel: cancel(),
       fields: [
         { name: "ticket_ids", label: t("refund.tickets"), type: "boxes", wide: true, options: open.map((one) => [one.id, label(one)]), value: open.filter((one) => !one.used_at).map((one) => one.id) },
+        { name: "how", label: t("refund.how"), type: "radios", wide: true, options: [["rules", ""], ["full", ""], ["own", t("refund.own")]] },
         { name: "amount", label: t("refund.amount"), hint: t("refund.amount_hint", { left: won(most) }), type: "number", min: 0, max: most },
         { name: "reason", label: t("refund.reason"), hint: t("refund.reason_hint"), maxlength: 200, autocomplete: "off" },
-        ...(attempt?.method === "가상계좌" || attempt?.method === "virtual_account" ? account_specs() : []),
+        ...(quote.needs_account ? account_specs() : []),
       ],
       send: (values) => {
-        expect(values, "reason", "amount");
-        if (values.amount > most) throw new AdminSession.Refusal(422, { errors: [{ field: "amount", detail: t("refund.too_much", { left: won(most) }) }] });
-        if (!values.amount && !values.ticket_ids.length) throw new AdminSession.Refusal(422, { errors: [{ field: "ticket_ids", detail: t("refund.nothing") }] });
-        second(values);
+        expect(values, "reason", ...(values.how === "own" ? ["amount"] : []));
+        const way = values.how === "own" ? { ending: chosen(), price: worth().full.price, amount: values.amount } : worth()[values.how];
+        if (way.amount > most) throw new AdminSession.Refusal(422, { errors: [{ field: "amount", detail: t("refund.too_much", { left: won(most) }) }] });
+        if (!way.amount && !way.ending.length) throw new AdminSession.Refusal(422, { errors: [{ field: "ticket_ids", detail: t("refund.nothing") }] });
+        second(values, way);
       },
     });
     const chosen = () => open.filter((one) => first.values().ticket_ids.includes(one.id));
-    const amount = first.named.amount.input;
-    let by_hand = false;
+    const worth = () => ways(order, quote, chosen(), most);
+    const { how, amount } = first.named, radio = (name) => how.input.querySelector(`[value=${name}]`);
     function follow() {
-      const price = chosen().reduce((all, one) => all + price_of(order, one), 0);
-      if (!by_hand) amount.value = Math.min(price, most);
-      sum.textContent = t("refund.sum", { n: number(chosen().length), of: number(open.length), price: won(price) });
+      const at_once = worth(), can = (name) => name === "own" || at_once[name].can;
+      for (const name of ["rules", "full"]) {
+        const { price, amount: back } = at_once[name], fee = price - back;
+        radio(name).disabled = !can(name);
+        radio(name).nextElementSibling.textContent = can(name) ? t(`refund.${name}`, { back: won(back), fee: won(fee) }) : t(`refund.${name}_not`);
+      }
+      // What somebody has chosen stays chosen while it can be; the rules come first.
+      radio([picked, "rules", "full", "own"].find((name) => name && can(name))).checked = true;
+      const own = first.values().how === "own";
+      amount.row.hidden = !own;
+      if (!own) amount.input.value = at_once[first.values().how].amount;
+      sum.textContent = t("refund.sum", { n: number(chosen().length), of: number(open.length), price: won(at_once.full.price) });
     }
-    amount.addEventListener("input", () => { by_hand = true; });
-    first.named.ticket_ids.input.addEventListener("change", () => { by_hand = false; follow(); });
+    how.input.addEventListener("change", (event) => { picked = event.target.value; follow(); });
+    first.named.ticket_ids.input.addEventListener("change", follow);
     first.named.ticket_ids.row.append(sum);
     follow();
     element.append(first);
-    (open.length ? first.named.ticket_ids.input.querySelector("input") : amount).focus();
+    (open.length ? first.named.ticket_ids.input.querySelector("input") : amount.input).focus();
 
-    function second(values) {
-      const ending = open.filter((one) => values.ticket_ids.includes(one.id)), used = ending.filter((one) => one.used_at), staying = open.length - ending.length;
+    function second(values, { ending, price, amount: back_won }) {
+      const used = ending.filter((one) => one.used_at), staying = open.length - ending.length, left_out = values.how === "rules" ? chosen().filter((one) => !ending.includes(one)) : [];
       const account = account_of(values);
-      const body = { ticket_ids: values.ticket_ids, amount: values.amount, reason: values.reason, used_too: used.length > 0, ...(account && { account }) };
-      const back = h("button", { type: "button", class: "quiet small", onclick: () => { sure.replaceWith(first); amount.focus(); } }, t("refund.change"));
+      const body = { ticket_ids: ending.map((one) => one.id), amount: back_won, reason: values.reason, used_too: used.length > 0, ...(account && { account }) };
+      const back = h("button", { type: "button", class: "quiet small", onclick: () => { sure.replaceWith(first); how.input.querySelector(":checked").focus(); } }, t("refund.change"));
       const send = form({
-        fields: [], submit: t("refund.do", { amount: won(values.amount) }), danger: true, cancel: [back, cancel()],
+        fields: [], submit: t("refund.do", { amount: won(back_won) }), danger: true, cancel: [back, cancel()],
         again: () => { close(); again(); },
         send: async () => {
           try {
@@ -83,13 +116,17 @@
           again();
         },
       });
+      const numbers = (tickets) => tickets.map((one) => one.ticket_no).join(", ");
       const sure = h("div", null, facts([
-        [t("refund.back"), won(values.amount)],
+        [t("refund.back"), won(back_won)],
+        ending.length > 0 && [t("refund.price"), won(price)],
+        ending.length > 0 && [t("refund.kept"), won(Math.max(0, price - back_won))],
         [t("refund.to"), in_hand ? t("refund.to_hand") : account ? t("refund.to_account", { holder: account.holder }) : attempt ? [word("provider", attempt.provider), attempt.method && word("method", attempt.method)].filter(Boolean).join(" · ") : "–"],
-        [t("refund.ends"), ending.length ? ending.map((one) => one.ticket_no).join(", ") : t("refund.ends_none")],
+        [t("refund.ends"), ending.length ? numbers(ending) : t("refund.ends_none")],
         [t("refund.stays"), t("refund.stays_n", { n: number(staying) })], [t("refund.reason"), values.reason],
       ]),
-      ending.length > 0 && h("p", null, t("refund.will_end")), used.length > 0 && notice(t("refund.used_too", { n: used.map((one) => one.ticket_no).join(", ") })),
+      left_out.length > 0 && notice(t("refund.left_out", { n: numbers(left_out) })),
+      ending.length > 0 && h("p", null, t("refund.will_end")), used.length > 0 && notice(t("refund.used_too", { n: numbers(used) })),
       h("p", null, t(in_hand ? "refund.will_hand" : "refund.will_go"), " ", t("refund.for_good")), send);
       first.replaceWith(sure);
       send.querySelector(".acts .quiet").focus();

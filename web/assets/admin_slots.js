@@ -105,7 +105,8 @@
       const draw = () => list.replaceChildren(...by_day(at, slots.filter((one) => one.date.startsWith(month)), box.again, done, (text) => told.replaceChildren(notice(text))));
       const choose = h("select", { id: "slots-month", onchange: () => { month = choose.value; draw(); } }, months.map((one) => h("option", { value: one, selected: one === month }, t("slots.month_of", { year: one.slice(0, 4), month: word("month", one.slice(5)), n: number(slots.filter(({ date: day }) => day.startsWith(one)).length) }))));
       draw();
-      return [h("div", { class: "inline" }, h("p", { class: "field month" }, h("label", { for: "slots-month" }, t("slots.month")), choose), button(t("slots.new"), () => edit(at, null, `${month}-01` < exhibition.starts_on ? exhibition.starts_on : `${month}-01`).then((yes) => { if (yes) done(t("slots.saved")); }))), list];
+      return [h("div", { class: "inline" }, h("p", { class: "field month" }, h("label", { for: "slots-month" }, t("slots.month")), choose), button(t("slots.new"), () => edit(at, null, `${month}-01` < exhibition.starts_on ? exhibition.starts_on : `${month}-01`).then((yes) => { if (yes) done(t("slots.saved")); })),
+        AdminBulk.days_of(slots).length > 0 && button(t("bulk.day"), () => AdminBulk.day(at, slots).then((begun) => { if (!begun) box.again(); }, (error) => { if (error.code !== "aborted") { told.replaceChildren(notice(Admin.explained(error))); box.again(); } }), { class: "quiet small danger" })), list];
     });
     at.root.append(h("p", { class: "fine" }, t("slots.lead")), h("p", null, h("a", { href: `#/${at.code}/setup/bulk` }, t("bulk.past"))), told, ways, panel(t("slots.list"), box.box));
   };

@@ -1,5 +1,5 @@
-//! The admin's calls: any tickets, any sum up to what was paid, and what becomes of a refund that failed: a second
-//! try, or the word that it was paid by hand. Recorded.
+//! The admin's calls: what the rules would give back; any tickets, any sum up to what was paid; and what becomes of a
+//! refund that failed: a second try, or the word that it was paid by hand. Recorded.
 
 use axum::Json as Reply;
 use axum::extract::State;
@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::api::PreviewAsk;
 use super::pg;
-use super::quote;
+use super::quote::{self, Quote};
 use super::request::{self, AccountAsk, RefundView, Request};
 use crate::admin::access::AdminOf;
 use crate::admin::audit::{self, Act, Actor, Entry};
@@ -21,10 +22,10 @@ use crate::error::{Error, Result};
 use crate::orders::api::{find, private};
 use crate::orders::model::{Order, Origin};
 use crate::orders::writer::RefundKind;
-use crate::platform::http::{IdempotencyKey, Json, Path};
+use crate::platform::http::{IdempotencyKey, Json, Path, Query};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(refund)).routes(routes!(retry)).routes(routes!(paid_by_hand))
+    OpenApiRouter::new().routes(routes!(quoted, refund)).routes(routes!(retry)).routes(routes!(paid_by_hand))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -32,7 +33,7 @@ struct AdminRefundAsk {
     /// Tickets that end with it; none: only money goes back.
     #[serde(default)]
     ticket_ids: Vec<Uuid>,
-    /// Whole won. Left out: what the tickets cost, without a fee.
+    /// Whole won, such as what the rules give back. Left out: what the tickets cost, without a fee.
     #[serde(default)]
     amount: Option<i32>,
     reason: String,
@@ -49,6 +50,27 @@ async fn order_of(app: &App, admin: &AdminOf, number: &str) -> Result<Order> {
         return Err(Error::not_found("order.unknown"));
     }
     Ok(order)
+}
+
+/// What the exhibition's rules give back for tickets today, and what they keep. Changes nothing, and binds no admin.
+#[utoipa::path(get, path = "/api/admin/exhibitions/{code}/orders/{order_number}/refund", tag = "admin",
+    params(("code" = String, Path,), ("order_number" = String, Path,),
+        ("ticket_ids" = Option<String>, Query, description = "comma separated; all of the order where it is left out")),
+    security(("staff" = [])),
+    responses((status = 200, body = Quote), (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
+              (status = 403, description = "auth.forbidden"),
+              (status = 404, description = "catalogue.unknown_exhibition, order.unknown, refund.unknown_ticket"),
+              (status = 409, description = "refund.not_paid"), (status = 410, description = "order.closed"),
+              (status = 422, description = "request.invalid"), (status = 503, description = "server.starting, server.database_away")))]
+async fn quoted(
+    State(app): State<App>,
+    admin: AdminOf,
+    path: Path<(String, String)>,
+    Query(ask): Query<PreviewAsk>,
+) -> Result<Response> {
+    let Path((_, number)) = path;
+    let order = order_of(&app, &admin, &number).await?;
+    Ok(private(Reply(quote::at_the_desk(&app, &order, &ask.wanted()?).await?)))
 }
 
 /// Gives money back on behalf of the exhibition, whatever its rules say.
@@ -75,7 +97,8 @@ async fn refund(
     if ask.ticket_ids.iter().any(|id| !priced.rows.iter().any(|(row, _)| row.id == *id)) {
         return Err(Error::not_found("refund.unknown_ticket"));
     }
-    let price = priced.rows.iter().filter(|(row, _)| ask.ticket_ids.contains(&row.id)).map(|(_, price)| price).sum();
+    let price: i32 =
+        priced.rows.iter().filter(|(row, _)| ask.ticket_ids.contains(&row.id)).map(|(_, price)| price).sum();
     let amount_won = ask.amount.unwrap_or(price);
     if amount_won < 0 || (amount_won == 0 && ask.ticket_ids.is_empty()) {
         return Err(Error::field("amount", "out_of_range"));
@@ -91,12 +114,12 @@ async fn refund(
         key: &key,
     };
     let asked = request::fingerprint(&app, &request, &ask.ticket_ids, amount_won)?;
-    let origin = Origin::new("admin", "refund", admin.request_id.clone()).recorded(Act {
+    let origin = Origin::new(admin.user.role.as_str(), "refund", admin.request_id.clone()).recorded(Act {
         by: Actor::from(&admin),
         action: "order.refund",
         exhibition_id: admin.exhibition.id,
         before: json!(null),
-        after: json!({ "order": number, "amount": amount_won, "tickets": ask.ticket_ids }),
+        after: json!({ "order": number, "amount": amount_won, "price": price, "tickets": ask.ticket_ids }),
     });
     Ok(private(Reply(request::submit(&app, &order, request, &asked, origin).await?)))
 }
@@ -180,7 +203,8 @@ async fn paid_by_hand(
     let order = order_of(&app, &admin, &number).await?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let ended = pg::paid_by_hand(&transaction, refund_id, order.facts.id).await?;
+    let origin = Origin::new(admin.user.role.as_str(), "refund", admin.request_id.clone());
+    let ended = pg::paid_by_hand(&transaction, refund_id, order.facts.id, &origin).await?;
     let view = one_of(&transaction, &order, refund_id).await?;
     if !ended {
         return Err(Error::conflict("refund.not_failed"));

@@ -29,9 +29,16 @@ pub fn routes() -> OpenApiRouter<App> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct PreviewAsk {
+pub(super) struct PreviewAsk {
     /// Ids of tickets, comma separated; all where it is left out.
     ticket_ids: String,
+}
+
+impl PreviewAsk {
+    pub(super) fn wanted(&self) -> Result<Vec<Uuid>> {
+        let named = self.ticket_ids.split(',').map(str::trim).filter(|id| !id.is_empty());
+        named.map(|id| id.parse().map_err(|_| Error::field("ticket_ids", "malformed"))).collect()
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -57,9 +64,7 @@ async fn preview(
     Query(ask): Query<PreviewAsk>,
 ) -> Result<Response> {
     let order = owned(&app, &headers, &number).await?;
-    let named = ask.ticket_ids.split(',').map(str::trim).filter(|id| !id.is_empty());
-    let wanted = named.map(|id| id.parse().map_err(|_| Error::field("ticket_ids", "malformed")));
-    let quote = quote::quote(&app, &order, &wanted.collect::<Result<Vec<Uuid>>>()?).await?;
+    let quote = quote::quote(&app, &order, &ask.wanted()?).await?;
     let refunds = pg::of_order(&app.pg.get().await?, order.facts.id).await?;
     Ok(private(Reply(Preview { quote, refunds })))
 }

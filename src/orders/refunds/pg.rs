@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::request::RefundView;
 use crate::error::Result;
+use crate::orders::model::Origin;
 use crate::orders::pg::{self as orders, Attempt};
 use crate::payments::Provider;
 use crate::platform::pg::Statement;
@@ -111,8 +112,8 @@ const PAID_BY_HAND: Statement = Statement::new(
                 look_at = null, account_key_id = null, account_sealed = null
           where id = $1 and order_id = $2 and state in ('failed', 'bounced') returning id, order_id
      )
-     insert into order_events (order_id, kind, actor, cause, correlation_id, at)
-     select order_id, 'refund_paid_by_hand', 'admin', 'refund', id::text, admit_now() from paid",
+     insert into order_events (order_id, kind, actor, cause, correlation_id, about, at)
+     select order_id, 'refund_paid_by_hand', $3, 'refund', $4, id, admit_now() from paid",
 );
 
 pub const STATEMENTS: &[&Statement] =
@@ -192,6 +193,6 @@ pub async fn bounced(client: &impl GenericClient, attempt_id: Uuid) -> Result<Op
 }
 
 /// False: it has neither failed nor bounced.
-pub async fn paid_by_hand(client: &impl GenericClient, id: Uuid, order_id: Uuid) -> Result<bool> {
-    Ok(PAID_BY_HAND.execute(client, &[&id, &order_id]).await? == 1)
+pub async fn paid_by_hand(client: &impl GenericClient, id: Uuid, order_id: Uuid, by: &Origin) -> Result<bool> {
+    Ok(PAID_BY_HAND.execute(client, &[&id, &order_id, &by.actor, &by.correlation_id]).await? == 1)
 }

@@ -73,6 +73,15 @@ pub async fn priced(app: &App, order: &Order) -> Result<Priced> {
 
 /// What the exhibition's rules give back for these tickets; for all of the order where none is named.
 pub async fn quote(app: &App, order: &Order, wanted: &[Uuid]) -> Result<Quote> {
+    by_rules(app, order, wanted, false).await
+}
+
+/// The same for staff, who give back from hand to hand what was paid so.
+pub async fn at_the_desk(app: &App, order: &Order, wanted: &[Uuid]) -> Result<Quote> {
+    by_rules(app, order, wanted, true).await
+}
+
+async fn by_rules(app: &App, order: &Order, wanted: &[Uuid], at_the_desk: bool) -> Result<Quote> {
     if !matches!(order.state, OrderState::Paid | OrderState::PartiallyRefunded) {
         return Err(not_paid(order.state));
     }
@@ -85,7 +94,7 @@ pub async fn quote(app: &App, order: &Order, wanted: &[Uuid]) -> Result<Quote> {
     for (row, price) in priced.rows.iter().filter(|(row, _)| wanted.contains(&row.id)) {
         let pct = rules.fee_pct(visit(&exhibition, row), app.clock.today_in_seoul(), order.paid_at.unwrap_or(now), now);
         let refused_because = match (row.state.as_str(), row.used_at, pct) {
-            ("valid" | "blocked", None, Some(_)) if priced.paid_by.cash => Some("at_the_desk"),
+            ("valid" | "blocked", None, Some(_)) if priced.paid_by.cash && !at_the_desk => Some("at_the_desk"),
             ("valid" | "blocked", None, Some(_)) => None,
             ("valid" | "blocked", Some(_), _) => Some("used"),
             ("valid" | "blocked", None, None) => Some("too_late"),

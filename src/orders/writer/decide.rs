@@ -118,9 +118,7 @@ impl Books {
                     Ask::Reverse { attempt_id, kept_until } => self.reverse(entry, order, *attempt_id, *kept_until),
                     Ask::LapseDeposit { attempt_id } => self.lapse_deposit(entry, order, *attempt_id),
                     Ask::Refund(ask) => self.give_back(entry, order, ask),
-                    Ask::Cash { attempt_id, captured, ticket_key_id } => {
-                        self.cash(entry, order, *attempt_id, captured, *ticket_key_id)
-                    }
+                    Ask::Cash { attempt_id, .. } => self.cash(entry, order, *attempt_id),
                     Ask::SettleFree { ticket_key_id } => self.settle_free(entry, order, *ticket_key_id),
                     Ask::Expire => self.expire(entry, order),
                     Ask::Cancel => self.cancel(entry, order),
@@ -193,11 +191,16 @@ impl Books {
         if order.state == OrderState::Expired || order.expires_at <= self.now {
             return Reply::Refused(Refusal::Lapsed);
         }
+        self.add_attempt(entry, attempt_id, provider)
+    }
+
+    fn add_attempt(&mut self, entry: &Entry, attempt_id: Uuid, provider: Provider) -> Reply {
         if let Some(known) = self.attempts.get(&attempt_id) {
             return Reply::Opened { n: known.n, provider: known.provider, before: true };
         }
         let n = 1 + self.attempts.values().filter(|a| a.order_id == entry.facts.id).map(|a| a.n).max().unwrap_or(0);
-        if n > ATTEMPTS_MAX {
+        // Money that is there is not turned away for what was tried before.
+        if n > ATTEMPTS_MAX && provider != Provider::Cash {
             return Reply::Refused(Refusal::TooManyAttempts);
         }
         let row = AttemptRow {
@@ -296,19 +299,9 @@ impl Books {
             }
         };
         self.capture(&attempt, captured, seat.filter(|_| seated_late));
-        if seated_late {
-            self.change_stock(facts, 0, 1);
-            self.change_person(facts, facts.person_places, 0);
-            if let Some(seat) = seat {
-                let (person, counted) = (facts.person_key, facts.person_counted);
-                let wake = self.wake(facts);
-                wake.confirmed.push(seat.hold_id);
-                if counted {
-                    wake.freed.people.push((person, 0, -1));
-                }
-            }
-        } else {
-            self.sell_held(facts);
+        match seat.filter(|_| seated_late) {
+            Some(seat) => self.sell_seat(facts, &seat),
+            None => self.sell_held(facts),
         }
         self.pay(entry, order, Some(attempt_id), *ticket_key_id);
         Reply::Paid
@@ -329,33 +322,48 @@ impl Books {
         Reply::Paid
     }
 
-    /// Whoever took the cash has the money: there is no outcome to wait for.
-    fn cash(
-        &mut self,
-        entry: &Entry,
-        order: OrderRow,
-        attempt_id: Uuid,
-        captured: &Captured,
-        ticket_key_id: i16,
-    ) -> Reply {
-        match order.state {
-            OrderState::Held => {}
+    /// Whoever took the money has it: there is no outcome to wait for.
+    fn cash(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid) -> Reply {
+        let Ask::Cash { captured, late, seat, ticket_key_id, .. } = &entry.ask else {
+            return Reply::Refused(Refusal::UnknownAttempt);
+        };
+        let seat = match order.state {
+            OrderState::Held if *late || order.expires_at > self.now => None,
+            OrderState::Expired if *late => {
+                let Some(seat) = seat else { return Reply::NeedsSeat };
+                if let Some(refusal) = self.cannot_seat(&entry.facts, seat) {
+                    return Reply::Refused(refusal);
+                }
+                Some(*seat)
+            }
+            OrderState::Held | OrderState::Expired => return Reply::Refused(Refusal::Lapsed),
             OrderState::Paid | OrderState::PartiallyRefunded | OrderState::Refunded => return Reply::Already,
             OrderState::Confirming | OrderState::AwaitingDeposit => return Reply::Refused(Refusal::InProgress),
-            OrderState::Expired => return Reply::Refused(Refusal::Lapsed),
             OrderState::Cancelled => return Reply::Refused(Refusal::Closed),
-        }
-        match self.open(entry, order, attempt_id, Provider::Cash) {
-            Reply::Opened { .. } => {}
-            refused => return refused,
-        }
+        };
+        self.add_attempt(entry, attempt_id, Provider::Cash);
         let Some(attempt) = self.attempts.get(&attempt_id).cloned() else {
             return Reply::Refused(Refusal::UnknownAttempt);
         };
-        self.capture(&attempt, captured, None);
-        self.sell_held(&entry.facts);
-        self.pay(entry, order, Some(attempt_id), ticket_key_id);
+        self.capture(&attempt, captured, seat);
+        match seat {
+            Some(seat) => self.sell_seat(&entry.facts, &seat),
+            None => self.sell_held(&entry.facts),
+        }
+        self.pay(entry, order, Some(attempt_id), *ticket_key_id);
         Reply::Paid
+    }
+
+    /// Places that were taken again for a lapsed order.
+    fn sell_seat(&mut self, facts: &OrderFacts, seat: &Seat) {
+        self.change_stock(facts, 0, 1);
+        self.change_person(facts, facts.person_places, 0);
+        let (person, counted) = (facts.person_key, facts.person_counted);
+        let wake = self.wake(facts);
+        wake.confirmed.push(seat.hold_id);
+        if counted {
+            wake.freed.people.push((person, 0, -1));
+        }
     }
 
     fn sell_held(&mut self, facts: &OrderFacts) {

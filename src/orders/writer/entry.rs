@@ -142,10 +142,13 @@ pub enum Ask {
         attempt_id: Uuid,
     },
     Refund(Box<RefundAsk>),
-    /// Paid at the door, in cash: the attempt and its end in one.
+    /// Money in somebody's hand: the attempt and its end in one. Where it may come `late`, a lapsed order without a seat is
+    /// answered `NeedsSeat`.
     Cash {
         attempt_id: Uuid,
         captured: Box<Captured>,
+        late: bool,
+        seat: Option<Seat>,
         ticket_key_id: i16,
     },
     /// Nothing to pay.
@@ -182,7 +185,7 @@ impl Ask {
     pub fn seat(&self) -> Option<&Seat> {
         match self {
             Ask::Hold(hold) => Some(&hold.seat),
-            Ask::Begin { seat, .. } | Ask::Accept { seat, .. } => seat.as_ref(),
+            Ask::Begin { seat, .. } | Ask::Accept { seat, .. } | Ask::Cash { seat, .. } => seat.as_ref(),
             _ => None,
         }
     }

@@ -52,6 +52,9 @@ const GATHER: Statement = Statement::new(
          on conflict on constraint bulk_refund_orders_key do nothing",
 );
 
+const IS_OPEN: Statement =
+    Statement::new("bulk.is_open", "select exists (select from slots where id = any($1) and not closed)");
+
 /// Orders of these slots that may still be paid.
 const OPEN: Statement = Statement::new(
     "bulk.open",
@@ -130,8 +133,10 @@ const FAILED: Statement = Statement::new(
       where b.bulk_id = $1 and b.state = 'failed' order by o.id limit 100",
 );
 
-pub const STATEMENTS: &[&Statement] =
-    &[&LOOK, &BEGIN, &GATHER, &OPEN, &CLAIM, &FINISH, &LATER, &WAIT, &RUNNING, &END, &BY_ID, &BY_KEY, &PAST, &FAILED];
+pub const STATEMENTS: &[&Statement] = &[
+    &LOOK, &BEGIN, &GATHER, &IS_OPEN, &OPEN, &CLAIM, &FINISH, &LATER, &WAIT, &RUNNING, &END, &BY_ID, &BY_KEY, &PAST,
+    &FAILED,
+];
 
 /// What would be given back.
 pub struct Look {
@@ -175,6 +180,11 @@ pub async fn begin(client: &impl GenericClient, new: &NewBulk<'_>) -> Result<boo
 /// How many orders were added.
 pub async fn gather(client: &impl GenericClient, id: Uuid, exhibition_id: i32, slots: &[i32]) -> Result<u64> {
     GATHER.execute(client, &[&exhibition_id, &slots, &id]).await
+}
+
+/// Whether something can still be sold of one of these slots.
+pub async fn is_open(client: &impl GenericClient, slots: &[i32]) -> Result<bool> {
+    Ok(IS_OPEN.query_one(client, &[&slots]).await?.get(0))
 }
 
 pub async fn may_be_paid(client: &impl GenericClient, exhibition_id: i32, slots: &[i32]) -> Result<bool> {

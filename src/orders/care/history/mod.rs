@@ -142,6 +142,8 @@ pub struct EventShown {
     cause: String,
     /// Names the call in the logs.
     correlation_id: String,
+    /// Of what staff did: who it was, as the audit log has it; its entry is found by `correlation_id`.
+    staff: Option<String>,
 }
 
 /// One try to pay.
@@ -219,7 +221,7 @@ pub async fn shown(app: &App, order: &Order) -> Result<Response> {
         contact,
         items: view.items,
         tickets: pg::tickets(&client, id).await?,
-        events: pg::events(&client, id).await?,
+        events: pg::events(&client, id, &order.facts.number).await?,
         attempts: pg::attempts(&client, id).await?,
         refunds: refunds::pg::of_order(&client, id).await?,
         webhooks: pg::webhooks(&client, id).await?,
