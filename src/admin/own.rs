@@ -79,10 +79,10 @@ async fn set_email(
     Json(ask): Json<EmailAsk>,
 ) -> Result<StatusCode> {
     let email = mailbox::checked(ask.email.as_deref())?;
-    sign_in::check_own(&app, caller, &by, password(&ask.password)?).await?;
+    let judged = sign_in::check_own(&app, caller, &by, password(&ask.password)?).await?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let user = pg::lock(&transaction, by.id).await?.ok_or_else(|| Error::bug("an account is gone"))?;
+    let user = sign_in::lock_unchanged(&transaction, &judged).await?;
     let change = (json!({ "email": user.email.is_some() }), json!({ "email": email.is_some() }));
     mailbox::set(&app, &transaction, by.id, email.as_deref()).await?;
     record(&transaction, &by, caller.address, "user.email", change).await?;
