@@ -118,7 +118,7 @@ fn switched(on: bool) -> (Value, Value) {
 pub async fn remove(app: &App, caller: ClientAddress, by: &StaffUser, password: &str, code: &str) -> Result<()> {
     let user = sign_in::check_own(app, caller, by, password).await?;
     let counted = counted(app, caller, &user).await?;
-    let removed = async {
+    let removed: Result<()> = async {
         let mut client = app.pg.get().await?;
         let transaction = client.transaction().await?;
         sign_in::lock_unchanged(&transaction, &user).await?;
@@ -126,8 +126,8 @@ pub async fn remove(app: &App, caller: ClientAddress, by: &StaffUser, password: 
         end(&transaction, by.id).await?;
         record(&transaction, by, caller.address, "user.second_factor", switched(false)).await?;
         Ok(transaction.commit().await?)
-    };
-    let removed = removed.await;
+    }
+    .await;
     tries::settle(app, counted, removed).await
 }
 
@@ -147,7 +147,7 @@ pub async fn renew_codes(
 ) -> Result<Vec<String>> {
     let user = sign_in::check_own(app, caller, by, password).await?;
     let counted = counted(app, caller, &user).await?;
-    let renewed = async {
+    let renewed: Result<Vec<String>> = async {
         let mut client = app.pg.get().await?;
         let transaction = client.transaction().await?;
         if !sign_in::lock_unchanged(&transaction, &user).await?.second_factor {
@@ -159,8 +159,8 @@ pub async fn renew_codes(
         record(&transaction, by, caller.address, "user.recovery_codes", change).await?;
         transaction.commit().await?;
         Ok(codes)
-    };
-    let renewed = renewed.await;
+    }
+    .await;
     tries::settle(app, counted, renewed).await
 }
 
