@@ -4,6 +4,7 @@
 
 mod support;
 
+mod account_guards;
 mod account_security;
 mod acts;
 mod admin;
@@ -66,4 +67,5 @@ mod tickets;
 mod torture;
 mod waiting_room;
 mod walk_ins;
+mod walks;
 mod webhooks;
