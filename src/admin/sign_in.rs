@@ -176,11 +176,14 @@ async fn begin(
     if now.second_factor != user.second_factor {
         return Err(Error::unauthenticated("auth.invalid_credentials"));
     }
+    let by = StaffUser { request_id: ask.browser.request_id.clone(), ..staff(&user) };
+    let change = (Value::Null, json!({ "second_factor": code.is_some() }));
+    record(&transaction, &by, caller.address, "user.sign_in", change).await?;
     if let Some(code) = code
         && let Proof::Recovery { left } = totp::prove(app, &transaction, user.id, code).await?
     {
         let change = (Value::Null, json!({ "left": left }));
-        record(&transaction, &staff(&user), caller.address, "user.recovery_code", change).await?;
+        record(&transaction, &by, caller.address, "user.recovery_code", change).await?;
         mailbox::tell(&transaction, app.clock.now(), &user, Notice::RecoveryCode, ask.browser.language).await?;
     }
     let from = From { address: caller.address, agent: &ask.browser.agent };
