@@ -180,7 +180,7 @@ async fn who_was_looked_at_is_on_record_before_it_is_answered() {
         assert!(refused.status >= 500, "{path}: {}", refused.body);
         assert!(!refused.body.to_string().contains("010-"), "{path}: {}", refused.body);
     }
-    app.login("helper", PASSWORD).await.refused(500, "server.bug");
+    assert_eq!(app.login("helper", PASSWORD).await.status, 500);
     app.db.execute("alter table admin_audit drop constraint full_up").await;
     for (method, path, body, action) in &looks {
         let answer = desk.call(&desk.owner, method.clone(), path, body.clone()).await;

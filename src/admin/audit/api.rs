@@ -1,5 +1,7 @@
 //! Looking back: who did what. What can be seen is what can be exported.
 
+use std::net::IpAddr;
+
 use axum::body::{Body, Bytes};
 use axum::extract::State as AppState;
 use axum::http::{HeaderValue, header};
@@ -67,7 +69,7 @@ impl Asked {
             request_id: word("request_id", &self.request_id)?,
             order: word("order", &self.order)?.map(|number| number.trim().to_ascii_uppercase()),
             address: word("address", &self.address)?
-                .map(|text| text.trim().parse().map_err(|_| Error::field("address", "malformed")))
+                .map(|text| text.trim().parse::<IpAddr>().map_err(|_| Error::field("address", "malformed")))
                 .transpose()?,
             from: self.from.map(seoul_day).transpose()?.map(|day| day.0),
             until: self.until.map(seoul_day).transpose()?.map(|day| day.1),
@@ -116,7 +118,7 @@ struct AuditShown {
     /// Names the call in the logs.
     request_id: String,
     #[schema(value_type = Option<String>)]
-    address: Option<std::net::IpAddr>,
+    address: Option<IpAddr>,
 }
 
 impl From<AuditRow> for AuditShown {
