@@ -17,6 +17,7 @@ use super::tries::{CounterId, Source};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::extract::{cookie, language_of, same_site};
+use crate::platform::http::observe::RequestId;
 use crate::platform::ids::random_bytes;
 use crate::platform::secrets::{Purpose, hex, same, unhex};
 use crate::platform::texts::Language;
@@ -37,6 +38,8 @@ pub struct Browser {
     base_url: String,
     /// What it says it is.
     pub agent: String,
+    /// Of the call, for the log.
+    pub request_id: String,
     pub language: Language,
 }
 
@@ -47,6 +50,7 @@ impl FromRequestParts<App> for Browser {
         let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         Ok(Browser {
             agent: agent.chars().filter(|c| !c.is_control()).take(AGENT_CHARS_MAX).collect(),
+            request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
             language: language_of(&parts.headers),
             headers: parts.headers.clone(),
             base_url: app.settings.base_url.clone(),

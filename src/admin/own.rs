@@ -17,7 +17,7 @@ use super::access::StaffUser;
 use super::audit::{self, Actor, Entry};
 use super::password::PASSWORD_BYTES_MAX;
 use super::pg::SignInRow;
-use super::{mailbox, pg, recovery, sign_in, totp};
+use super::{mailbox, pg, recovery, sign_in, totp, tries};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::{ClientAddress, Json, Path};
@@ -64,12 +64,14 @@ struct EmailAsk {
     password: String,
     /// Empty or null: none.
     email: Option<String>,
+    /// Of the second factor, where there is one, or a recovery code: whoever reads the mailbox sets the password.
+    code: Option<String>,
 }
 
 /// Sets where one's own account is written to: links to set a password, and what happens to it.
 #[utoipa::path(put, path = "/api/auth/email", tag = "auth", security(("staff" = [])), request_body = EmailAsk,
     responses((status = 204, description = "it is set"),
-        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials"),
+        (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials, auth.code_required, auth.invalid_code"),
         (status = 422, description = "request.invalid"), (status = 429, description = "auth.too_many, auth.locked"),
         (status = 503, description = "auth.busy, server.database_away")))]
 async fn set_email(
@@ -79,14 +81,27 @@ async fn set_email(
     Json(ask): Json<EmailAsk>,
 ) -> Result<StatusCode> {
     let email = mailbox::checked(ask.email.as_deref())?;
-    sign_in::check_own(&app, caller, &by, password(&ask.password)?).await?;
-    let mut client = app.pg.get().await?;
-    let transaction = client.transaction().await?;
-    let user = pg::lock(&transaction, by.id).await?.ok_or_else(|| Error::bug("an account is gone"))?;
-    let change = (json!({ "email": user.email.is_some() }), json!({ "email": email.is_some() }));
-    mailbox::set(&app, &transaction, by.id, email.as_deref()).await?;
-    record(&transaction, &by, caller.address, "user.email", change).await?;
-    transaction.commit().await?;
+    let judged = sign_in::check_own(&app, caller, &by, password(&ask.password)?).await?;
+    let code = ask.code.as_deref().unwrap_or_default();
+    if judged.second_factor && code.trim().is_empty() {
+        return Err(Error::unauthenticated("auth.code_required"));
+    }
+    let counted = if judged.second_factor { Some(totp::counted(&app, caller, &judged).await?) } else { None };
+    let moved: Result<()> = async {
+        let mut client = app.pg.get().await?;
+        let transaction = client.transaction().await?;
+        let user = sign_in::lock_unchanged(&transaction, &judged).await?;
+        totp::prove(&app, &transaction, user.id, code).await?;
+        let change = (json!({ "email": user.email.is_some() }), json!({ "email": email.is_some() }));
+        mailbox::set(&app, &transaction, by.id, email.as_deref()).await?;
+        record(&transaction, &by, caller.address, "user.email", change).await?;
+        Ok(transaction.commit().await?)
+    }
+    .await;
+    match counted {
+        Some(counted) => tries::settle(&app, counted, moved).await?,
+        None => moved?,
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -208,7 +208,8 @@ struct ChangeAsk {
     revision: i32,
 }
 
-/// Changes what an account may do, and whether it may sign in. Ends its sign-ins; access tokens end within 15 minutes.
+/// Changes what an account may do, and whether it may sign in. Ends its sign-ins; access tokens end within 15 minutes. Of
+/// whoever rises in rank the address is forgotten, for them to set anew.
 #[utoipa::path(put, path = "/api/admin/users/{username}", tag = "admin", security(("staff" = [])), request_body = ChangeAsk,
     params(("username" = String, Path,)),
     responses((status = 200, body = UserShown),
@@ -254,8 +255,13 @@ async fn change(
     pg::set_exhibitions(&transaction, was.id, &ask.exhibitions).await?;
     pg::end_all(&transaction, was.id).await?;
     pg::end_shifts(&transaction, was.id).await?;
-    let before = json!({ "role": was.role, "exhibitions": was.exhibition_codes, "disabled": was.disabled });
-    let after = json!({ "role": ask.role, "exhibitions": ask.exhibitions, "disabled": ask.disabled });
+    let mut before = json!({ "role": was.role, "exhibitions": was.exhibition_codes, "disabled": was.disabled });
+    let mut after = json!({ "role": ask.role, "exhibitions": ask.exhibitions, "disabled": ask.disabled });
+    // Whoever may write the address of somebody below them would read the links of somebody above.
+    if was.email.is_some() && ask.role != was.role && ask.role.is_at_least(was.role) {
+        mailbox::set(&app, &transaction, was.id, None).await?;
+        (before["email"], after["email"]) = (json!(true), json!(false));
+    }
     let about = |mut value: Value| {
         value["username"] = json!(username);
         value
@@ -272,9 +278,12 @@ async fn change(
 struct PasswordAsk {
     /// 12 characters and more.
     password: String,
+    /// For an account that is taken back: whoever had it may have put their own address there, and ask for a link.
+    #[serde(default)]
+    forget_email: bool,
 }
 
-/// Sets another password, ends the PIN, every sign-in and every wait.
+/// Sets another password, ends the PIN, every sign-in and every wait; if it is asked for, forgets the address as well.
 #[utoipa::path(post, path = "/api/admin/users/{username}/password", tag = "admin", security(("staff" = [])), request_body = PasswordAsk,
     params(("username" = String, Path,)),
     responses((status = 204, description = "it is set"),
@@ -299,7 +308,12 @@ async fn set_password(
     let user = locked(&transaction, &admin, user).await?;
     users::replace_password(&transaction, &user, &hash).await?;
     tries::pg::clear(&transaction, user.id, None).await?;
-    record(&transaction, &admin, "user.password", (Value::Null, json!({ "username": username }))).await?;
+    let (mut before, mut after) = (json!({}), json!({ "username": username }));
+    if ask.forget_email {
+        mailbox::set(&app, &transaction, user.id, None).await?;
+        (before["email"], after["email"]) = (json!(user.email.is_some()), json!(false));
+    }
+    record(&transaction, &admin, "user.password", (before, after)).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -333,7 +347,7 @@ async fn remove_second_factor(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Where somebody is signed in.
+/// Where somebody is signed in. Goes into the audit log.
 #[utoipa::path(get, path = "/api/admin/users/{username}/sign-ins", tag = "admin", security(("staff" = [])),
     params(("username" = String, Path,)),
     responses((status = 200, body = SignInList),
@@ -343,6 +357,8 @@ async fn remove_second_factor(
 async fn sign_ins(AppState(app): AppState<App>, admin: Admin, Path(username): Path<String>) -> Result<Response> {
     let client = app.pg.get().await?;
     let user = found(&client, &admin, &username).await?;
+    // Where somebody works from, and when.
+    record(&client, &admin, "user.sign_ins", (Value::Null, json!({ "username": username }))).await?;
     let rows = pg::sign_ins(&client, user.id, app.clock.now()).await?;
     Ok(private(StatusCode::OK, SignInList { sign_ins: rows.into_iter().map(SignInShown::from).collect() }))
 }

@@ -68,7 +68,11 @@ const JOIN: Statement = Statement::new(
 
 const SET_PASSWORD: Statement = Statement::new(
     "admin.set_password",
-    "update admin_users set password_hash = $2, pin_hash = null where username = $1 returning id",
+    // A second factor that was begun with the old password is not confirmed any more.
+    "update admin_users
+        set password_hash = $2, pin_hash = null, totp_key_id = case when totp_confirmed_at is not null then totp_key_id end,
+            totp_sealed = case when totp_confirmed_at is not null then totp_sealed end
+      where username = $1 returning id",
 );
 
 /// Also forgives what went wrong before.

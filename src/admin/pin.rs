@@ -33,13 +33,14 @@ pub async fn set(app: &App, caller: ClientAddress, by: &StaffUser, password: &st
     if pin.is_some_and(|pin| !is_pin(pin) || is_weak(pin)) {
         return Err(Error::field("pin", "pin"));
     }
-    sign_in::check_own(app, caller, by, password).await?;
+    let user = sign_in::check_own(app, caller, by, password).await?;
     let hash = match pin {
         Some(pin) => Some(app.passwords.hash(pin).await?),
         None => None,
     };
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
+    sign_in::lock_unchanged(&transaction, &user).await?;
     pg::set_pin(&transaction, by.id, hash.as_deref()).await?;
     record(&transaction, by, caller.address, "user.pin", (json!({}), json!({ "pin": hash.is_some() }))).await?;
     Ok(transaction.commit().await?)

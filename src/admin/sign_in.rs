@@ -1,7 +1,5 @@
 //! Signing in with name and password.
 
-use std::net::IpAddr;
-
 use deadpool_postgres::GenericClient;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,9 +17,8 @@ use super::{Role, access, addresses, refresh, rules, totp};
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::platform::http::ClientAddress;
-use crate::platform::secrets::{Purpose, hex};
 
-/// Tries from one address on whatever names, in multiples of what one name has: people share addresses.
+/// Tries from one address, or at one device, on whatever names, in multiples of what one name has: people share both.
 const ALL_NAMES_FACTOR: u32 = 10;
 
 /// What a signed-in user gets.
@@ -63,11 +60,7 @@ pub async fn check_rate(app: &App, by: &Claimant) -> Result<()> {
         return Ok(());
     }
     let (per_minute, now_ms) = (app.settings.logins_per_minute, app.clock.now_ms());
-    let mut limits = vec![(by.key(app), per_minute)];
-    if by.is_stranger() {
-        let anybody = of_address(app, "login address", by.address);
-        limits.push((anybody, per_minute.saturating_mul(ALL_NAMES_FACTOR)));
-    }
+    let limits = [(by.key(app), per_minute), (by.any_name_key(app), per_minute.saturating_mul(ALL_NAMES_FACTOR))];
     for (who, limit) in limits {
         if let Some(wait) = app.redis.rate_limit("login", &who, limit, now_ms).await {
             return Err(Error::too_many("auth.too_many", wait));
@@ -76,16 +69,12 @@ pub async fn check_rate(app: &App, by: &Claimant) -> Result<()> {
     Ok(())
 }
 
-fn of_address(app: &App, kind: &str, address: IpAddr) -> String {
-    hex(&app.secrets.mac(Purpose::IdempotencyKey, &[kind.as_bytes(), address.to_string().as_bytes()])[..16])
-}
-
 /// For calls that anybody may make and that try something secret; each kind of them for itself.
 pub async fn limit_address(app: &App, caller: ClientAddress, kind: &str) -> Result<()> {
     if caller.exempt {
         return Ok(());
     }
-    let who = of_address(app, kind, caller.address);
+    let who = tries::network_key(app, kind, caller.address);
     match app.redis.rate_limit("login", &who, app.settings.logins_per_minute, app.clock.now_ms()).await {
         Some(wait) => Err(Error::too_many("auth.too_many", wait)),
         None => Ok(()),
@@ -121,14 +110,21 @@ async fn verified(app: &App, by: &Claimant, password: &str) -> Result<UserRow> {
     drop(client);
     let counted = tries::count(app, by, user.as_ref(), What::Password).await?;
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
-    match app.passwords.judge(by.is_stranger(), password, hash).await {
-        Ok(right) => match user.filter(|user| right && !user.disabled) {
-            Some(user) => tries::forgive(app, counted).await.map(|()| user),
-            None => Err(Error::unauthenticated("auth.invalid_credentials")),
-        },
-        // Nobody has judged it.
-        Err(error) => tries::forgive(app, counted).await.and(Err(error)),
-    }
+    let judged = match app.passwords.judge(by.is_stranger(), password, hash).await {
+        Ok(right) => user
+            .filter(|user| right && !user.disabled)
+            .ok_or_else(|| Error::unauthenticated("auth.invalid_credentials")),
+        Err(error) => Err(error),
+    };
+    tries::settle(app, counted, judged).await
+}
+
+/// In a transaction: the lock of somebody whose password was judged before it, and still is theirs. Whoever passed with the old
+/// one just before it was replaced changes nothing any more.
+pub async fn lock_unchanged(client: &impl GenericClient, judged: &UserRow) -> Result<UserRow> {
+    let now = pg::lock(client, judged.id).await?;
+    now.filter(|now| !now.disabled && now.password_hash == judged.password_hash)
+        .ok_or_else(|| Error::unauthenticated("auth.invalid_credentials"))
 }
 
 /// What somebody signs in with, and in which browser.
@@ -158,32 +154,42 @@ pub async fn sign_in(app: &App, caller: ClientAddress, ask: SignIn<'_>) -> Resul
         (true, None) => return Err(Error::unauthenticated("auth.code_required")),
         (true, Some(code)) => (Some(code), Some(tries::count(app, &by, Some(&user), What::Code).await?)),
     };
-    // Under the user's lock, and only if nothing has changed while the password was being checked: a new password or
-    // a disabled account ends every family, also one that is just being made.
+    let begun = begin(app, caller, &ask, user, code).await;
+    match counted {
+        Some(counted) => tries::settle(app, counted, begun).await,
+        None => begun,
+    }
+}
+
+/// Under the user's lock, and only if nothing has changed while the password was being checked: a new password or a disabled
+/// account ends every family, also one that is just being made.
+async fn begin(
+    app: &App,
+    caller: ClientAddress,
+    ask: &SignIn<'_>,
+    user: UserRow,
+    code: Option<&str>,
+) -> Result<Session> {
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let now = pg::lock(&transaction, user.id).await?;
-    let same = |now: &UserRow| {
-        !now.disabled && now.password_hash == user.password_hash && now.second_factor == user.second_factor
-    };
-    if !now.as_ref().is_some_and(same) {
+    let now = lock_unchanged(&transaction, &user).await?;
+    if now.second_factor != user.second_factor {
         return Err(Error::unauthenticated("auth.invalid_credentials"));
     }
+    let by = StaffUser { request_id: ask.browser.request_id.clone(), ..staff(&user) };
+    let change = (Value::Null, json!({ "second_factor": code.is_some() }));
+    record(&transaction, &by, caller.address, "user.sign_in", change).await?;
     if let Some(code) = code
         && let Proof::Recovery { left } = totp::prove(app, &transaction, user.id, code).await?
     {
         let change = (Value::Null, json!({ "left": left }));
-        record(&transaction, &staff(&user), by.address, "user.recovery_code", change).await?;
-        mailbox::tell(&transaction, app.clock.now(), &user, Notice::RecoveryCode, by.language).await?;
+        record(&transaction, &by, caller.address, "user.recovery_code", change).await?;
+        mailbox::tell(&transaction, app.clock.now(), &user, Notice::RecoveryCode, ask.browser.language).await?;
     }
     let from = From { address: caller.address, agent: &ask.browser.agent };
     let refresh_token = refresh::begin(&transaction, user.id, &from, app.clock.now()).await?;
     let session = session(app, &transaction, user, refresh_token).await?;
     transaction.commit().await?;
-    drop(client);
-    if let Some(counted) = counted {
-        tries::forgive(app, counted).await?;
-    }
     Ok(session)
 }
 

@@ -75,12 +75,16 @@ fn base32(bytes: &[u8]) -> String {
 /// A fresh secret for somebody who proves to be themselves by their password; the one in force stays until this one is
 /// confirmed, and cannot be replaced without being removed first.
 pub async fn begin(app: &App, caller: ClientAddress, by: &StaffUser, password: &str) -> Result<Begun> {
-    sign_in::check_own(app, caller, by, password).await?;
+    let user = sign_in::check_own(app, caller, by, password).await?;
     let secret: [u8; SECRET_BYTES] = random_bytes();
     let (key_id, sealed) = app.secrets.seal(&about(by.id), &secret)?;
-    if !pg::begin_totp(&app.pg.get().await?, by.id, &key_id, &sealed).await? {
+    let mut client = app.pg.get().await?;
+    let transaction = client.transaction().await?;
+    sign_in::lock_unchanged(&transaction, &user).await?;
+    if !pg::begin_totp(&transaction, by.id, &key_id, &sealed).await? {
         return Err(Error::conflict("auth.second_factor_set"));
     }
+    transaction.commit().await?;
     let secret = base32(&secret);
     let otpauth_url = format!("otpauth://totp/Admit:{}?secret={secret}&issuer=Admit", by.name);
     Ok(Begun { qr_svg: picture::svg(&otpauth_url)?, secret, otpauth_url })
@@ -114,15 +118,17 @@ fn switched(on: bool) -> (Value, Value) {
 pub async fn remove(app: &App, caller: ClientAddress, by: &StaffUser, password: &str, code: &str) -> Result<()> {
     let user = sign_in::check_own(app, caller, by, password).await?;
     let counted = counted(app, caller, &user).await?;
-    let mut client = app.pg.get().await?;
-    let transaction = client.transaction().await?;
-    pg::lock(&transaction, by.id).await?;
-    prove(app, &transaction, by.id, code).await?;
-    end(&transaction, by.id).await?;
-    record(&transaction, by, caller.address, "user.second_factor", switched(false)).await?;
-    transaction.commit().await?;
-    drop(client);
-    tries::forgive(app, counted).await
+    let removed: Result<()> = async {
+        let mut client = app.pg.get().await?;
+        let transaction = client.transaction().await?;
+        sign_in::lock_unchanged(&transaction, &user).await?;
+        prove(app, &transaction, by.id, code).await?;
+        end(&transaction, by.id).await?;
+        record(&transaction, by, caller.address, "user.second_factor", switched(false)).await?;
+        Ok(transaction.commit().await?)
+    }
+    .await;
+    tries::settle(app, counted, removed).await
 }
 
 /// In a transaction, under the account's lock.
@@ -141,23 +147,25 @@ pub async fn renew_codes(
 ) -> Result<Vec<String>> {
     let user = sign_in::check_own(app, caller, by, password).await?;
     let counted = counted(app, caller, &user).await?;
-    let mut client = app.pg.get().await?;
-    let transaction = client.transaction().await?;
-    let user = pg::lock(&transaction, by.id).await?;
-    if !user.is_some_and(|user| user.second_factor) {
-        return Err(Error::conflict("auth.no_second_factor"));
+    let renewed: Result<Vec<String>> = async {
+        let mut client = app.pg.get().await?;
+        let transaction = client.transaction().await?;
+        if !sign_in::lock_unchanged(&transaction, &user).await?.second_factor {
+            return Err(Error::conflict("auth.no_second_factor"));
+        }
+        prove(app, &transaction, by.id, code).await?;
+        let codes = recovery::make(app, &transaction, by.id).await?;
+        let change = (Value::Null, json!({ "made": codes.len() }));
+        record(&transaction, by, caller.address, "user.recovery_codes", change).await?;
+        transaction.commit().await?;
+        Ok(codes)
     }
-    prove(app, &transaction, by.id, code).await?;
-    let codes = recovery::make(app, &transaction, by.id).await?;
-    let change = (Value::Null, json!({ "made": codes.len() }));
-    record(&transaction, by, caller.address, "user.recovery_codes", change).await?;
-    transaction.commit().await?;
-    drop(client);
-    tries::forgive(app, counted).await?;
-    Ok(codes)
+    .await;
+    tries::settle(app, counted, renewed).await
 }
 
-async fn counted(app: &App, caller: ClientAddress, user: &UserRow) -> Result<Counted> {
+/// A code that is about to be tried by whoever is signed in.
+pub async fn counted(app: &App, caller: ClientAddress, user: &UserRow) -> Result<Counted> {
     tries::count(app, &Claimant::new(app, caller, &user.username, Whence::SignedIn), Some(user), What::Code).await
 }
 

@@ -130,7 +130,7 @@ async fn cancel(
     Path(number): Path<String>,
 ) -> Result<Response> {
     let order = owned(&app, &headers, &number).await?;
-    super::cancel::cancel(&app, &order, Origin::new("visitor", "cancel", request_id)).await?;
+    super::cancel::cancel(&app, &order, Origin::new("visitor", "cancel", request_id), None).await?;
     let order = find(&app, &number).await?;
     Ok(private(Reply(read::view(&app, &order)?)))
 }

@@ -94,7 +94,13 @@ async fn with_email(app: &TestApp, name: &str) {
 }
 
 async fn actions(app: &TestApp) -> Vec<String> {
-    let rows = app.db.client().await.query("select action from admin_audit order by id", &[]).await.unwrap();
+    let rows = app
+        .db
+        .client()
+        .await
+        .query("select action from admin_audit where action <> 'user.sign_in' order by id", &[])
+        .await
+        .unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -544,7 +550,7 @@ async fn what_cannot_be_recorded_does_not_happen() {
     let code = codes[0].as_str();
     unchanged(&app, "sign-in", person.login(&app, "runs", PASSWORD, code)).await;
     person.login(&app, "runs", PASSWORD, code).await.expect(200);
-    let none = json!({ "password": PASSWORD, "email": null });
+    let none = json!({ "password": PASSWORD, "email": null, "code": codes[1] });
     unchanged(&app, "e-mail", own(Method::PUT, "/api/auth/email", none)).await;
     let pin = json!({ "password": PASSWORD, "pin": "112233" });
     unchanged(&app, "PIN", own(Method::PUT, "/api/auth/pin", pin)).await;

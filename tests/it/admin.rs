@@ -29,6 +29,15 @@ impl TestApp {
         self.login(username, PASSWORD).await.expect(200).text("access_token")
     }
 
+    /// A change of what is there now: with its tag, if it has one and may be read.
+    pub async fn as_seen(&self, change: reqwest::RequestBuilder, url: &str, token: &str) -> reqwest::RequestBuilder {
+        let read = self.http.get(url).bearer_auth(token).send().await.unwrap();
+        match read.headers().get("etag") {
+            Some(tag) => change.header("if-match", tag),
+            None => change,
+        }
+    }
+
     async fn auth(&self, verb: &str, refresh_token: &str) -> Answer {
         let ask = json!({ "refresh_token": refresh_token });
         Answer::of(self.http.post(self.url(&format!("/api/auth/{verb}"))).json(&ask)).await

@@ -265,7 +265,8 @@ async fn what_was_done_is_found_by_whoever_may_look() {
     let runs = boss(&app, "runs", Role::Admin, &["xyz"]).await;
     for code in ["xyz", "other"] {
         let path = format!("/api/admin/exhibitions/{code}/entry-rules");
-        owner.call(Method::PUT, &path, json!({ "exhibition": null, "walk_ins": true })).await.expect(200);
+        let set = app.http.put(app.url(&path)).bearer_auth(&owner.token).header("if-match", "\"1\"");
+        Answer::of(set.json(&json!({ "exhibition": null, "walk_ins": true }))).await.expect(200);
     }
     let new = json!({ "username": "gate-9", "password": "a long enough one", "role": "staff", "exhibitions": ["xyz"] });
     runs.call(Method::POST, "/api/admin/users", new).await.expect(201);
@@ -282,12 +283,18 @@ async fn what_was_done_is_found_by_whoever_may_look() {
         };
         found.body["entries"].as_array().unwrap().iter().map(line).collect()
     };
-    let all = ["runs user.create -", "owner entry.rules other", "owner entry.rules xyz"];
+    let all = [
+        "runs user.create -",
+        "owner entry.rules other",
+        "owner entry.rules xyz",
+        "runs user.sign_in -",
+        "owner user.sign_in -",
+    ];
     assert_eq!(seen(&owner, "").await, all);
-    assert_eq!(seen(&runs, "").await, all[2..], "only their exhibition");
+    assert_eq!(seen(&runs, "").await, all[2..3], "only their exhibition");
     assert_eq!(seen(&runs, "exhibition=other").await, Vec::<String>::new());
     assert_eq!(seen(&owner, "action=entry.&exhibition=other").await, all[1..2]);
-    assert_eq!(seen(&owner, "user=runs").await, all[..1]);
+    assert_eq!(seen(&owner, "user=runs").await, [all[0], all[3]]);
     let today = app.app().clock.today_in_seoul();
     assert_eq!(seen(&owner, &format!("from={today}&until={today}")).await, all);
     assert_eq!(seen(&owner, "until=2020-01-01").await, Vec::<String>::new());
@@ -296,6 +303,30 @@ async fn what_was_done_is_found_by_whoever_may_look() {
     assert_eq!((&entry["before"]["walk_ins"], &entry["after"]["walk_ins"]), (&json!(false), &json!(true)));
     let by_request = format!("request_id={}", entry["request_id"].as_str().unwrap());
     assert_eq!(seen(&owner, &by_request).await, all[1..2]);
+
+    // By the order, and by where it was done from.
+    let row = |action: &str, order: Value, address: &str| {
+        format!(
+            "insert into admin_audit (at, user_name, role, action, exhibition_id, before, after, request_id, address)
+             select admit_now(), 'system', 'system', '{action}', id, 'null', '{order}', '', '{address}' from exhibitions where code = 'other'"
+        )
+    };
+    let number = "ORD20261121-K7QM2X9P01";
+    app.db.execute(&row("order.open", json!({ "order": number }), "2001:db8::7")).await;
+    app.db.execute(&row("order.refund", json!({ "order": number }), "203.0.113.7")).await;
+    app.db.execute(&row("order.open", json!({ "order": "ORD20261121-OTHERS0000" }), "203.0.113.7")).await;
+    let (opened, refunded) = ("system order.open other", "system order.refund other");
+    assert_eq!(seen(&owner, &format!("order={}", number.to_lowercase())).await, [refunded, opened]);
+    assert_eq!(seen(&runs, &format!("order={number}")).await, Vec::<String>::new());
+    assert_eq!(seen(&owner, &format!("order={number}&action=order.open")).await, [opened]);
+    assert_eq!(seen(&owner, &format!("order={number}&address=203.0.113.7")).await, [refunded]);
+    assert_eq!(seen(&owner, "order=ORD20261121-NOBODYS000").await, Vec::<String>::new());
+    assert_eq!(seen(&owner, "address=203.0.113.7").await, [opened, refunded]);
+    assert_eq!(seen(&owner, "address=2001:DB8:0::7").await, [opened]);
+    assert_eq!(seen(&owner, "address=127.0.0.1").await, all);
+    let wrong =
+        owner.call(Method::GET, "/api/admin/audit?address=here", json!({})).await.refused(422, "request.invalid");
+    assert_eq!(wrong.body["errors"][0]["field"], "address");
 
     // More than one page of the export, line by line.
     app.db
@@ -315,7 +346,9 @@ async fn what_was_done_is_found_by_whoever_may_look() {
         .await
         .unwrap();
     let lines: Vec<&str> = csv.trim_start_matches('\u{feff}').lines().collect();
-    assert_eq!(lines.len(), 1 + 1200 + 3);
-    assert!(lines[1].contains("\"'=cmd\"") && lines[1203].contains("entry.rules"), "{} {}", lines[1], lines[1203]);
+    // The export itself first of all.
+    assert_eq!(lines.len(), 1 + 1 + 1200 + 3 + all.len());
+    assert!(lines[1].contains("audit.export") && lines[2].contains("\"'=cmd\""), "{} {}", lines[1], lines[2]);
+    assert!(lines[1207].contains("entry.rules"), "{}", lines[1207]);
     app.finish().await;
 }

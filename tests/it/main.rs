@@ -4,6 +4,7 @@
 
 mod support;
 
+mod account_guards;
 mod account_security;
 mod acts;
 mod admin;
@@ -68,4 +69,5 @@ mod torture;
 mod transfers;
 mod waiting_room;
 mod walk_ins;
+mod walks;
 mod webhooks;

@@ -125,7 +125,11 @@ async fn what_was_given_up_is_listed_sent_again_and_set_aside_by_whoever_may() {
     let refused = replay(&app, &owner, json!({ "ids": [code] })).await.expect(200);
     assert_eq!(refused.body["skipped"], json!([{ "id": code, "because": "of_no_use" }]));
     replay(&app, &here, json!({})).await.refused(422, "request.invalid");
-    assert_eq!(app.db.one::<i64>("select count(*) from admin_audit").await, 0, "nothing was done");
+    assert_eq!(
+        app.db.one::<i64>("select count(*) from admin_audit where action <> 'user.sign_in'").await,
+        0,
+        "nothing was done"
+    );
 
     let again = json!({ "ids": [all[0], code, all[0]] });
     let done = replay(&app, &here, again.clone()).await.expect(200);

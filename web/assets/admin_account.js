@@ -71,9 +71,9 @@
   }
 
   function mailbox(at, mine, again) {
-    const set = form({ fields: [{ name: "email", label: t("account.email"), hint: t("account.email_hint"), type: "email", autocomplete: "email", maxlength: 254 }, password()],
+    const set = form({ fields: [{ name: "email", label: t("account.email"), hint: t("account.email_hint"), type: "email", autocomplete: "email", maxlength: 254 }, password(), ...(mine.second_factor ? [code_field(t("sign.code_hint"))] : [])],
       submit: t("account.email_set"), quiet: true, send: at_field(async (values) => {
-        await at.call("PUT", "/api/auth/email", { password: values.password, email: values.email || null });
+        await at.call("PUT", "/api/auth/email", { password: values.password, email: values.email || null, code: values.code || null });
         say(t("saved"));
         again();
       }) });

@@ -3,8 +3,8 @@
   "use strict";
   const { h, t, word, table, moment, button, notice, named, say } = AdminUi;
   const { form } = AdminForms;
-  const ASKED = ["exhibition", "user", "action", "request_id", "from", "until"];
-  const FAMILIES = ["room.", "order.", "user.", "device.", "entry.", "ticket.", "webhook.", "outbox.", "exhibition.", "product.", "slot.", "sales.", "privacy."];
+  const ASKED = ["exhibition", "user", "action", "order", "address", "request_id", "from", "until"];
+  const FAMILIES = ["room.", "order.", "user.", "device.", "entry.", "ticket.", "webhook.", "outbox.", "exhibition.", "product.", "slot.", "sales.", "privacy.", "audit."];
 
   /** Before and after as one list of what differs; what stayed the same is left out. */
   function difference(before, after) {
@@ -41,6 +41,8 @@
         { name: "action", label: t("log.action"), type: "select", value: value("action"), options: [["", t("all")], ...[...new Set([...FAMILIES, value("action")])].filter(Boolean).map((one) => [one, word("family", one)])] },
         { name: "exhibition", label: t("exhibition"), type: "select", value: value("exhibition"), options: [["", t("all")], ...Admin.exhibitions.map((one) => [one.code, named(one)])] },
         { name: "from", label: t("log.from"), type: "date", value: value("from") }, { name: "until", label: t("log.until"), type: "date", value: value("until") },
+        { name: "order", label: t("log.order"), type: "search", autocomplete: "off", spellcheck: "false", autocapitalize: "characters", maxlength: 40, value: value("order") },
+        { name: "address", label: t("log.address"), type: "search", autocomplete: "off", spellcheck: "false", autocapitalize: "none", maxlength: 45, value: value("address") },
         { name: "request_id", label: t("log.request"), autocomplete: "off", spellcheck: "false", value: value("request_id") },
       ],
       send: (values) => Admin.go(`#/log?${new URLSearchParams(ASKED.filter((name) => values[name]).map((name) => [name, values[name]]))}`),

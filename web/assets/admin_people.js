@@ -10,6 +10,7 @@
   const password_field = () => ({ name: "password", label: t("people.password"), hint: t("people.password_hint"), type: "password", autocomplete: "new-password", maxlength: 256 });
   /** A super admin's are all, so none is named. */
   const belongs = (values) => ({ ...values, exhibitions: values.role === "super_admin" ? [] : values.exhibitions });
+  const RANKS = ["super_admin", "admin", "support", "staff"], rises = (from, to) => RANKS.indexOf(to) < RANKS.indexOf(from);
   function follow(made) {
     const role = made.named.role.input, fit = () => { made.named.exhibitions.row.hidden = role.value === "super_admin"; };
     role.addEventListener("change", fit);
@@ -83,7 +84,7 @@
         send: async (values) => {
           const send = () => at.call("PUT", path(name), { ...belongs(values), revision: user.revision });
           const ends = values.disabled && !user.disabled;
-          if (!(await confirm({ title: ends ? t("people.disable_title", { name }) : t("people.change_title", { name }), lines: ends ? t("people.disable_will") : t("people.change_will"), act: ends ? t("people.disable_do") : t("save"), danger: ends, send: () => sent(send) }))) return;
+          if (!(await confirm({ title: ends ? t("people.disable_title", { name }) : t("people.change_title", { name }), lines: ends ? t("people.disable_will") : [t("people.change_will"), ...(user.email && rises(user.role, values.role) ? [t("people.rise_will")] : [])], act: ends ? t("people.disable_do") : t("save"), danger: ends, send: () => sent(send) }))) return;
           if (trouble) { const error = trouble; trouble = null; throw error; }
           done(t("saved"));
         },
@@ -99,7 +100,7 @@
         facts([[t("people.state"), state(user)], [t("people.factor"), user.second_factor ? t("yes") : t("no")], [t("people.email"), user.email ?? t("people.email_none")]]),
         panel(t("people.may"), set),
         panel(t("people.access"), h("p", { class: "acts" },
-          button(t("people.password_set"), () => ask({ title: t("people.password_set"), lines: t("people.password_will", { name }), act: t("people.password_set"), fields: [password_field()], send: (values) => at.call("POST", path(name, "/password"), values) }, t("saved"))),
+          button(t("people.password_set"), () => ask({ title: t("people.password_set"), lines: t("people.password_will", { name }), act: t("people.password_set"), fields: [password_field(), ...(user.email ? [{ name: "forget_email", label: t("people.forget_email"), hint: t("people.forget_email_hint"), type: "checkbox", wide: true }] : [])], send: (values) => at.call("POST", path(name, "/password"), values) }, t("saved"))),
           button(t("people.email_set"), () => ask({ title: t("people.email_set"), lines: t("people.email_will", { name }), act: t("save"), danger: false, fields: [{ name: "email", label: t("people.email"), hint: t("account.email_hint"), type: "email", autocomplete: "off", maxlength: 254 }], send: (values) => at.call("PUT", path(name, "/email"), { email: values.email || null }) }, t("saved"))),
           user.second_factor && button(t("people.factor_end"), () => ask({ title: t("people.factor_end"), lines: t("people.factor_will", { name }), act: t("people.factor_end"), send: () => at.call("DELETE", path(name, "/second-factor")) }, t("saved")))), sign_ins.box)].filter(Boolean));
     }

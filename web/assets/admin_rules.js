@@ -22,11 +22,13 @@
   AdminGates.tabs.rules = function (at) {
     const box = h("div");
     const part = Admin.part(at, async () => {
-      const [rules, sold] = await Promise.all([at.of("GET", "entry-rules"), at.get(`/api/admin/products?exhibition=${encodeURIComponent(at.code)}`)]);
+      const [rules, sold] = await Promise.all([at.of("GET", "entry-rules", undefined, { as: "tagged" }), at.get(`/api/admin/products?exhibition=${encodeURIComponent(at.code)}`)]);
       return { rules, products: sold.products };
     }, ({ rules, products }) => { draw(rules, products); return box; });
 
-    function draw(rules, products, note) {
+    /** `seen`: what was read, and its tag. */
+    function draw(seen, products, note) {
+      const rules = seen.body;
       const own = Object.keys(rules.products), without = products.filter((one) => !own.includes(String(one.id)));
       const whole_book = (values) => ({
         exhibition: rules_of(values, "exhibition"), walk_ins: values.walk_ins,
@@ -34,8 +36,8 @@
       });
       const set = form({
         fields: [{ name: "walk_ins", label: t("rules.walk_ins"), type: "checkbox", value: rules.walk_ins, wide: true }, ...specs("exhibition", rules.exhibition || DEFAULT), ...own.flatMap((id) => specs(`products.${id}`, rules.products[id]))],
-        submit: t("save"),
-        send: async (values) => draw(await at.of("PUT", "entry-rules", whole_book(values)), products, t("rules.saved")),
+        submit: t("save"), again: () => part.again(),
+        send: async (values) => draw(await at.of("PUT", "entry-rules", whole_book(values), { if_match: seen.tag.replace(/^W\/|"/g, ""), as: "tagged" }), products, t("rules.saved")),
       });
       const title = (id) => { const one = products.find((product) => String(product.id) === id); return one ? named(one) : id; };
       // Those of a product stand together, under its name.
@@ -43,12 +45,12 @@
       set.querySelector(".fields").replaceWith(set.named.walk_ins.row, group("exhibition", t("rules.exhibition")), ...own.map((id) => group(`products.${id}`, title(id), button(t("rules.as_exhibition"), () => {
         const book = whole_book(set.values());
         delete book.products[id];
-        draw(book, products, t("rules.not_yet"));
+        draw({ ...seen, body: book }, products, t("rules.not_yet"));
       }))));
       const add = without.map((one) => button(t("rules.own", { name: named(one) }), () => {
         const book = whole_book(set.values());
         book.products[one.id] = { ...book.exhibition };
-        draw(book, products, t("rules.not_yet"));
+        draw({ ...seen, body: book }, products, t("rules.not_yet"));
       }));
       box.replaceChildren(...(note ? [notice(note, false)] : []), set, ...(add.length ? [panel(t("rules.differ"), h("p", { class: "fine" }, t("rules.differ_lead")), h("p", { class: "acts" }, add))] : []));
     }

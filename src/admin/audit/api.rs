@@ -1,5 +1,7 @@
 //! Looking back: who did what. What can be seen is what can be exported.
 
+use std::net::IpAddr;
+
 use axum::body::{Body, Bytes};
 use axum::extract::State as AppState;
 use axum::http::{HeaderValue, header};
@@ -8,11 +10,12 @@ use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::pg::{self, AuditRow, Wanted};
+use super::{Actor, Entry, record};
 use crate::admin::access::{Admin, Exhibitions};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -40,6 +43,10 @@ struct Asked {
     action: Option<String>,
     /// Names one call.
     request_id: Option<String>,
+    /// An order's whole number: what was done to it, and who looked at it.
+    order: Option<String>,
+    /// Where it was done from: an IPv4 or IPv6 address.
+    address: Option<String>,
     /// Days in Asia/Seoul, both included.
     #[param(value_type = Option<String>)]
     from: Option<Date>,
@@ -60,9 +67,30 @@ impl Asked {
             user: word("user", &self.user)?,
             action: word("action", &self.action)?.unwrap_or_default(),
             request_id: word("request_id", &self.request_id)?,
+            order: word("order", &self.order)?.map(|number| number.trim().to_ascii_uppercase()),
+            address: word("address", &self.address)?
+                .map(|text| text.trim().parse::<IpAddr>().map_err(|_| Error::field("address", "malformed")))
+                .transpose()?,
             from: self.from.map(seoul_day).transpose()?.map(|day| day.0),
             until: self.until.map(seoul_day).transpose()?.map(|day| day.1),
         })
+    }
+
+    /// By what it was asked for; not what was typed, which names people.
+    fn kinds(&self) -> Vec<&'static str> {
+        [
+            ("exhibition", self.exhibition.is_some()),
+            ("user", self.user.is_some()),
+            ("action", self.action.is_some()),
+            ("request_id", self.request_id.is_some()),
+            ("order", self.order.is_some()),
+            ("address", self.address.is_some()),
+            ("from", self.from.is_some()),
+            ("until", self.until.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect()
     }
 }
 
@@ -90,7 +118,7 @@ struct AuditShown {
     /// Names the call in the logs.
     request_id: String,
     #[schema(value_type = Option<String>)]
-    address: Option<std::net::IpAddr>,
+    address: Option<IpAddr>,
 }
 
 impl From<AuditRow> for AuditShown {
@@ -136,7 +164,7 @@ async fn search(AppState(app): AppState<App>, admin: Admin, Query(asked): Query<
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response())
 }
 
-/// The same as CSV, all of it: read and sent some hundred rows at a time, so that it takes neither memory nor a
+/// The same as CSV, all of it, and this call with it: read and sent some hundred rows at a time, so that it takes neither memory nor a
 /// connection for long.
 #[utoipa::path(get, path = "/api/admin/audit.csv", tag = "admin", security(("staff" = [])), params(Asked),
     responses((status = 200, body = String, content_type = "text/csv"), (status = 400, description = "request.malformed_query"),
@@ -145,6 +173,11 @@ async fn search(AppState(app): AppState<App>, admin: Admin, Query(asked): Query<
         (status = 503, description = "server.database_away")))]
 async fn export(AppState(app): AppState<App>, admin: Admin, Query(asked): Query<Asked>) -> Result<Response> {
     let (wanted, within) = (asked.wanted()?, within(&admin));
+    let home = Some(admin.user.home()).filter(|id| *id != 0);
+    let after = json!({ "filters": asked.kinds() });
+    let entry =
+        Entry { by: &Actor::from(&admin), action: "audit.export", exhibition_id: home, before: Value::Null, after };
+    record(&app.pg.get().await?, &entry).await?;
     let head = csv::head(&["at", "user", "role", "action", "exhibition", "before", "after", "request_id", "address"]);
     // The first page before the answer begins: what is wrong is still an error then.
     let first = page(&app, within.as_deref(), &wanted, asked.before.unwrap_or(i64::MAX)).await?;

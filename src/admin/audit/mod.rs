@@ -1,5 +1,5 @@
 //! The audit log: who did what, when and from where. Every change by an admin is recorded in the transaction that makes
-//! it, and so is every look at personal data. Append-only: a trigger refuses everything else, but for what is older than
+//! it, and so are sign-ins and every look at personal data, before it is answered. Append-only: a trigger refuses everything else, but for what is older than
 //! two years, which the `retention` tick clears away.
 
 pub mod api;
@@ -61,15 +61,15 @@ actor_from!(Owner, Admin, AdminOf, Support, SupportOf);
 pub struct Entry<'a> {
     pub by: &'a Actor,
     /// `room.config`, `room.phase`, `room.beacon`, `room.invites`, `room.rehearsal`, `order.refund`, `order.refund_retry`,
-    /// `order.reveal`, `order.contact`, `order.cancel`, `order.resend`, `order.transfer`, `order.complimentary`, `order.export`,
+    /// `order.reveal`, `order.open`, `order.search`, `order.contact`, `order.cancel`, `order.resend`, `order.transfer`, `order.complimentary`, `order.export`,
     /// `order.bulk_refund`,
     /// `webhook.replay`, `outbox.replay`, `outbox.set_aside`,
     /// `exhibition.picture`, `exhibition.create`, `exhibition.change`, `exhibition.archive`, `exhibition.delete`, `product.create` and so on, `slot.create`, `slot.change`, `slot.delete`, `slot.pattern`,
     /// `slot.bulk`, `sales.change`, `device.add`,
     /// `device.revoke`, `entry.rules`, `entry.force`, `entry.conflict`, `ticket.block`, `ticket.unblock`,
     /// `user.create`, `user.change`, `user.password`, `user.password_reset`, `user.second_factor`, `user.recovery_code`,
-    /// `user.recovery_codes`, `user.email`, `user.pin`, `user.lock`, `user.unlock`, `user.sign_out`, `user.rules`,
-    /// `privacy.request`, `privacy.erase`, `privacy.export`, `privacy.withdraw`, `privacy.retention`.
+    /// `user.recovery_codes`, `user.sign_in`, `user.sign_ins`, `user.email`, `user.pin`, `user.lock`, `user.unlock`, `user.sign_out`, `user.rules`,
+    /// `privacy.request`, `privacy.erase`, `privacy.export`, `privacy.withdraw`, `privacy.retention`, `audit.export`.
     pub action: &'static str,
     /// None: of no exhibition.
     pub exhibition_id: Option<i32>,
@@ -90,4 +90,9 @@ pub struct Act {
 /// In a transaction, together with the change.
 pub async fn record(client: &impl GenericClient, entry: &Entry<'_>) -> Result<()> {
     pg::record(client, entry).await
+}
+
+/// Somebody looks at an order: once an hour for each, or the log would be full of whoever keeps a page open.
+pub async fn record_opened(client: &impl GenericClient, entry: &Entry<'_>) -> Result<()> {
+    pg::record_opened(client, entry).await
 }

@@ -229,6 +229,7 @@ struct Named {
 impl Kind for ProductSettings {
     const NAME: &'static str = "product";
     const CHANGED: &'static str = "product.change";
+    const UNKNOWN: &'static str = "catalogue.unknown_product";
 
     async fn one(transaction: &Transaction<'_>, id: i32) -> Result<ProductRow> {
         pg::one(transaction, id).await

@@ -206,6 +206,7 @@ struct Named {
 impl Kind for SlotSettings {
     const NAME: &'static str = "slot";
     const CHANGED: &'static str = "slot.change";
+    const UNKNOWN: &'static str = "catalogue.unknown_slot";
 
     async fn one(transaction: &Transaction<'_>, id: i32) -> Result<SlotRow> {
         pg::one(transaction, id).await

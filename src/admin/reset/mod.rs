@@ -1,7 +1,7 @@
 //! A password set anew by whoever reads the account's mail, or was handed a link by `admit user unlock`.
 //!
 //! Promises that asking tells nobody whether there is such an account, that a link opens once, for half an hour, and only
-//! while it is the newest, and that it never ends a second factor. Only a digest of the token is kept; the letter derives it
+//! while it is the newest (one that was mailed ends none that was handed over), and that it never ends a second factor. Only a digest of the token is kept; the letter derives it
 //! anew from the row's id.
 
 pub mod api;
@@ -55,7 +55,7 @@ pub async fn ask(app: &App, caller: ClientAddress, username: &str, language: Lan
     let user_id = locked.filter(|user| !user.disabled && user.email.is_some()).map(|user| user.id);
     let lately = pg::lately(&transaction, user_id).await?;
     let user_id = user_id.filter(|_| lately < LINKS_MAX);
-    pg::add(&transaction, id, user_id, &sha256(&[&token_of(app, id)]), language.tag()).await?;
+    pg::add(&transaction, id, user_id, &sha256(&[&token_of(app, id)]), language.tag(), false).await?;
     pg::mail(&transaction, id).await?;
     Ok(transaction.commit().await?)
 }
@@ -80,7 +80,7 @@ pub async fn wish(app: &App, client: &impl GenericClient, id: Uuid) -> Result<Op
 /// In a transaction under the account's lock: a link that is handed over instead of mailed.
 pub async fn by_hand(client: &impl GenericClient, user_id: i32, now: Timestamp) -> Result<String> {
     let token: [u8; 32] = ids::random_bytes();
-    pg::add(client, ids::row_id(now), Some(user_id), &sha256(&[&token]), Language::default().tag()).await?;
+    pg::add(client, ids::row_id(now), Some(user_id), &sha256(&[&token]), Language::default().tag(), true).await?;
     Ok(URL_SAFE_NO_PAD.encode(token))
 }
 

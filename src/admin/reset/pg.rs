@@ -16,8 +16,8 @@ const LATELY: Statement = Statement::new(
 /// Nobody's is over from the beginning.
 const ADD: Statement = Statement::new(
     "admin.add_reset",
-    "insert into password_resets (id, user_id, digest, language, created_at, over_at)
-     values ($1, $2, $3, $4, admit_now(), case when $2::int is null then admit_now() end)",
+    "insert into password_resets (id, user_id, digest, language, created_at, over_at, by_hand)
+     values ($1, $2, $3, $4, admit_now(), case when $2::int is null then admit_now() end, $5)",
 );
 
 const MAIL: Statement = Statement::new(
@@ -41,7 +41,7 @@ const SPEND: Statement = Statement::new(
 
 const END: Statement = Statement::new(
     "admin.end_resets",
-    "update password_resets set over_at = admit_now() where user_id = $1 and over_at is null",
+    "update password_resets set over_at = admit_now() where user_id = $1 and over_at is null and ($2 or not by_hand)",
 );
 
 const TOLD: Statement = Statement::new(
@@ -56,16 +56,18 @@ pub async fn lately(client: &impl GenericClient, user_id: Option<i32>) -> Result
     Ok(LATELY.query_one(client, &[&user_id, &MINUTES]).await?.get(0))
 }
 
-/// The newest is the only one that opens; under the account's lock. None: nobody's.
+/// The newest is the only one that opens, but that any stranger may ask for a mailed one, which ends none made by hand. Under the
+/// account's lock. None: nobody's.
 pub async fn add(
     client: &impl GenericClient,
     id: Uuid,
     user_id: Option<i32>,
     digest: &[u8],
     language: &str,
+    by_hand: bool,
 ) -> Result<()> {
-    END.execute(client, &[&user_id]).await?;
-    ADD.execute(client, &[&id, &user_id, &digest, &language]).await?;
+    END.execute(client, &[&user_id, &by_hand]).await?;
+    ADD.execute(client, &[&id, &user_id, &digest, &language, &by_hand]).await?;
     Ok(())
 }
 
@@ -85,9 +87,9 @@ pub async fn spend(client: &impl GenericClient, digest: &[u8]) -> Result<bool> {
     Ok(SPEND.execute(client, &[&digest, &MINUTES]).await? == 1)
 }
 
-/// The open one of an account, if there is one.
+/// The open ones of an account, if there are any.
 pub async fn end(client: &impl GenericClient, user_id: i32) -> Result<()> {
-    END.execute(client, &[&Some(user_id)]).await?;
+    END.execute(client, &[&Some(user_id), &true]).await?;
     Ok(())
 }
 

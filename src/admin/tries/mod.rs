@@ -20,7 +20,7 @@ use super::browser::Browser;
 use super::mailbox::{self, Notice};
 use super::pg::UserRow;
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::platform::http::ClientAddress;
 use crate::platform::secrets::{Purpose, hex};
 use crate::platform::texts::Language;
@@ -90,7 +90,8 @@ impl Claimant {
         let (source, language) = match whence {
             Whence::Browser(browser) => (browser.source(app, &name), browser.language),
             Whence::Device(id) => (Source::Known(digest(app, &[b"device", id.as_bytes()])), Language::default()),
-            Whence::SignedIn => (Source::Known(digest(app, &[b"signed in"])), Language::default()),
+            // Of that name: or everybody who is signed in would be one source.
+            Whence::SignedIn => (Source::Known(digest(app, &[b"signed in", name.as_bytes()])), Language::default()),
         };
         Claimant { name, address: client.address, exempt: client.exempt, source, language }
     }
@@ -107,6 +108,19 @@ impl Claimant {
         };
         hex(&from)
     }
+
+    /// For rate limits: whatever name from here. Devices take any name, so that one could fill the turns of those we know.
+    pub fn any_name_key(&self, app: &App) -> String {
+        match self.source {
+            Source::Stranger => network_key(app, "login address", self.address),
+            Source::Mailed(id) | Source::Known(id) => hex(&digest(app, &[b"rate of any name", &id])),
+        }
+    }
+}
+
+/// For rate limits: everybody from there, by what they try.
+pub fn network_key(app: &App, what: &str, address: IpAddr) -> String {
+    hex(&from_address(app, "", what.as_bytes(), address))
 }
 
 fn digest(app: &App, parts: &[&[u8]]) -> CounterId {
@@ -160,7 +174,7 @@ fn locked(wait_s: f64) -> Error {
     Error::too_many("auth.locked", wait).with("minutes", minutes)
 }
 
-/// A try that was counted, to be forgiven if it proves to be right.
+/// A try that was counted, until it is known what it was.
 pub struct Counted(Vec<(Counter, i32, Option<Timestamp>)>);
 
 /// Counts a try as a wrong one before it is judged. Refuses it, uncounted, where there have been too many.
@@ -208,8 +222,19 @@ pub async fn count(app: &App, by: &Claimant, user: Option<&UserRow>, what: What)
     Ok(Counted(counted))
 }
 
-/// It was right, or was never judged. What strangers did before stays counted: the owner's success is no news of theirs.
-pub async fn forgive(app: &App, counted: Counted) -> Result<()> {
+/// What became of a try: a right one forgets those before it, a wrong one stays counted, and one that nobody has judged (too
+/// busy, the database away) is taken back alone, so that it neither counts nor wipes out what was wrong before.
+pub async fn settle<T>(app: &App, counted: Counted, outcome: Result<T>) -> Result<T> {
+    match &outcome {
+        Ok(_) => forgive(app, counted).await?,
+        Err(error) if error.kind == Kind::Unauthenticated => {}
+        Err(_) => take_back(app, counted).await?,
+    }
+    outcome
+}
+
+/// What strangers did before stays counted: the owner's success is no news of theirs.
+async fn forgive(app: &App, counted: Counted) -> Result<()> {
     let client = app.pg.get().await?;
     for (counter, failed, locked_until) in counted.0 {
         if counter.source == "strangers" {
@@ -217,6 +242,14 @@ pub async fn forgive(app: &App, counted: Counted) -> Result<()> {
         } else {
             pg::forget(&client, &counter.id).await?;
         }
+    }
+    Ok(())
+}
+
+async fn take_back(app: &App, counted: Counted) -> Result<()> {
+    let client = app.pg.get().await?;
+    for (counter, failed, locked_until) in counted.0 {
+        pg::take_back(&client, &counter.id, failed, locked_until).await?;
     }
     Ok(())
 }

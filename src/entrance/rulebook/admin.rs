@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use axum::extract::State as AppState;
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,10 +15,10 @@ use crate::admin::access::AdminOf;
 use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::entrance::api::GATE_CHARS_MAX;
-use crate::entrance::reply::private;
 use crate::entrance::rules::Rules;
 use crate::error::{Error, FieldError, Result};
-use crate::platform::http::Json;
+use crate::platform::http::extract::tagged;
+use crate::platform::http::{IfMatch, Json};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(look, set))
@@ -36,36 +37,49 @@ struct RulebookShown {
     walk_ins: bool,
 }
 
-fn shown(book: Rulebook) -> Response {
+fn shown(revision: i32, book: Rulebook) -> Result<Response> {
     let body = RulebookShown { exhibition: book.exhibition, products: book.products, walk_ins: book.walk_ins };
-    private(body)
+    tagged(StatusCode::OK, revision.into(), body)
 }
 
 /// The rules of entry.
 #[utoipa::path(get, path = "/api/admin/exhibitions/{code}/entry-rules", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition.")),
-    responses((status = 200, body = RulebookShown),
+    responses((status = 200, body = RulebookShown, headers(("etag" = String, description = "Their revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 503, description = "server.starting, server.database_away")))]
 async fn look(AppState(app): AppState<App>, admin: AdminOf) -> Result<Response> {
-    Ok(shown(pg::of(&app.pg.get().await?, admin.exhibition.id).await?))
+    let client = app.pg.get().await?;
+    // First, so that what is read after it is at least as new: a change that comes between makes the tag old.
+    let revision = pg::revision(&client, admin.exhibition.id).await?;
+    shown(revision, pg::of(&client, admin.exhibition.id).await?)
 }
 
 /// Replaces the rules of entry, all of them.
 #[utoipa::path(put, path = "/api/admin/exhibitions/{code}/entry-rules", tag = "admin", security(("staff" = [])),
-    params(("code" = String, Path, description = "Code of the exhibition.")), request_body = RulebookShown,
-    responses((status = 200, body = RulebookShown),
+    params(("code" = String, Path, description = "Code of the exhibition."), ("If-Match" = String, Header, description = "The `ETag` of the rules as they were read.")),
+    request_body = RulebookShown,
+    responses((status = 200, body = RulebookShown, headers(("etag" = String, description = "Their revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
+        (status = 412, description = "request.changed_meanwhile"), (status = 428, description = "request.if_match_required"),
         (status = 422, description = "request.invalid"),
         (status = 503, description = "server.starting, server.database_away")))]
-async fn set(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<RulebookShown>) -> Result<Response> {
+async fn set(
+    AppState(app): AppState<App>,
+    admin: AdminOf,
+    seen: IfMatch,
+    Json(ask): Json<RulebookShown>,
+) -> Result<Response> {
     let book = checked(&admin, ask)?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
-    let before = pg::set(&transaction, admin.exhibition.id, &book).await?;
+    let mut revision = pg::lock(&transaction, admin.exhibition.id).await?;
+    seen.expect(revision)?;
+    let before = pg::of(&transaction, admin.exhibition.id).await?;
     if before != book {
+        revision = pg::set(&transaction, admin.exhibition.id, &book).await?;
         let written = |book: &Rulebook| json!({ "exhibition": book.exhibition, "products": book.products, "walk_ins": book.walk_ins });
         let by = &Actor::from(&admin);
         let (before, after) = (written(&before), written(&book));
@@ -73,7 +87,7 @@ async fn set(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<Ruleb
         audit::record(&transaction, &entry).await?;
     }
     transaction.commit().await?;
-    Ok(shown(book))
+    shown(revision, book)
 }
 
 fn checked(admin: &AdminOf, ask: RulebookShown) -> Result<Rulebook> {

@@ -68,6 +68,8 @@ pub struct Books {
     /// Of the orders whose tickets an entry looks at.
     pub tickets: HashMap<Uuid, TicketRow>,
     pub refunds: Vec<KnownRefund>,
+    /// Of the orders of which an entry says what it has seen.
+    pub revisions: HashMap<Uuid, i64>,
     pub people: HashMap<(i32, PersonKey), PersonRow>,
     pub stock: HashMap<i32, Level>,
     /// Of the slots that somebody wants places of: nothing is sold of these any more.
@@ -121,7 +123,10 @@ impl Books {
                     Ask::Cash { attempt_id, .. } => self.cash(entry, order, *attempt_id),
                     Ask::SettleFree { ticket_key_id } => self.settle_free(entry, order, *ticket_key_id),
                     Ask::Expire => self.expire(entry, order),
-                    Ask::Cancel => self.cancel(entry, order),
+                    Ask::Cancel { seen } => match seen.as_ref().map(|seen| seen.expect(self.revision(facts.id))) {
+                        Some(Err(stale)) => Reply::Failed(stale),
+                        _ => self.cancel(entry, order),
+                    },
                     Ask::Hold(_) => Reply::Refused(Refusal::UnknownOrder),
                 }
             }
@@ -451,6 +456,12 @@ impl Books {
             return Reply::Already;
         }
         self.release(entry, order, OrderState::Expired, "expired")
+    }
+
+    /// The number of its events, those of this batch among them.
+    fn revision(&self, order_id: Uuid) -> i64 {
+        let ours = self.rows.events.iter().filter(|event| event.order_id == order_id).count();
+        self.revisions.get(&order_id).copied().unwrap_or(0) + i64::try_from(ours).unwrap_or(i64::MAX)
     }
 
     fn cancel(&mut self, entry: &Entry, order: OrderRow) -> Reply {

@@ -9,6 +9,7 @@ use crate::orders::consent::Consent;
 use crate::orders::contact::ContactIndex;
 use crate::orders::model::{OrderFacts, Origin, Seat};
 use crate::payments::Provider;
+use crate::platform::http::IfMatch;
 use crate::stock::model::Line;
 
 /// A sealed contact, written with its order.
@@ -156,7 +157,10 @@ pub enum Ask {
         ticket_key_id: i16,
     },
     Expire,
-    Cancel,
+    Cancel {
+        /// Only of the order as it was seen; None: of whatever it is.
+        seen: Option<IfMatch>,
+    },
 }
 
 impl Ask {
@@ -171,7 +175,7 @@ impl Ask {
             | Ask::LapseDeposit { .. }
             | Ask::Refund(_)
             | Ask::Expire
-            | Ask::Cancel => true,
+            | Ask::Cancel { .. } => true,
             Ask::Begin { seat, .. } => seat.is_some(),
             Ask::Open { .. } | Ask::Decline { .. } | Ask::Doubt { .. } | Ask::Await { .. } => false,
         }
@@ -180,6 +184,11 @@ impl Ask {
     /// Whether it must know the order's tickets and refunds, locked.
     pub fn looks_at_tickets(&self) -> bool {
         matches!(self, Ask::Refund(_) | Ask::Reverse { .. })
+    }
+
+    /// Whether it must know the order's revision.
+    pub fn looks_at_revision(&self) -> bool {
+        matches!(self, Ask::Cancel { seen: Some(_) })
     }
 
     pub fn seat(&self) -> Option<&Seat> {

@@ -111,6 +111,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
 
 /// The state that the caller has seen, from the ETag of a reply. Every change of what several people may change at the
 /// same time asks for it.
+#[derive(Clone, Debug)]
 pub struct IfMatch(pub String);
 
 impl IfMatch {

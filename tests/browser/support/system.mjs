@@ -158,9 +158,10 @@ export async function admin(method, path, body) {
   const login = await json(`${demo.base_url}/api/auth/login`, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(demo.accounts.super_admin),
   });
-  const reply = await fetch(`${demo.base_url}/api/admin/${path}`, {
-    method, headers: { "Content-Type": "application/json", Authorization: `Bearer ${login.access_token}` }, body: JSON.stringify(body),
-  });
+  const url = `${demo.base_url}/api/admin/${path}`, headers = { "Content-Type": "application/json", Authorization: `Bearer ${login.access_token}` };
+  // A change of what is there now.
+  const tag = method === "PUT" && (await fetch(url, { headers })).headers.get("etag");
+  const reply = await fetch(url, { method, headers: { ...headers, ...(tag ? { "If-Match": tag } : {}) }, body: JSON.stringify(body) });
   if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`);
   return reply.status === 204 ? null : reply.json();
 }

@@ -137,8 +137,8 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
     let rules = json!({ "exhibition": { "early_min": 5, "late_min": 1, "gates": null, "entries": "once", "per_day": 1, "reentry": false, "gap_s": 0 },
         "products": { adult.product_id.to_string(): { "early_min": 9, "late_min": 1, "gates": null, "entries": "once", "per_day": 1, "reentry": false, "gap_s": 0 } },
         "walk_ins": true });
-    let set = app.http.put(app.url(&format!("{EXHIBITIONS}/xyz/entry-rules"))).bearer_auth(&owner.token).json(&rules);
-    Answer::of(set).await.expect(200);
+    let set = app.http.put(app.url(&format!("{EXHIBITIONS}/xyz/entry-rules"))).bearer_auth(&owner.token);
+    Answer::of(set.header("if-match", "\"1\"").json(&rules)).await.expect(200);
 
     let picture =
         crate::pictures::sent(&app, &owner.token, crate::pictures::ALT, crate::pictures::png(1600, 800, 1)).await;

@@ -86,6 +86,7 @@ async fn change(
 }
 
 async fn give_up(app: &App, by: &Support, order: &Order, seen: &IfMatch, to: &str) -> Result<()> {
+    // Early, so that a stale move is called stale and not illegal; the writer looks again under the order's lock.
     seen.expect(history::pg::revision(&app.pg.get().await?, order.facts.id).await?)?;
     match order.state {
         OrderState::Held | OrderState::AwaitingDeposit if to == OrderState::Cancelled.as_str() => {}
@@ -102,7 +103,7 @@ async fn give_up(app: &App, by: &Support, order: &Order, seen: &IfMatch, to: &st
         before: what(order.state),
         after: what(OrderState::Cancelled),
     });
-    cancel(app, order, origin).await
+    cancel(app, order, origin, Some(seen)).await
 }
 
 async fn correct(app: &App, by: &Support, order: &Order, seen: &IfMatch, ask: &ChangeAsk) -> Result<()> {

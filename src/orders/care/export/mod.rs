@@ -55,7 +55,7 @@ pub struct ExportAsk {
     #[schema(value_type = Option<String>, format = Date)]
     until: Option<String>,
     q: Option<String>,
-    /// Names, phone numbers and addresses in the clear. Goes into the audit log.
+    /// Names, phone numbers and addresses in the clear. The audit log says so.
     #[serde(default)]
     unmasked: bool,
     /// Needed with `unmasked`; no personal data.
@@ -98,7 +98,7 @@ impl Exports {
 
 /// Asks for all orders that the filters let through as a file; the answer says where it is fetched, once and at once.
 ///
-/// CSV, or XLSX with dates as dates. Personal data is masked unless it is asked for, which the audit log keeps.
+/// CSV, or XLSX with dates as dates. Personal data is masked unless it is asked for. Either goes into the audit log.
 #[utoipa::path(post, path = "/api/admin/exhibitions/{code}/exports", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition.")), request_body = ExportAsk,
     responses((status = 201, body = ExportReady),
@@ -113,25 +113,24 @@ async fn ask(
     Json(ask): Json<ExportAsk>,
 ) -> Result<Response> {
     // What is wrong, or too much, is said now: where the file is fetched, nobody reads it.
-    ask.wanted(&app, by.exhibition.id)?;
+    let about = ask.wanted(&app, by.exhibition.id)?.about();
     let why = ask.unmasked.then(|| sentence("why", ask.why.as_deref().unwrap_or_default())).transpose()?;
     drop(app.exports.turn()?);
-    let filters = json!({ "state": ask.state, "from": ask.from, "until": ask.until, "q": ask.q.is_some() });
-    let format = ask.format;
+    // Not what was searched for, which may be somebody's name.
+    let filters =
+        json!({ "state": ask.state, "from": ask.from, "until": ask.until, "q": ask.q.is_some(), "by": about });
+    let after = json!({ "why": why, "format": ask.format, "unmasked": ask.unmasked, "columns": sheet::COLUMNS.len(),
+        "filters": filters });
     let ticket = Ticket { exhibition_id: by.exhibition.id, language: language.tag().to_owned(), ask };
     let proof = redis::keep(&app, &ticket).await?;
-    if let Some(why) = why {
-        // Not what was searched for, which may be somebody's name.
-        let after = json!({ "why": why, "format": format, "filters": filters });
-        let entry = Entry {
-            by: &Actor::from(&by),
-            action: "order.export",
-            exhibition_id: Some(by.exhibition.id),
-            before: Value::Null,
-            after,
-        };
-        audit::record(&app.pg.get().await?, &entry).await?;
-    }
+    let entry = Entry {
+        by: &Actor::from(&by),
+        action: "order.export",
+        exhibition_id: Some(by.exhibition.id),
+        before: Value::Null,
+        after,
+    };
+    audit::record(&app.pg.get().await?, &entry).await?;
     let expires_at = app.clock.now() + SignedDuration::from_secs(redis::KEEP_S);
     let ready = ExportReady { url: format!("/api/exports/{proof}"), expires_at };
     Ok(private((StatusCode::CREATED, axum::Json(ready)).into_response()))

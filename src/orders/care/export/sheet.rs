@@ -18,7 +18,7 @@ use crate::platform::texts::{self, Language};
 use crate::platform::xlsx::Book;
 
 /// Names for programs, in a CSV; people read `export.orders.*`, in a spreadsheet.
-const COLUMNS: [&str; 15] = [
+pub const COLUMNS: [&str; 15] = [
     "order_number",
     "state",
     "total_won",

@@ -235,7 +235,7 @@ fn tag(revision: i64) -> String {
     format!("\"{revision}\"")
 }
 
-/// An order with all that happened to it. Its visitor's data is masked.
+/// An order with all that happened to it. Its visitor's data is masked. That it was opened goes into the audit log, once an hour.
 ///
 /// The `ETag` is that of the order; scans and messages do not change it.
 #[utoipa::path(get, path = "/api/admin/orders/{order_number}", tag = "admin", security(("staff" = [])),
@@ -246,6 +246,14 @@ fn tag(revision: i64) -> String {
         (status = 503, description = "server.starting, server.database_away")))]
 async fn show(State(app): State<App>, by: Support, Path(number): Path<String>) -> Result<Response> {
     let order = order_of(&app, &by.user, &number).await?;
+    let entry = Entry {
+        by: &Actor::from(&by),
+        action: "order.open",
+        exhibition_id: Some(order.facts.exhibition_id),
+        before: json!(null),
+        after: json!({ "order": order.facts.number }),
+    };
+    audit::record_opened(&app.pg.get().await?, &entry).await?;
     shown(&app, &order).await
 }
 

@@ -33,6 +33,20 @@ pub struct Known {
     pub names: Vec<i64>,
 }
 
+impl Known {
+    pub fn kinds(&self) -> Vec<&'static str> {
+        [
+            ("payment_key", self.payment_key.is_some()),
+            ("phone", self.phone.is_some()),
+            ("phone_tail", !self.tails.is_empty()),
+            ("name", !self.names.is_empty()),
+        ]
+        .into_iter()
+        .filter_map(|(kind, may_be)| may_be.then_some(kind))
+        .collect()
+    }
+}
+
 pub fn meant(app: &App, text: &str, exhibitions: &[i32]) -> Meant {
     let text = text.trim();
     if let Some(number) = number(&text.to_ascii_uppercase()) {

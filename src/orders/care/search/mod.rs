@@ -12,6 +12,7 @@ use deadpool_postgres::GenericClient;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use self::meant::{CHARS_MAX, Meant};
 use self::pg::{Filter, OrderRow};
 use crate::admin::access::Support;
+use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, FieldError, Result};
@@ -140,6 +142,14 @@ fn cursor_of(id: Uuid) -> String {
 }
 
 impl Wanted {
+    /// By what of somebody it is asked for, in a word each: never what was typed.
+    pub fn about(&self) -> Vec<&'static str> {
+        match &self.meant {
+            Some(Meant::Known(known)) => known.kinds(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Some number of them at a time, for whoever reads on to the end.
     pub fn in_pages_of(mut self, limit: i64) -> Wanted {
         self.limit = limit;
@@ -254,7 +264,7 @@ async fn list(
     page(&app, &by, language, &asked).await
 }
 
-/// The same, asked in a body.
+/// The same, asked in a body. A search for somebody (a name, a phone number, a payment key) goes into the audit log.
 #[utoipa::path(post, path = "/api/admin/orders/search", tag = "admin", request_body = Asked, security(("staff" = [])),
     responses((status = 200, body = OrderList),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
@@ -272,6 +282,21 @@ async fn search(
 async fn page(app: &App, by: &Support, language: Language, asked: &Asked) -> Result<Response> {
     let mut wanted = asked.wanted(app, |id| by.user.may_enter(id))?;
     let client = app.pg.get().await?;
+    let about = wanted.about();
+    if !about.is_empty() {
+        let of = match wanted.filter.exhibitions[..] {
+            [one] => one,
+            _ => by.user.home(),
+        };
+        let entry = Entry {
+            by: &Actor::from(by),
+            action: "order.search",
+            exhibition_id: Some(of).filter(|id| *id != 0),
+            before: Value::Null,
+            after: json!({ "by": about }),
+        };
+        audit::record(&client, &entry).await?;
+    }
     let (rows, more) = wanted.page(&client).await?;
     drop(client);
     let next = rows.last().filter(|_| more).map(|row| cursor_of(row.id));

@@ -103,6 +103,10 @@ impl Connection {
             flight.push(self.call(&p.CLOSED_SLOTS, vec![&wants.slots]));
             order.push(Read::ClosedSlots);
         }
+        if !wants.revisions.is_empty() {
+            flight.push(self.call(&p.REVISIONS, vec![&wants.revisions]));
+            order.push(Read::Revisions);
+        }
         let mut answers = Vec::with_capacity(flight.len());
         for answer in join_all(flight).await {
             match answer {

@@ -54,6 +54,10 @@ statements! {
     // After the stock lock, which whoever closes a slot has until their commit: no order is added to a day once it is closed.
     CLOSED_SLOTS = "writer.closed_slots", "select id from slots where id = any($1::int[]) and closed";
 
+    // After the orders, whose locks everybody takes who adds an event.
+    REVISIONS = "writer.revisions",
+        "select order_id, count(*) from order_events where order_id = any($1::uuid[]) group by order_id";
+
     INSERT_ORDERS = "writer.insert_orders",
         "insert into orders (id, number, exhibition_id, slot_id, hold_id, fingerprint, state, total_won, person_key,
                              person_places, person_counted, has_email, language, referral_code, created_at, expires_at, taken_at_ms, pass_sid)

@@ -21,6 +21,7 @@ pub(super) enum Read {
     Stock,
     KnownHolds,
     ClosedSlots,
+    Revisions,
 }
 
 /// Everything a batch must lock, sorted and without repeats.
@@ -34,13 +35,15 @@ pub(super) struct Wants {
     pub hold_ids: Vec<Vec<u8>>,
     /// Of which places are wanted.
     pub slots: Vec<i32>,
+    /// Orders that an entry changes only as they were seen.
+    pub revisions: Vec<Uuid>,
 }
 
 impl Wants {
     pub(super) fn of(entries: &[&Entry]) -> Wants {
         let (mut orders, mut people, mut stock) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let (mut tickets, mut slots) = (BTreeSet::new(), BTreeSet::new());
-        let mut hold_ids = Vec::new();
+        let (mut hold_ids, mut revisions) = (Vec::new(), Vec::new());
         for entry in entries {
             let facts = &entry.facts;
             if matches!(entry.ask, Ask::Hold(_)) {
@@ -50,6 +53,9 @@ impl Wants {
             }
             if entry.ask.seat().is_some() {
                 slots.extend(facts.slot_id);
+            }
+            if entry.ask.looks_at_revision() {
+                revisions.push(facts.id);
             }
             if entry.ask.looks_at_tickets() {
                 tickets.insert(facts.id);
@@ -68,6 +74,7 @@ impl Wants {
             stock: stock.into_iter().collect(),
             hold_ids,
             slots: slots.into_iter().collect(),
+            revisions,
         }
     }
 }
@@ -125,6 +132,9 @@ pub(super) fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
                 let level =
                     Level { total: r.get(1), offered: r.get(2), held: r.get(3), sold: r.get(4), epoch: r.get(5) };
                 books.stock.insert(r.get(0), level);
+            }
+            Read::Revisions => {
+                books.revisions.insert(r.get(0), r.get(1));
             }
             Read::ClosedSlots => {
                 books.closed_slots.insert(r.get(0));
