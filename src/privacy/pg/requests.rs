@@ -17,6 +17,13 @@ const WHO: Statement = Statement::new(
       where o.number = $1 and c.erased_at is null",
 );
 
+/// The same, and nobody corrects the order until the transaction ends.
+const WHO_STAYS: Statement = Statement::new(
+    "privacy.who_stays",
+    "select c.phone_digest from orders o join contacts c on c.order_id = o.id
+      where o.number = $1 and c.erased_at is null for share of c",
+);
+
 const KNOWN: Statement = Statement::new(
     "privacy.known",
     "select exists (select from contacts where phone_digest = $1 and erased_at is null)",
@@ -31,7 +38,13 @@ const ASK: Statement = Statement::new(
 
 const RUNNING: Statement = Statement::new(
     "privacy.running",
-    "select id from privacy_requests where kind = $1 and phone_digest = $2 and ended_at is null",
+    "select id from privacy_requests where kind = $1 and phone_digest = $2 and ended_at is null for update",
+);
+
+/// What was ordered until now is meant. When the rest is looked at stays as it is: some of it may be due tomorrow.
+const ASK_AGAIN: Statement = Statement::new(
+    "privacy.ask_again",
+    "update privacy_requests set asked_at = admit_now(), verified_by = $2, asked_by = $3 where id = $1 and ended_at is null",
 );
 
 macro_rules! request {
@@ -118,9 +131,11 @@ pub const AT_ONCE: Spans = Spans { days: 0, hours: 0 };
 
 pub const STATEMENTS: &[&Statement] = &[
     &WHO,
+    &WHO_STAYS,
     &KNOWN,
     &ASK,
     &RUNNING,
+    &ASK_AGAIN,
     &ONE,
     &LOCK,
     &LIST,
@@ -153,6 +168,11 @@ pub async fn who(client: &impl GenericClient, number: &str) -> Result<Option<Vec
     Ok(WHO.query_opt(client, &[&number]).await?.map(|row| row.get(0)))
 }
 
+/// In a transaction.
+pub async fn who_stays(client: &impl GenericClient, number: &str) -> Result<Option<Vec<u8>>> {
+    Ok(WHO_STAYS.query_opt(client, &[&number]).await?.map(|row| row.get(0)))
+}
+
 pub async fn known(client: &impl GenericClient, digest: &[u8]) -> Result<bool> {
     Ok(KNOWN.query_one(client, &[&digest]).await?.get(0))
 }
@@ -171,9 +191,15 @@ pub async fn ask(client: &impl GenericClient, new: &NewRequest<'_>) -> Result<bo
     Ok(ASK.execute(client, &[id, &kind.as_str(), who, &verified_by.as_str(), asked_by]).await? == 1)
 }
 
-/// The one that is running for the same.
+/// The one that is running for the same; nobody else's until the transaction ends.
 pub async fn running(client: &impl GenericClient, kind: Kind, who: &[u8]) -> Result<Option<Uuid>> {
     Ok(RUNNING.query_opt(client, &[&kind.as_str(), &who]).await?.map(|row| row.get(0)))
+}
+
+/// Under its lock.
+pub async fn ask_again(client: &impl GenericClient, id: Uuid, verified_by: Verified, asked_by: i32) -> Result<()> {
+    ASK_AGAIN.execute(client, &[&id, &verified_by.as_str(), &asked_by]).await?;
+    Ok(())
 }
 
 fn read(r: &tokio_postgres::Row) -> Result<Request> {
