@@ -116,3 +116,82 @@ async fn a_copy_that_is_asked_for_again_is_no_other() {
     assert_eq!(app.db.one::<i64>("select count(*) from admin_audit where action = 'privacy.request'").await, 1);
     app.finish().await;
 }
+
+/// An order without a number is found by a digest of its own: corrected, it is still the one that was asked for.
+#[tokio::test]
+async fn a_gift_that_is_corrected_is_still_forgotten() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    ends_in(&app, &adult, 2).await;
+    let desk = Desk::of(&app).await;
+    let (one, other) = (gift(&app, &desk, &adult, "a").await, gift(&app, &desk, &adult, "b").await);
+    let owner = Owner::of(&app).await;
+    let asked = owner.asked("erase", json!({ "order_number": one })).await.expect(201);
+    let id = asked.text("id");
+    assert_eq!(owner.erase(&id).await.expect(200).text("state"), "waiting");
+    desk.patch(&one, json!({ "customer_email": "guest@example.org" })).await.expect(200);
+    // A number would make it one of many orders: that is said, and nothing is changed.
+    let number = json!({ "customer_name": "손님", "customer_phone": "010-7777-1234" });
+    desk.patch(&one, number.clone()).await.refused(409, "order.erasure_asked");
+    desk.patch(&other, number.clone()).await.expect(200);
+    days(&app, 3).await;
+    app.tick("retention").await;
+    let row = "select state || ' ' || orders_erased from privacy_requests";
+    assert_eq!(app.db.one::<String>(row).await, "done 1");
+    let gone = "select o.number from contacts c join orders o on o.id = c.order_id where c.erased_at is not null";
+    assert_eq!(app.db.one::<String>(gone).await, one);
+    app.finish().await;
+}
+
+/// A request that is entered while its order gets a number: one of the two sees the other. The control enters it as it was done
+/// before, by what was read first, and is a request of nobody.
+#[tokio::test]
+async fn a_request_for_an_order_that_is_being_corrected_is_not_lost() {
+    for naive in [false, true] {
+        let app = TestApp::start().await;
+        let adult = app.given(places(50)).await;
+        let desk = Desk::of(&app).await;
+        let number = gift(&app, &desk, &adult, "a").await;
+        let owner = Owner::of(&app).await;
+        // As a correction does it (`care::change`), held at its last moment.
+        let mut at_the_desk = app.db.client().await;
+        let correction = at_the_desk.transaction().await.unwrap();
+        let theirs = format!("(select id from orders where number = '{number}')");
+        correction
+            .batch_execute(&format!(
+                "select from orders where id = {theirs} for update;
+                 select from contacts where order_id = {theirs} for update;
+                 update contacts set phone_digest = decode(repeat('ab', 32), 'hex') where order_id = {theirs}"
+            ))
+            .await
+            .unwrap();
+        if naive {
+            app.db
+                .execute(&format!(
+                    "insert into privacy_requests (id, kind, phone_digest, verified_by, asked_by, asked_at)
+                     select gen_random_uuid(), 'erase', phone_digest, 'phone', 1, admit_now()
+                       from contacts where order_id = {theirs}"
+                ))
+                .await;
+            correction.commit().await.unwrap();
+        } else {
+            let asking = owner.asked("erase", json!({ "order_number": number }));
+            let corrected = async {
+                app.until("the request waits", async || {
+                    let waiting = "select count(*) from pg_stat_activity
+                                    where datname = current_database() and wait_event_type = 'Lock'";
+                    app.db.one::<i64>(waiting).await > 0
+                })
+                .await;
+                correction.commit().await.unwrap();
+            };
+            let (asked, ()) = tokio::join!(asking, corrected);
+            asked.refused(503, "server.busy");
+            owner.asked("erase", json!({ "order_number": number })).await.expect(201);
+        }
+        let nobodys = "select count(*) from privacy_requests r
+                        where not exists (select from contacts c where c.phone_digest = r.phone_digest)";
+        assert_eq!(app.db.one::<i64>(nobodys).await, i64::from(naive));
+        app.finish().await;
+    }
+}
