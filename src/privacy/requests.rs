@@ -80,6 +80,9 @@ async fn person(app: &App, phone: Option<&str>, order_number: Option<&str>) -> R
         }
         (None, Some(number)) => {
             let number = number.to_ascii_uppercase();
+            if !ids::is_order_number(&number) {
+                return Err(nobody());
+            }
             let who = pg::who(&app.pg.get().await?, &number).await?.ok_or_else(nobody)?;
             Ok((who, Some(number)))
         }

@@ -195,3 +195,21 @@ async fn a_request_for_an_order_that_is_being_corrected_is_not_lost() {
         app.finish().await;
     }
 }
+
+/// What is no order number is asked of nobody: a NUL in it is none of Postgres's business.
+#[tokio::test]
+async fn what_is_no_order_number_finds_nothing_anywhere() {
+    let app = TestApp::start().await;
+    app.given(places(5)).await;
+    let owner = Owner::of(&app).await;
+    for odd in ["%00", "ORD20261121-%00000000000", "' or 1=1", "ORD"] {
+        let messages = owner.call(Method::GET, &format!("outbox?order_number={odd}"), json!({})).await.expect(200);
+        assert_eq!(messages.body["messages"], json!([]), "{odd}");
+        let events = owner.call(Method::GET, &format!("webhooks?order_number={odd}"), json!({})).await.expect(200);
+        assert_eq!(events.body["events"], json!([]), "{odd}");
+    }
+    for odd in ["\u{0}", "ORD20261121-\u{0}000000000", "' or 1=1"] {
+        owner.asked("erase", json!({ "order_number": odd })).await.refused(404, "privacy.nobody");
+    }
+    app.finish().await;
+}

@@ -27,6 +27,7 @@ use crate::orders::api::private;
 use crate::orders::contact;
 use crate::orders::refunds::request::sentence;
 use crate::platform::http::{Json, Query};
+use crate::platform::ids::is_order_number;
 
 const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 200;
@@ -242,8 +243,9 @@ async fn list(State(app): State<App>, admin: Admin, Query(query): Query<ListQuer
     };
     let wanted = Wanted { exhibitions: &exhibitions, kinds: &kinds, state: query.state, limit: limit + 1 };
     let client = app.pg.get().await?;
-    let mut rows = match query.order_number.as_deref().map(str::trim) {
-        Some(number) => pg::of_order(&client, &number.to_ascii_uppercase(), &wanted).await?,
+    let mut rows = match query.order_number.as_deref().map(|number| number.trim().to_ascii_uppercase()) {
+        Some(number) if is_order_number(&number) => pg::of_order(&client, &number, &wanted).await?,
+        Some(_) => Vec::new(),
         None => pg::page(&client, &wanted, query.before.unwrap_or(i64::MAX)).await?,
     };
     let counts = match query.before {
