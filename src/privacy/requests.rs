@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::orders::contact;
 use crate::orders::model::Origin;
 use crate::platform::ids;
+use crate::platform::secrets::Purpose;
 
 /// Orders of one transaction.
 const BITE: i64 = 500;
@@ -153,7 +154,8 @@ pub async fn theirs(app: &App, request: &Request, limit: i64) -> Result<Vec<Thei
 pub async fn carry(app: &App, id: Uuid, by: Option<&Actor>) -> Result<usize> {
     let system = Actor::system("retention");
     let actor = by.unwrap_or(&system);
-    let origin = Origin::new(if by.is_some() { "super_admin" } else { "worker" }, "request", id.to_string());
+    let origin = Origin::new(if by.is_some() { "super_admin" } else { "worker" }, "request", "");
+    let salt = app.secrets.mac(Purpose::PrivacyRequest, &[id.as_bytes()]);
     let years = app.settings.retention.payments_years;
     let (mut after, mut erased, mut kept) = (Uuid::nil(), 0, 0);
     loop {
@@ -167,14 +169,14 @@ pub async fn carry(app: &App, id: Uuid, by: Option<&Actor>) -> Result<usize> {
         };
         let found = pg::orders(&transaction, (&who, request.asked_at), after, BITE, years).await?;
         let ids: Vec<Uuid> = found.iter().filter(|order| order.kept.is_none()).map(|order| order.id).collect();
-        let erasure = Erasure { spans: AT_ONCE, phone_digest: Some(&who), origin: origin.clone(), wait: true };
+        let erasure = Erasure { spans: AT_ONCE, phone_digest: Some(&who), origin: origin.clone(), salt: Some(&salt), wait: true };
         let now = erasure.carry(&transaction, &ids).await?;
         (erased, kept) = (erased + now, kept + found.len() - now);
         pg::count(&transaction, id, i32::try_from(now).map_err(Error::bug)?).await?;
         match found.last() {
             Some(last) if found.len() as i64 == BITE => after = last.id,
             _ => {
-                pg::no_more(&transaction, id, (&who, request.asked_at), origin.actor).await?;
+                pg::no_more(&transaction, &salt, (&who, request.asked_at), origin.actor).await?;
                 if kept == 0 {
                     pg::end(&transaction, id, State::Done).await?;
                 } else {

@@ -89,7 +89,7 @@ fn age(keep: &RetentionSettings, period: Period) -> i32 {
 fn by_itself(app: &App, wait: bool) -> Erasure<'static> {
     let keep = &app.settings.retention;
     let spans = Spans { days: keep.contacts_days, hours: keep.lapsed_days * 24 };
-    Erasure { spans, phone_digest: None, origin: Origin::new("worker", "retention", ""), wait }
+    Erasure { spans, phone_digest: None, origin: Origin::new("worker", "retention", ""), salt: None, wait }
 }
 
 /// Orders that expired, were cancelled or given back whole, in the order in which they were.

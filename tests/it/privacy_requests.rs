@@ -213,3 +213,37 @@ async fn what_is_no_order_number_finds_nothing_anywhere() {
     }
     app.finish().await;
 }
+
+/// Histories stay for good: they do not say that orders were one person's.
+#[tokio::test]
+async fn the_histories_of_forgotten_orders_name_no_common_request() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { open_holds_max: 5, ..places(50) }).await;
+    let visitor = app.visitor(1);
+    for _ in 0..3 {
+        let mut ask = visitor.ask(&adult, 1);
+        ask["consent"] = json!({ "version": admit::orders::consent::VERSION, "marketing": true });
+        Answer::of(visitor.post("/api/orders").json(&ask)).await.expect(201);
+    }
+    app.advance(Duration::from_secs(700)).await;
+    app.tick("expire").await;
+    let owner = Owner::of(&app).await;
+    let id = owner.asked("erase", json!({ "phone": visitor.phone })).await.expect(201).text("id");
+    // News end before the contacts do, so that both are in the histories.
+    app.db.execute("update orders set closed_at = admit_now() + interval '1 hour' where state = 'expired'").await;
+    owner.erase(&id).await.expect(200);
+    app.db.execute("update orders set closed_at = admit_now() where state = 'expired'").await;
+    app.advance(Duration::from_secs(1)).await;
+    owner.erase(&id).await.expect(200);
+    assert_eq!(erased(&app).await, 3);
+    for kind in ["contact_erased", "news_withdrawn"] {
+        let rows = app.db.client().await;
+        let sql = "select correlation_id from order_events where kind = $1";
+        let rows = rows.query(sql, &[&kind]).await.unwrap();
+        let names: std::collections::BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!((rows.len(), names.len()), (3, 3), "{kind}: each its own");
+        assert!(names.iter().all(|name| name.len() == 32 && !name.contains(&id[..8])), "{names:?}");
+    }
+    app.sweep().await;
+    app.finish().await;
+}

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::{Spans, kept};
+use super::{Spans, correlation, kept};
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 use crate::privacy::requests::{Kind, State, Verified};
@@ -94,12 +94,16 @@ const COUNT: Statement = Statement::new(
 /// No news from now on, whatever else has to be kept.
 const NO_NEWS: Statement = Statement::new(
     "privacy.no_news",
-    "with withdrawn as (
+    concat!(
+        "with withdrawn as (
          update contacts c set marketing = false from orders o
           where c.phone_digest = $1 and c.marketing and o.id = c.order_id and o.created_at <= $4 returning c.order_id
      )
      insert into order_events (order_id, kind, actor, cause, correlation_id, at)
-     select order_id, 'news_withdrawn', $2, 'request', $3, admit_now() from withdrawn",
+     select order_id, 'news_withdrawn', $2, 'request', ",
+        correlation!("$3", "order_id"),
+        ", admit_now() from withdrawn"
+    ),
 );
 
 const FORGET_CODES: Statement =
@@ -285,11 +289,11 @@ pub async fn count(client: &impl GenericClient, id: Uuid, erased: i32) -> Result
 /// Neither news nor a look at the list of orders by a code that was mailed before.
 pub async fn no_more(
     client: &impl GenericClient,
-    request: Uuid,
+    salt: &[u8],
     (who, until): (&[u8], Timestamp),
     actor: &str,
 ) -> Result<()> {
-    NO_NEWS.execute(client, &[&who, &actor, &request.to_string(), &until]).await?;
+    NO_NEWS.execute(client, &[&who, &actor, &salt, &until]).await?;
     FORGET_CODES.execute(client, &[&who]).await?;
     Ok(())
 }
