@@ -247,3 +247,46 @@ async fn the_histories_of_forgotten_orders_name_no_common_request() {
     app.sweep().await;
     app.finish().await;
 }
+
+/// A copy is written order by order. What is corrected to another person's number while it is read is theirs, and not in it.
+#[tokio::test]
+async fn an_order_that_becomes_another_person_s_while_a_copy_is_read_is_not_in_it() {
+    let app = TestApp::start().await;
+    let adult = app.given(Kind { open_holds_max: 5, ..places(50) }).await;
+    let visitor = app.visitor(1);
+    let mut mine = Vec::new();
+    for _ in 0..3 {
+        mine.push(visitor.held(&adult, 1).await.number);
+    }
+    let other = app.visitor(2).held(&adult, 1).await.number;
+    let owner = Owner::of(&app).await;
+    let id = owner.asked("export", json!({ "phone": visitor.phone })).await.expect(201).text("id");
+    // Whoever writes the first order waits here, with the list of all of them in their hand.
+    let held_up = app.db.client().await;
+    held_up.batch_execute("begin; lock table scans in access exclusive mode").await.unwrap();
+    let url = app.url(&format!("/api/admin/privacy/requests/{id}/export"));
+    let reading = async { app.http.get(url).bearer_auth(&owner.token).send().await.unwrap().text().await.unwrap() };
+    let corrected = async {
+        app.until("the copy is half written", async || {
+            let waiting = "select count(*) from pg_stat_activity
+                            where datname = current_database() and wait_event_type = 'Lock'";
+            app.db.one::<i64>(waiting).await > 0
+        })
+        .await;
+        app.db
+            .execute(&format!(
+                "update contacts set phone_digest = (select phone_digest from contacts c join orders o on o.id = c.order_id
+                                                      where o.number = '{other}')
+                  where order_id = (select id from orders where number = '{}')",
+                mine[1]
+            ))
+            .await;
+        held_up.batch_execute("commit").await.unwrap();
+    };
+    let (text, ()) = tokio::join!(reading, corrected);
+    let copy: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let numbers: Vec<&str> =
+        copy["orders"].as_array().unwrap().iter().map(|order| order["order_number"].as_str().unwrap()).collect();
+    assert_eq!(numbers, [&mine[0], &mine[2]], "and the document is whole");
+    app.finish().await;
+}
