@@ -290,3 +290,22 @@ async fn an_order_that_becomes_another_person_s_while_a_copy_is_read_is_not_in_i
     assert_eq!(numbers, [&mine[0], &mine[2]], "and the document is whole");
     app.finish().await;
 }
+
+/// What is counted anew after people were forgotten says so, in words.
+#[tokio::test]
+async fn a_count_anew_for_retention_has_a_cause_that_is_read() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    app.visitor(1).held(&adult, 1).await;
+    app.advance(Duration::from_secs(700)).await;
+    app.tick("expire").await;
+    ends_in(&app, &adult, 1).await;
+    days(&app, 120).await;
+    app.tick("retention").await;
+    let owner = Owner::of(&app).await;
+    let shown = owner.call(Method::GET, "exhibitions/xyz/stock", json!({})).await.expect(200);
+    let cause = shown.body["repairs"][0]["cause"].as_str().unwrap();
+    assert_eq!(cause, "retention");
+    assert!(admit::platform::texts::knows(&format!("page.admin.stock.reason.{cause}")));
+    app.finish().await;
+}

@@ -104,7 +104,8 @@ struct RepairShown {
     at: Timestamp,
     /// rebuilt (counted anew), given_back (takes that never became orders), or confirmed (takes that are orders).
     done: String,
-    /// unready, redis_restarted, redis_ahead, epoch, audit (a difference without explanation), catalogue; abandoned; not_told.
+    /// unready, redis_restarted, redis_ahead, epoch, audit (a difference without explanation), catalogue, retention
+    /// (people are counted no longer); abandoned; not_told.
     cause: String,
     /// By stock: what Redis had more than it should, below 0: fewer; or how many places were given back.
     found: Vec<RepairFound>,
