@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::desk::Desk;
 use crate::support::given::places;
-use crate::support::{Answer, Given, Kind, TestApp};
+use crate::support::servers::OwnRedis;
+use crate::support::{Answer, Given, Kind, Options, TestApp};
 
 struct Owner<'a> {
     app: &'a TestApp,
@@ -307,5 +308,50 @@ async fn a_count_anew_for_retention_has_a_cause_that_is_read() {
     let cause = shown.body["repairs"][0]["cause"].as_str().unwrap();
     assert_eq!(cause, "retention");
     assert!(admit::platform::texts::knows(&format!("page.admin.stock.reason.{cause}")));
+    app.finish().await;
+}
+
+/// Redis away at the end of one exhibition's walk keeps no other exhibition, no request and nothing that is too old.
+#[tokio::test]
+async fn what_one_part_of_retention_cannot_do_keeps_nothing_else() {
+    let mut own = OwnRedis::start().await;
+    let app = TestApp::start_with(Options { redis_url: Some(own.url()), ..Options::default() }).await;
+    let adult = app.given(places(50)).await;
+    let elsewhere = app.given(Kind { code: "abc", ..places(50) }).await;
+    for (n, given) in [(1, &adult), (2, &elsewhere)] {
+        let order = app.visitor(n).held(given, 1).await;
+        app.visitor(n).pay(&order).await.expect(200);
+        ends_in(&app, given, 1).await;
+    }
+    let late = app.given(Kind { code: "late", ..places(50) }).await;
+    ends_in(&app, &late, 100).await;
+    let order = app.visitor(3).held(&late, 1).await;
+    app.visitor(3).pay(&order).await.expect(200);
+    let owner = Owner::of(&app).await;
+    let id = owner.asked("erase", json!({ "phone": app.visitor(3).phone })).await.expect(201).text("id");
+    owner.erase(&id).await.expect(200);
+    days(&app, 105).await;
+
+    own.kill().await;
+    app.try_tick_on(0, "retention").await.expect_err("the people of two exhibitions are still counted in Redis");
+    assert_eq!(erased(&app).await, 3, "of both, and of whoever asked");
+    assert_eq!(app.db.one::<i64>("select count(*) from refresh_tokens").await, 0, "of 92 days");
+    let open = "select count(*) from retention_walks where what = 'contacts' and done_at is null";
+    assert_eq!(app.db.one::<i64>(open).await, 2);
+    let told: Value = app.db.one("select after from admin_audit where action = 'privacy.retention'").await;
+    assert_eq!((&told["contacts"], &told["requested"]), (&json!(2), &json!(1)), "what was done is on record");
+
+    own.run().await;
+    app.until("both are counted anew", async || {
+        app.advance(Duration::from_secs(61)).await;
+        let _ = app.try_tick_on(0, "retention").await;
+        app.db.one::<i64>(open).await == 0
+    })
+    .await;
+    app.until("the third is, too", async || {
+        let _ = app.try_tick_on(0, "audit").await;
+        app.stores_agree().await
+    })
+    .await;
     app.finish().await;
 }
