@@ -297,3 +297,17 @@ async fn people_and_devices_are_there_while_they_are_heard_of() {
     assert_eq!(online(&boss).await["shifts_open"], 0);
     app.finish().await;
 }
+
+/// A page that is looked at again and again does not queue up behind itself.
+#[tokio::test]
+async fn who_comes_while_tickets_are_counted_is_answered_without() {
+    let app = TestApp::start().await;
+    app.given(places(50)).await;
+    let eye = Eye::of(&app).await;
+    let counting = app.app().counting.0.try_acquire().unwrap();
+    let many = crate::support::race(8, async |_| eye.look().await["recounted"].clone()).await;
+    assert_eq!(many, vec![json!(false); 8]);
+    drop(counting);
+    assert_eq!(eye.look().await["recounted"], true);
+    app.finish().await;
+}

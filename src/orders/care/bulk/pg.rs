@@ -60,6 +60,9 @@ const OPEN: Statement = Statement::new(
                      where a.state in ('sent', 'unknown', 'awaiting_deposit') and o.exhibition_id = $1 and o.slot_id = any($2))",
 );
 
+const IS_ONE_OPEN: Statement =
+    Statement::new("bulk.is_one_open", "select exists (select from slots where id = any($1) and not closed)");
+
 /// Claims by moving the next try ahead: what a worker that died had taken is another's after a minute.
 const CLAIM: Statement = Statement::new(
     "bulk.claim",
@@ -131,7 +134,7 @@ const FAILED: Statement = Statement::new(
 );
 
 pub const STATEMENTS: &[&Statement] =
-    &[&LOOK, &BEGIN, &GATHER, &OPEN, &CLAIM, &FINISH, &LATER, &WAIT, &RUNNING, &END, &BY_ID, &BY_KEY, &PAST, &FAILED];
+    &[&LOOK, &BEGIN, &GATHER, &OPEN, &IS_ONE_OPEN, &CLAIM, &FINISH, &LATER, &WAIT, &RUNNING, &END, &BY_ID, &BY_KEY, &PAST, &FAILED];
 
 /// What would be given back.
 pub struct Look {
@@ -179,6 +182,11 @@ pub async fn gather(client: &impl GenericClient, id: Uuid, exhibition_id: i32, s
 
 pub async fn may_be_paid(client: &impl GenericClient, exhibition_id: i32, slots: &[i32]) -> Result<bool> {
     Ok(OPEN.query_one(client, &[&exhibition_id, &slots]).await?.get(0))
+}
+
+/// Whoever was to come in one of these slots can come after all.
+pub async fn is_one_open(client: &impl GenericClient, slots: &[i32]) -> Result<bool> {
+    Ok(IS_ONE_OPEN.query_one(client, &[&slots]).await?.get(0))
 }
 
 pub struct Due {
