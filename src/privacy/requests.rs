@@ -169,7 +169,8 @@ pub async fn carry(app: &App, id: Uuid, by: Option<&Actor>) -> Result<usize> {
         };
         let found = pg::orders(&transaction, (&who, request.asked_at), after, BITE, years).await?;
         let ids: Vec<Uuid> = found.iter().filter(|order| order.kept.is_none()).map(|order| order.id).collect();
-        let erasure = Erasure { spans: AT_ONCE, phone_digest: Some(&who), origin: origin.clone(), salt: Some(&salt), wait: true };
+        let erasure =
+            Erasure { spans: AT_ONCE, phone_digest: Some(&who), origin: origin.clone(), salt: Some(&salt), wait: true };
         let now = erasure.carry(&transaction, &ids).await?;
         (erased, kept) = (erased + now, kept + found.len() - now);
         pg::count(&transaction, id, i32::try_from(now).map_err(Error::bug)?).await?;

@@ -98,7 +98,11 @@ async fn asked_for(app: &App, counts: &mut Counts) -> Result<()> {
     first.end()
 }
 
-async fn too_old(app: &App, (name, period, statement): (&'static str, Period, &Statement), counts: &mut Counts) -> Result<()> {
+async fn too_old(
+    app: &App,
+    (name, period, statement): (&'static str, Period, &Statement),
+    counts: &mut Counts,
+) -> Result<()> {
     let age = age(&app.settings.retention, period);
     for _ in 0..BITES_MAX {
         let rows = statement.execute(&app.pg.get().await?, &[&age, &ROWS]).await?;

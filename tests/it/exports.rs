@@ -266,7 +266,10 @@ async fn whoever_only_asks_what_a_file_is_like_leaves_it_to_be_fetched() {
     let url = asked(&app, &desk.admin, "xyz", &json!({ "format": "csv" })).await.expect(201).text("url");
     for _ in 0..2 {
         let head = app.http.head(app.url(&url)).send().await.unwrap();
-        assert_eq!((head.status().as_u16(), head.headers()["content-type"].to_str().unwrap()), (200, "text/csv; charset=utf-8"));
+        assert_eq!(
+            (head.status().as_u16(), head.headers()["content-type"].to_str().unwrap()),
+            (200, "text/csv; charset=utf-8")
+        );
     }
     let text = app.http.get(app.url(&url)).send().await.unwrap().text().await.unwrap();
     assert_eq!(lines(&text).len(), 2, "{text}");

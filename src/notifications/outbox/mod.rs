@@ -106,10 +106,7 @@ impl MessageKind {
     fn is_about_an_order(self) -> bool {
         !matches!(
             self,
-            MessageKind::QueueTurn
-                | MessageKind::OneTimeCode
-                | MessageKind::PasswordReset
-                | MessageKind::AccountNotice
+            MessageKind::QueueTurn | MessageKind::OneTimeCode | MessageKind::PasswordReset | MessageKind::AccountNotice
         )
     }
 

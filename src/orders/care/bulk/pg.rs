@@ -133,8 +133,23 @@ const FAILED: Statement = Statement::new(
       where b.bulk_id = $1 and b.state = 'failed' order by o.id limit 100",
 );
 
-pub const STATEMENTS: &[&Statement] =
-    &[&LOOK, &BEGIN, &GATHER, &OPEN, &IS_ONE_OPEN, &CLAIM, &FINISH, &LATER, &WAIT, &RUNNING, &END, &BY_ID, &BY_KEY, &PAST, &FAILED];
+pub const STATEMENTS: &[&Statement] = &[
+    &LOOK,
+    &BEGIN,
+    &GATHER,
+    &OPEN,
+    &IS_ONE_OPEN,
+    &CLAIM,
+    &FINISH,
+    &LATER,
+    &WAIT,
+    &RUNNING,
+    &END,
+    &BY_ID,
+    &BY_KEY,
+    &PAST,
+    &FAILED,
+];
 
 /// What would be given back.
 pub struct Look {
