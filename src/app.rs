@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::notifications::Notifier;
 use crate::observability::Metrics;
 use crate::observability::pulse::Pulse;
+use crate::operations::stock::Counting;
 use crate::orders::care::export::Exports;
 use crate::orders::writer::Writer;
 use crate::payments::gateways::Gateways;
@@ -54,6 +55,7 @@ pub struct Parts {
     pub gateways: Gateways,
     pub intake: Intake,
     pub exports: Exports,
+    pub counting: Counting,
     pub keys: KeyRing,
     pub notifier: Notifier,
     pub drand: Drand,
@@ -91,6 +93,7 @@ impl App {
             gateways: Gateways::new(&settings, &clock)?,
             intake: Intake::default(),
             exports: Exports::default(),
+            counting: Counting::default(),
             keys: KeyRing::default(),
             notifier: Notifier::new(&settings)?,
             drand: Drand::new(&settings.drand)?,

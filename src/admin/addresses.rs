@@ -1,5 +1,5 @@
-//! Addresses that the control room is open to (`ADMIT_ADMIN_ADDRESSES`); an empty list: all. Pages and calls of admins, and
-//! sign-ins of everybody above the gates' staff. What is refused is refused alike, whatever it was and whoever asked.
+//! Addresses that the control room is open to (`ADMIT_ADMIN_ADDRESSES`); an empty list: all. Pages and calls of admins,
+//! the files that they have asked for, and sign-ins of everybody above the gates' staff. What is refused is refused alike, whatever it was and whoever asked.
 
 use std::net::IpAddr;
 
@@ -28,7 +28,7 @@ pub fn expect(app: &App, address: IpAddr, role: Role) -> Result<()> {
 
 /// By the route that was matched, not by how the address was written.
 fn is_admins(route: &str) -> bool {
-    ["/admin", "/api/admin"]
+    ["/admin", "/api/admin", "/api/exports"]
         .iter()
         .any(|root| route.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_control_room_is_what_it_is_called() {
-        for route in ["/admin", "/admin/x", "/api/admin", "/api/admin/users/{username}"] {
+        for route in ["/admin", "/admin/x", "/api/admin", "/api/admin/users/{username}", "/api/exports/{ticket}"] {
             assert!(is_admins(route), "{route}");
         }
         for route in ["/", "/administer", "/api/admins", "/api/auth/login", "/entrance", "/{code}"] {

@@ -114,8 +114,8 @@ pub struct Settings {
     /// Proxies whose X-Forwarded-For is believed.
     #[arg(long, env = "ADMIT_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<Network>,
-    /// Addresses or networks that the control room is open to, comma separated: its page, its calls, and sign-ins of everybody but
-    /// the gates' staff; empty: all. Behind a proxy this needs ADMIT_TRUSTED_PROXIES. Somebody who may not get in any more
+    /// Addresses or networks that the control room is open to, comma separated: its page, its calls and files, and sign-ins of
+    /// everybody but the gates' staff; empty: all. Behind a proxy this needs ADMIT_TRUSTED_PROXIES. Somebody who may not get in any more
     /// changes it here and restarts, which no account can do for them.
     #[arg(long, env = "ADMIT_ADMIN_ADDRESSES", value_delimiter = ',')]
     pub admin_addresses: Vec<Network>,

@@ -17,6 +17,8 @@ use crate::waiting_room::model::Phase;
 
 /// Though nothing newer is known: how old it all is has changed.
 const EVERY: Duration = Duration::from_secs(1);
+/// What was said longer ago is not the state of a breaker any more: its first pause is five seconds.
+const FRESH_MS: i64 = 5_000;
 
 #[derive(Serialize, ToSchema)]
 pub struct LiveBoard {
@@ -79,7 +81,7 @@ struct StockLive {
 }
 
 #[derive(Serialize, ToSchema)]
-struct ProviderLive {
+pub struct ProviderLive {
     name: String,
     /// closed (all is well), half_open or open, as the worst of the processes sees it.
     state: String,
@@ -263,11 +265,23 @@ fn stocks(e: &Exhibition) -> Vec<StockLive> {
     products.chain(slots).collect()
 }
 
-/// Whatever is worst is what somebody must look at.
 fn providers(heard: &Heard) -> Vec<ProviderLive> {
+    worst(heard.iter().flat_map(|(_, picture)| &picture.providers).map(|(name, state)| (name.as_str(), state.as_str())))
+}
+
+/// The same as it is now: of the processes that were heard of a moment ago, and of this one, whose word needs no Redis.
+pub fn providers_now(app: &App) -> Vec<ProviderLive> {
+    let (known, now_ms) = (app.boards.known(), app.clock.now_ms());
+    let fresh = known.1.iter().filter(|(_, picture)| now_ms - picture.at_ms < FRESH_MS);
+    let theirs = fresh.flat_map(|(_, picture)| &picture.providers).map(|(name, state)| (name.as_str(), state.as_str()));
+    worst(theirs.chain(app.gateways.states()))
+}
+
+/// Whatever is worst is what somebody must look at.
+fn worst<'a>(states: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<ProviderLive> {
     let rank = |state: &str| ["closed", "half_open", "open"].iter().position(|one| *one == state);
     let mut worst: std::collections::BTreeMap<&str, &str> = std::collections::BTreeMap::new();
-    for (name, state) in heard.iter().flat_map(|(_, picture)| &picture.providers) {
+    for (name, state) in states {
         let seen = worst.entry(name).or_insert(state);
         if rank(state) > rank(seen) {
             *seen = state;

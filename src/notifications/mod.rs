@@ -97,7 +97,7 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
         }
     };
     let client = app.pg.get().await?;
-    let given_up = row.tries >= TRIES_MAX * (1 + row.replays);
+    let given_up = is_given_up(row, &told);
     if row.kind == QUEUE_TURN && (matches!(told, Told::Sent) || given_up) {
         // First of the two: a crash in between sends no second mail, since the address is gone.
         waiting_room::pg::done(&client, row.order_id, matches!(told, Told::Sent)).await?;
@@ -137,6 +137,13 @@ async fn tell(app: &App, row: &Claimed) -> Result<()> {
 /// Somebody sits and waits for it.
 fn is_awaited(row: &Claimed) -> bool {
     [ONE_TIME_CODE, PASSWORD_RESET].contains(&row.kind.as_str())
+}
+
+/// It was tried often enough. What somebody waits for is tried until it would be of no use, however often that is, unless no later
+/// try would fare better.
+fn is_given_up(row: &Claimed, told: &Told) -> bool {
+    let for_good = matches!(told, Told::Not("refused" | "not_written"));
+    row.tries >= TRIES_MAX * (1 + row.replays) && (for_good || !is_awaited(row))
 }
 
 fn backoff_s(tries: i32) -> i32 {

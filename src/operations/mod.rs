@@ -5,6 +5,7 @@
 //! (`notifications::outbox`, `orders::inbox`); repairs are made by the audit of the stock alone.
 
 pub mod online;
+pub mod providers;
 pub mod stock;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -12,5 +13,5 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 
 pub fn routes() -> OpenApiRouter<App> {
-    stock::routes().merge(online::routes())
+    stock::routes().merge(online::routes()).merge(providers::routes())
 }

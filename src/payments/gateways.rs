@@ -35,7 +35,7 @@ impl Gateways {
     }
 
     /// Each with the state of its breaker.
-    pub fn states(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    pub fn states(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(provider, gateway)| (provider.as_str(), gateway.state().as_str()))
     }
 

@@ -49,9 +49,11 @@ pub enum Purpose {
     PasswordReset,
     /// Digests of recovery codes.
     RecoveryCode,
+    /// Names a request in the history of each order apart.
+    PrivacyRequest,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 20] = [
+const PURPOSES: [(Purpose, &[u8]); 21] = [
     (Purpose::HoldId, b"admit hold id v1"),
     (Purpose::OrderToken, b"admit order token v1"),
     (Purpose::Phone, b"admit phone digest v1"),
@@ -72,6 +74,7 @@ const PURPOSES: [(Purpose, &[u8]); 20] = [
     (Purpose::SignInTry, b"admit sign-in try v1"),
     (Purpose::PasswordReset, b"admit password reset v1"),
     (Purpose::RecoveryCode, b"admit recovery code v1"),
+    (Purpose::PrivacyRequest, b"admit privacy request v1"),
 ];
 
 struct DataKey {

@@ -186,7 +186,7 @@ struct RequestAsk {
 
 /// Enters what somebody has asked for. Nothing is erased or given out yet.
 ///
-/// The same again gets the request that is running.
+/// The same again gets the request that is running; of an erasure it then means what was ordered until now.
 #[utoipa::path(post, path = "/api/admin/privacy/requests", tag = "admin", request_body = RequestAsk, security(("staff" = [])),
     responses((status = 201, body = RequestWhole), (status = 200, body = RequestWhole),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),

@@ -14,6 +14,9 @@ pub struct Erasure<'a> {
     /// Only contacts that are this person's. None: whoever's.
     pub phone_digest: Option<&'a [u8]>,
     pub origin: Origin,
+    /// Names what asked for it in the history of each order, as another thing in each: the histories stay, and shall not tell for
+    /// good that orders were one person's. None: nothing asked for it.
+    pub salt: Option<&'a [u8]>,
     /// Waits for whoever has one of the orders; else such an order is left out.
     pub wait: bool,
 }
@@ -25,7 +28,7 @@ impl Erasure<'_> {
             return Ok(0);
         }
         let locked = pg::lock(transaction, ids, self.wait).await?;
-        let counted = pg::erase(transaction, &locked, self.spans, self.phone_digest, &self.origin).await?;
+        let counted = pg::erase(transaction, &locked, self.spans, self.phone_digest, (&self.origin, self.salt)).await?;
         pg::uncount(transaction, &counted).await?;
         Ok(counted.len())
     }

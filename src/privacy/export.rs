@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
+use tokio_postgres::IsolationLevel;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -69,11 +70,15 @@ async fn export(AppState(app): AppState<App>, by: Owner, Path(id): Path<Uuid>) -
     let head = format!("{{\"format\":\"{FORMAT}\",\"made_at\":\"{until}\",\"orders\":[");
     let ids: Vec<Uuid> = orders.iter().map(|order| order.id).collect();
     // An order that fails cuts the connection, so that no half document looks like a whole one.
-    let lines = stream::iter(ids.into_iter().enumerate()).then(move |(n, id)| {
-        let app = app.clone();
+    let lines = stream::try_unfold((ids.into_iter(), ""), move |(mut ids, comma)| {
+        let (app, who) = (app.clone(), who.clone());
         async move {
-            let comma = if n == 0 { "" } else { "," };
-            Ok::<_, Error>(Bytes::from(format!("{comma}{}", one(&app, id).await?)))
+            for id in ids.by_ref() {
+                if let Some(order) = one(&app, id, &who).await? {
+                    return Ok::<_, Error>(Some((Bytes::from(format!("{comma}{order}")), (ids, ","))));
+                }
+            }
+            Ok(None)
         }
     });
     let end = stream::once(async { Ok(Bytes::from_static(b"]}\n")) });
@@ -86,8 +91,15 @@ async fn export(AppState(app): AppState<App>, by: Owner, Path(id): Path<Uuid>) -
     Ok(private((headers, Body::from_stream(body)).into_response()))
 }
 
-async fn one(app: &App, id: Uuid) -> Result<Value> {
-    let client = app.pg.get().await?;
+/// All of one order, as it is at one instant. None: it is not theirs any more; it was corrected since the list was read, or they
+/// are forgotten.
+async fn one(app: &App, id: Uuid, who: &[u8]) -> Result<Option<Value>> {
+    let mut connection = app.pg.get().await?;
+    let snapshot = connection.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    let client = snapshot.start().await?;
+    if orders_pg::phone_digest(&client, id).await?.as_deref() != Some(who) {
+        return Ok(None);
+    }
     let order = orders_pg::by_id(app, &client, id).await?.ok_or_else(|| Error::bug("an order that is not there"))?;
     let contact = orders_pg::contact(app, &client, id).await?;
     let (version, marketing) = pg::consent(&client, id).await?;
@@ -111,10 +123,11 @@ async fn one(app: &App, id: Uuid) -> Result<Value> {
         ("messages", json!(history::messages(&client, id).await?)),
         ("events", json!(history::events(&client, id).await?)),
     ];
+    client.rollback().await?;
     document.extend(parts.into_iter().map(|(name, part)| (name.to_owned(), part)));
     let mut document = Value::Object(document);
     leave_out_others(&mut document);
-    Ok(document)
+    Ok(Some(document))
 }
 
 fn opened(app: &App, key_id: &str, about: &[u8], sealed: &[u8]) -> Result<Value> {

@@ -1,7 +1,8 @@
 //! Somebody asks for their data, or that it is erased: entered by a super admin who has made sure that it is them.
 //!
 //! A person is whoever has one phone number, over all exhibitions. What of them is still needed when they ask to be forgotten
-//! is erased by the `retention` tick on the first day on which it is not; what they order after they asked is not meant.
+//! is erased by the `retention` tick on the first day on which it is not; what they order after they asked, and asked last, is
+//! not meant.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::orders::contact;
 use crate::orders::model::Origin;
 use crate::platform::ids;
+use crate::platform::secrets::Purpose;
 
 /// Orders of one transaction.
 const BITE: i64 = 500;
@@ -67,23 +69,31 @@ pub fn unknown() -> Error {
     Error::not_found("privacy.unknown")
 }
 
-/// The digest of the phone number of whoever it is about. Refused where we have nothing of them.
-async fn person(app: &App, phone: Option<&str>, order_number: Option<&str>) -> Result<Vec<u8>> {
+/// The digest of the phone number of whoever it is about, and the order that it was found by. Refused where we have nothing of them.
+async fn person(app: &App, phone: Option<&str>, order_number: Option<&str>) -> Result<(Vec<u8>, Option<String>)> {
     let said = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
     let nobody = || Error::not_found("privacy.nobody");
     match (said(phone), said(order_number)) {
         (Some(phone), None) => {
             let e164 = contact::phone_e164(&phone).ok_or_else(|| Error::field("phone", "phone"))?;
             let digest = contact::phone_digest(app, &e164);
-            if pg::known(&app.pg.get().await?, &digest).await? { Ok(digest.to_vec()) } else { Err(nobody()) }
+            if pg::known(&app.pg.get().await?, &digest).await? { Ok((digest.to_vec(), None)) } else { Err(nobody()) }
         }
-        (None, Some(number)) => pg::who(&app.pg.get().await?, &number.to_ascii_uppercase()).await?.ok_or_else(nobody),
+        (None, Some(number)) => {
+            let number = number.to_ascii_uppercase();
+            if !ids::is_order_number(&number) {
+                return Err(nobody());
+            }
+            let who = pg::who(&app.pg.get().await?, &number).await?.ok_or_else(nobody)?;
+            Ok((who, Some(number)))
+        }
         (None, None) => Err(Error::field("phone", "required")),
         (Some(_), Some(_)) => Err(Error::field("order_number", "one_of_both")),
     }
 }
 
-/// Enters a request; the same again gets the one that is running.
+/// Enters a request; the same again gets the one that is running. Whoever asks again to be forgotten means what they ordered
+/// in between as well.
 pub async fn ask(
     app: &App,
     (by, asked_by): (&Actor, i32),
@@ -91,19 +101,32 @@ pub async fn ask(
     verified_by: Verified,
     (phone, order_number): (Option<&str>, Option<&str>),
 ) -> Result<(Uuid, bool)> {
-    let who = person(app, phone, order_number).await?;
+    let busy = |why: &'static str| move || Error::unavailable("server.busy", why);
+    let (who, by_order) = person(app, phone, order_number).await?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let id = ids::row_id(app.clock.now());
-    if !pg::ask(&transaction, &NewRequest { id, kind, who: &who, verified_by, asked_by }).await? {
-        transaction.rollback().await?;
-        let known = pg::running(&client, kind, &who).await?;
-        return Ok((known.ok_or_else(|| Error::unavailable("server.busy", "it has just ended"))?, false));
+    let new = pg::ask(&transaction, &NewRequest { id, kind, who: &who, verified_by, asked_by }).await?;
+    let running = if new { Some(id) } else { pg::running(&transaction, kind, &who).await? };
+    let id = running.ok_or_else(busy("it has just ended"))?;
+    // Corrected at this moment, the order is somebody else's, and the request would be nobody's. After the request's own lock, as
+    // whoever carries it out has them; a correction that comes later sees the request.
+    if let Some(number) = &by_order
+        && pg::who_stays(&transaction, number).await?.as_ref() != Some(&who)
+    {
+        return Err(busy("the order is being corrected")());
     }
-    let asked = json!({ "request": id, "kind": kind, "verified_by": verified_by });
+    if !new && kind == Kind::Export {
+        transaction.rollback().await?;
+        return Ok((id, false));
+    }
+    if !new {
+        pg::ask_again(&transaction, id, verified_by, asked_by).await?;
+    }
+    let asked = json!({ "request": id, "kind": kind, "verified_by": verified_by, "again": !new });
     record(&transaction, by, "privacy.request", asked).await?;
     transaction.commit().await?;
-    Ok((id, true))
+    Ok((id, new))
 }
 
 async fn record(
@@ -131,7 +154,8 @@ pub async fn theirs(app: &App, request: &Request, limit: i64) -> Result<Vec<Thei
 pub async fn carry(app: &App, id: Uuid, by: Option<&Actor>) -> Result<usize> {
     let system = Actor::system("retention");
     let actor = by.unwrap_or(&system);
-    let origin = Origin::new(if by.is_some() { "super_admin" } else { "worker" }, "request", id.to_string());
+    let origin = Origin::new(if by.is_some() { "super_admin" } else { "worker" }, "request", "");
+    let salt = app.secrets.mac(Purpose::PrivacyRequest, &[id.as_bytes()]);
     let years = app.settings.retention.payments_years;
     let (mut after, mut erased, mut kept) = (Uuid::nil(), 0, 0);
     loop {
@@ -145,14 +169,15 @@ pub async fn carry(app: &App, id: Uuid, by: Option<&Actor>) -> Result<usize> {
         };
         let found = pg::orders(&transaction, (&who, request.asked_at), after, BITE, years).await?;
         let ids: Vec<Uuid> = found.iter().filter(|order| order.kept.is_none()).map(|order| order.id).collect();
-        let erasure = Erasure { spans: AT_ONCE, phone_digest: Some(&who), origin: origin.clone(), wait: true };
+        let erasure =
+            Erasure { spans: AT_ONCE, phone_digest: Some(&who), origin: origin.clone(), salt: Some(&salt), wait: true };
         let now = erasure.carry(&transaction, &ids).await?;
         (erased, kept) = (erased + now, kept + found.len() - now);
         pg::count(&transaction, id, i32::try_from(now).map_err(Error::bug)?).await?;
         match found.last() {
             Some(last) if found.len() as i64 == BITE => after = last.id,
             _ => {
-                pg::no_more(&transaction, id, (&who, request.asked_at), origin.actor).await?;
+                pg::no_more(&transaction, &salt, (&who, request.asked_at), origin.actor).await?;
                 if kept == 0 {
                     pg::end(&transaction, id, State::Done).await?;
                 } else {

@@ -15,8 +15,9 @@ use super::requests;
 use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::config::RetentionSettings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::orders::model::Origin;
+use crate::platform::pg::Statement;
 use crate::stock::rebuild;
 
 /// Orders of one transaction: some ten milliseconds of locks.
@@ -50,26 +51,64 @@ pub async fn tick(app: &App) -> Result<usize> {
         audit::record(&app.pg.get().await?, &entry).await?;
     }
     outcome?;
-    usize::try_from(counts.values().sum::<u64>()).map_err(crate::error::Error::bug)
+    usize::try_from(counts.values().sum::<u64>()).map_err(Error::bug)
 }
 
-async fn round(app: &App, counts: &mut Counts) -> Result<()> {
-    came_to_nothing(app, counts).await?;
-    for what in [What::Contacts, What::Payments] {
-        over(app, what, counts).await?;
+/// The first error of several parts, of which each is tried whatever became of those before.
+#[derive(Default)]
+struct First(Option<Error>);
+
+impl First {
+    fn note(&mut self, part: &'static str, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            tracing::warn!(part, %error, "a part of retention goes on in another round");
+            self.0.get_or_insert(error);
+        }
     }
+
+    fn end(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// What one part cannot do, because Redis is away or an order is odd, keeps nothing else for longer than its period.
+async fn round(app: &App, counts: &mut Counts) -> Result<()> {
+    // Without Postgres there is no part that could be tried.
+    drop(app.pg.get().await?);
+    let mut first = First::default();
+    first.note("lapsed", came_to_nothing(app, counts).await);
+    first.note("contacts", over(app, What::Contacts, counts).await);
+    first.note("payments", over(app, What::Payments, counts).await);
+    first.note("requests", asked_for(app, counts).await);
+    for (name, period, statement) in BY_AGE {
+        first.note(name, too_old(app, (name, period, statement), counts).await);
+    }
+    first.end()
+}
+
+/// Requests that have waited for today.
+async fn asked_for(app: &App, counts: &mut Counts) -> Result<()> {
+    let mut first = First::default();
     let waiting = requests_pg::due(&app.pg.get().await?, BITES_MAX as i64).await?;
     for id in waiting {
-        *counts.entry("requested").or_default() += requests::carry(app, id, None).await? as u64;
+        let erased = requests::carry(app, id, None).await;
+        *counts.entry("requested").or_default() += *erased.as_ref().unwrap_or(&0) as u64;
+        first.note("request", erased.map(drop));
     }
-    let keep = &app.settings.retention;
-    for (name, period, statement) in BY_AGE {
-        for _ in 0..BITES_MAX {
-            let rows = statement.execute(&app.pg.get().await?, &[&age(keep, period), &ROWS]).await?;
-            *counts.entry(name).or_default() += rows;
-            if rows < ROWS as u64 {
-                break;
-            }
+    first.end()
+}
+
+async fn too_old(
+    app: &App,
+    (name, period, statement): (&'static str, Period, &Statement),
+    counts: &mut Counts,
+) -> Result<()> {
+    let age = age(&app.settings.retention, period);
+    for _ in 0..BITES_MAX {
+        let rows = statement.execute(&app.pg.get().await?, &[&age, &ROWS]).await?;
+        *counts.entry(name).or_default() += rows;
+        if rows < ROWS as u64 {
+            break;
         }
     }
     Ok(())
@@ -89,7 +128,7 @@ fn age(keep: &RetentionSettings, period: Period) -> i32 {
 fn by_itself(app: &App, wait: bool) -> Erasure<'static> {
     let keep = &app.settings.retention;
     let spans = Spans { days: keep.contacts_days, hours: keep.lapsed_days * 24 };
-    Erasure { spans, phone_digest: None, origin: Origin::new("worker", "retention", ""), wait }
+    Erasure { spans, phone_digest: None, origin: Origin::new("worker", "retention", ""), salt: None, wait }
 }
 
 /// Orders that expired, were cancelled or given back whole, in the order in which they were.
@@ -128,10 +167,11 @@ async fn over(app: &App, what: What, counts: &mut Counts) -> Result<()> {
     };
     pg::open_walks(&app.pg.get().await?, what, years, days).await?;
     let erasure = by_itself(app, false);
+    let mut first = First::default();
     for _ in 0..BITES_MAX {
         let mut client = app.pg.get().await?;
         let transaction = client.transaction().await?;
-        let Some(walk) = pg::walk(&transaction, what).await? else { return Ok(()) };
+        let Some(walk) = pg::walk(&transaction, what).await? else { break };
         let ids = pg::step(&transaction, &walk, BITE).await?;
         let Some(last) = ids.last() else {
             if walk.kept > 0 {
@@ -142,11 +182,19 @@ async fn over(app: &App, what: What, counts: &mut Counts) -> Result<()> {
                 transaction.commit().await?;
                 drop(client);
                 *counts.entry("leftovers").or_default() += rows;
-                if what == What::Contacts {
-                    // Persons are counted in Redis as well, by the digest of their number. Without Redis: the next round.
-                    rebuild::rebuild(app, walk.exhibition_id, &walk.code, "retention").await?;
+                // Persons are counted in Redis as well, by the digest of their number. Without Redis: later, and other walks first.
+                let counted = match what {
+                    What::Contacts => rebuild::rebuild(app, walk.exhibition_id, &walk.code, "retention").await,
+                    What::Payments => Ok(()),
+                };
+                let client = app.pg.get().await?;
+                match counted {
+                    Ok(()) => pg::walked(&client, what, &walk).await?,
+                    Err(error) => {
+                        pg::later(&client, what, &walk).await?;
+                        first.note("count", Err(error));
+                    }
                 }
-                pg::walked(&app.pg.get().await?, what, &walk).await?;
             }
             continue;
         };
@@ -164,5 +212,5 @@ async fn over(app: &App, what: What, counts: &mut Counts) -> Result<()> {
         transaction.commit().await?;
         *counts.entry(what.as_str()).or_default() += done.unsigned_abs();
     }
-    Ok(())
+    first.end()
 }

@@ -426,6 +426,23 @@ both("money", async (visitor) => {
   visitor.wellMade();
 });
 
+/** The board is looked at every two seconds. Whoever took each look for another question would throw every answer away. */
+visit("control room: a server slower than its board is looked at", wide("ko"), async ({ page }) => {
+  const code = await exhibition();
+  let asked = 0, under_way = 0, most = 0;
+  await page.route("**/gate-board", async (route) => {
+    asked += 1;
+    most = Math.max(most, under_way += 1);
+    await new Promise((answer) => setTimeout(answer, 3000));
+    under_way -= 1;
+    await route.continue().catch(() => {});
+  });
+  await signIn(page, `#/${code}/gates`);
+  await page.locator(".tile").first().waitFor({ timeout: 10_000 });
+  await until("it is looked at again", async () => asked > 1);
+  assert.equal(most, 1, "one after the other");
+});
+
 both("nothing yet, trouble, and who may not", async (visitor) => {
   const { page } = visitor;
   const code = await exhibition();

@@ -69,6 +69,22 @@ both("messages", async (visitor) => {
   visitor.wellMade();
 });
 
+both("a provider that is cut off", async (visitor) => {
+  const { page } = visitor;
+  const code = await exhibition();
+  let state = "closed";
+  await page.route("**/api/admin/providers", (route) => route.fulfill({ json: { providers: [{ name: "toss", state }, { name: "stripe", state: "closed" }] } }));
+  await signIn(page, `#/${code}/operations`, await account("admin", [code]));
+  await page.locator("main .facts .state.open").nth(1).waitFor();
+  assert.equal(await page.getByRole("alert").count(), 0);
+  state = "open";
+  await go(page, `#/${code}/operations/webhooks`);
+  await page.locator("main .facts .state.bad").waitFor();
+  await page.getByRole("alert").waitFor();
+  await visitor.inspect("control room, operations, a provider is cut off");
+  visitor.wellMade();
+});
+
 both("many messages, and webhooks", async (visitor) => {
   const { page, locale } = visitor;
   visitor.refusals.add(503);

@@ -84,6 +84,12 @@ both("a copy", async (visitor) => {
   await form.locator("[type=submit]").click();
   await page.waitForURL(/#\/privacy\/.+/);
   await page.locator("main tbody tr").waitFor();
+  // Entered in the evening of UTC, it is the next day in Seoul, from which ten are counted.
+  const asked = new Date(Date.now() - 86_400_000), last = new Date(Date.now() + 10 * 86_400_000);
+  const [day, month] = [last.getUTCDate(), last.getUTCMonth()];
+  await sql(`update privacy_requests set asked_at = '${asked.toISOString().slice(0, 10)}T15:30:00Z' where id = '${page.url().split("/").pop()}'`);
+  await page.reload();
+  await page.locator("main .fine", { hasText: locale === "ko" ? `${month + 1}월 ${day}일` : `${day} ${last.toLocaleString("en", { month: "short", timeZone: "UTC" })}` }).first().waitFor();
   await visitor.inspect("control room, a copy");
   await press(page, "내려받기", "Download", locale).click();
   await visitor.inspect("control room, a copy confirmed");

@@ -125,3 +125,28 @@ async fn an_order_that_was_made_up_before_its_day_was_closed_is_refused() {
     assert_eq!(events, json!(["expired", "held"]));
     app.finish().await;
 }
+
+/// The worker's catalogue is a second old, or more: an order that it would fail for that would fail for good.
+#[tokio::test]
+async fn a_worker_that_has_not_heard_that_a_day_is_closed_gives_it_back_all_the_same() {
+    let app = TestApp::start().await;
+    let adult = given(&app).await;
+    let desk = Desk::of(&app).await;
+    let order = app.visitor(1).held(&adult, 1).await;
+    app.visitor(1).pay(&order).await.expect(200);
+    app.db.execute("update slots set closed = true").await;
+    app.refresh().await;
+    let url = app.url("/api/admin/exhibitions/xyz/bulk-refunds");
+    let body = json!({ "slot_ids": [adult.slot_id], "reason": "storm" });
+    let post = app.http.post(url).bearer_auth(&desk.admin).header("idempotency-key", "1").json(&body);
+    let id = Answer::of(post).await.expect(202).text("id");
+    // What it knows is of before.
+    app.db.execute("update slots set closed = false").await;
+    app.refresh().await;
+    app.db.execute("update slots set closed = true").await;
+    assert_eq!(app.tick("bulk_refunds").await, 1);
+    let told = desk.call(&desk.admin, Method::GET, &format!("exhibitions/xyz/bulk-refunds/{id}"), json!({})).await;
+    assert_eq!((&told.body["done"], &told.body["failed"]), (&json!(1), &json!(0)), "{}", told.body);
+    crate::refunds::carried(&app).await;
+    app.finish().await;
+}

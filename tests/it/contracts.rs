@@ -220,6 +220,7 @@ async fn every_route_of_the_api_is_documented_and_every_documented_route_answers
         "/api/admin/outbox/replay",
         "/api/admin/outbox/set-aside",
         "/api/admin/online",
+        "/api/admin/providers",
         "/api/admin/exhibitions/{code}/stock",
         "/api/admin/orders",
         "/api/admin/orders/{order_number}",

@@ -262,3 +262,23 @@ async fn a_file_is_fetched_once_and_at_once() {
     assert!(kept.body["expires_at"].is_string());
     app.finish().await;
 }
+
+#[tokio::test]
+async fn whoever_only_asks_what_a_file_is_like_leaves_it_to_be_fetched() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(5)).await;
+    let desk = Desk::of(&app).await;
+    app.visitor(1).held(&adult, 1).await;
+    let url = asked(&app, &desk.admin, "xyz", &json!({ "format": "csv" })).await.expect(201).text("url");
+    for _ in 0..2 {
+        let head = app.http.head(app.url(&url)).send().await.unwrap();
+        assert_eq!(
+            (head.status().as_u16(), head.headers()["content-type"].to_str().unwrap()),
+            (200, "text/csv; charset=utf-8")
+        );
+    }
+    let text = app.http.get(app.url(&url)).send().await.unwrap().text().await.unwrap();
+    assert_eq!(lines(&text).len(), 2, "{text}");
+    assert_eq!(app.http.head(app.url(&url)).send().await.unwrap().status(), 404, "once");
+    app.finish().await;
+}

@@ -50,6 +50,7 @@ mod pages;
 mod payments;
 mod pictures;
 mod privacy;
+mod privacy_requests;
 mod queue_draw;
 mod queue_faults;
 mod queue_model;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use admit::admin::Role;
+use admit::payments::Provider;
 use admit::stock::redis;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -295,5 +296,48 @@ async fn people_and_devices_are_there_while_they_are_heard_of() {
     app.advance(Duration::from_secs(12 * 3600)).await;
     let boss = app.access_token("boss").await;
     assert_eq!(online(&boss).await["shifts_open"], 0);
+    app.finish().await;
+}
+
+/// A page that is looked at again and again does not queue up behind itself.
+#[tokio::test]
+async fn who_comes_while_tickets_are_counted_is_answered_without() {
+    let app = TestApp::start().await;
+    app.given(places(50)).await;
+    let eye = Eye::of(&app).await;
+    let counting = app.app().counting.0.try_acquire().unwrap();
+    let many = crate::support::race(8, async |_| eye.look().await["recounted"].clone()).await;
+    assert_eq!(many, vec![json!(false); 8]);
+    drop(counting);
+    assert_eq!(eye.look().await["recounted"], true);
+    app.finish().await;
+}
+
+/// Told by the process that answers, and by those that it has heard of a moment ago: the worst of them.
+#[tokio::test]
+async fn a_provider_that_is_cut_off_is_said() {
+    let app = TestApp::start_with(Options { instances: 2, ..Options::default() }).await;
+    app.given(places(5)).await;
+    let eye = Eye::of(&app).await;
+    let state = async || get(&app, &eye.token, "/api/admin/providers").await.expect(200).body;
+    assert_eq!(state().await, json!({ "providers": [{ "name": "toss", "state": "closed" }] }));
+    app.simulate("outage", json!({ "kind": "refuse" })).await;
+    let (here, there) = (&app.instances[0].app, &app.instances[1].app);
+    for _ in 0..5 {
+        there.gateways.of(Provider::Toss).unwrap().find(None, "ORD20261121-0000000000-1").await;
+    }
+    assert_eq!(state().await["providers"][0]["state"], "closed", "nobody has said so");
+    admit::dashboard::beat(there).await.unwrap();
+    admit::dashboard::beat(here).await.unwrap();
+    assert_eq!(state().await["providers"][0]["state"], "open");
+    // Nothing is heard of the other any more; its word is too old.
+    app.advance(Duration::from_secs(6)).await;
+    assert_eq!(state().await["providers"][0]["state"], "closed");
+    for _ in 0..5 {
+        here.gateways.of(Provider::Toss).unwrap().find(None, "ORD20261121-0000000000-1").await;
+    }
+    assert_eq!(state().await["providers"][0]["state"], "open", "of itself it needs no word");
+    let url = format!("{}/_sim/outage", app.simulator.base_url());
+    assert!(app.http.delete(url).send().await.unwrap().status().is_success());
     app.finish().await;
 }

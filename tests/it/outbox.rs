@@ -1,12 +1,15 @@
 //! Messages as admins see them: what was given up is sent again once, or set aside, and nothing else is touched.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use admit::admin::Role;
+use admit::notifications::outbox::MessageKind;
 use admit::notifications::pg as worker;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::admin::PASSWORD;
 use crate::notifications::{held_by_mail, mails};
 use crate::support::given::places;
 use crate::support::{Answer, Given, Kind, Options, TestApp, race};
@@ -304,5 +307,134 @@ async fn messages_of_an_older_release_are_placed_and_found() {
     let of_order = list(&app, &here, &format!("?order_number={number}")).await.expect(200);
     assert_eq!(ids(&of_order).len(), 3, "{}", of_order.body);
     assert!(of_order.body["messages"].as_array().unwrap().iter().all(|one| one["order_number"] == number.as_str()));
+    app.finish().await;
+}
+
+/// Whatever the source writes to the outbox: kinds in statements, and those that the stock writer is told.
+fn written_kinds() -> BTreeSet<String> {
+    let mut kinds = BTreeSet::new();
+    let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for insert in text.split("insert into outbox ").skip(1) {
+                let picked = insert.split_once("select ").unwrap().1;
+                match picked.strip_prefix('\'') {
+                    Some(kind) => drop(kinds.insert(kind.split('\'').next().unwrap().to_owned())),
+                    None => assert!(picked.starts_with("n.kind"), "{}: whose kind is it?", path.display()),
+                }
+            }
+            for told in text.split(".rows.outbox(").skip(1) {
+                kinds.insert(told.split('"').nth(1).unwrap().to_owned());
+            }
+        }
+    }
+    kinds
+}
+
+#[test]
+fn every_kind_that_is_written_is_in_the_list_and_has_words() {
+    let listed: BTreeSet<String> = MessageKind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
+    assert_eq!(written_kinds(), listed);
+    let page = include_str!("../../web/assets/admin_outbox.js");
+    let kinds = page.split("KINDS = [").nth(1).unwrap().split(']').next().unwrap();
+    for kind in &listed {
+        assert!(kinds.contains(&format!("\"{kind}\"")), "the page knows no {kind}");
+        assert!(admit::platform::texts::knows(&format!("page.admin.mail.{kind}")), "{kind} has no words");
+    }
+}
+
+/// Somebody with an address who has forgotten their password.
+async fn forgot(app: &TestApp, name: &str) {
+    let token = app.access_token(name).await;
+    let address = json!({ "password": PASSWORD, "email": format!("{name}@example.org") });
+    Answer::of(app.http.put(app.url("/api/auth/email")).bearer_auth(token).json(&address)).await.expect(204);
+    let asked = app.http.post(app.url("/api/auth/password-reset")).json(&json!({ "username": name }));
+    Answer::of(asked).await.expect(202);
+}
+
+/// What an alarm counts.
+async fn dead_by_the_gauge(app: &TestApp) -> i64 {
+    let client = app.app().pg.get().await.unwrap();
+    let rows = admit::orders::gauges::STATEMENTS[0].query(&client, &[]).await.unwrap();
+    rows.iter().find(|row| row.get::<_, &str>(0) == "messages_dead").map_or(0, |row| row.get(2))
+}
+
+#[tokio::test]
+async fn letters_about_accounts_that_die_are_listed_and_can_be_set_aside() {
+    let app = TestApp::start().await;
+    app.given(places(5)).await;
+    app.account("here", Role::Admin, &["xyz"]).await;
+    app.account("owner", Role::SuperAdmin, &[]).await;
+    let (here, owner) = (app.access_token("here").await, app.access_token("owner").await);
+    forgot(&app, "here").await;
+    let client = app.app().pg.get().await.unwrap();
+    let user: i32 = app.db.one("select id from admin_users where username = 'here'").await;
+    admit::admin::mailbox::pg::tell(&client, uuid::Uuid::now_v7(), user, "codes_tried", "en").await.unwrap();
+    drop(client);
+    assert_eq!(app.db.one::<i64>("select count(*) from outbox where exhibition_id is null").await, 0);
+    app.db.execute("update outbox set state = 'dead', outcome = 'refused', tries = 12, done_at = admit_now()").await;
+
+    let dead = list(&app, &owner, "?state=dead").await.expect(200);
+    let all = ids(&dead);
+    let kinds: BTreeSet<&str> =
+        dead.body["messages"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, BTreeSet::from(["account_notice", "password_reset"]));
+    assert_eq!((all.len() as i64, &dead.body["counts"]["dead"]), (2, &json!(2)), "what is counted is in the list");
+    assert_eq!(dead_by_the_gauge(&app).await, 2);
+    let narrowed = list(&app, &owner, "?state=dead&kind=password_reset").await.expect(200);
+    assert_eq!(ids(&narrowed).len(), 1);
+    let mine = list(&app, &here, "?state=dead").await.expect(200);
+    assert_eq!((ids(&mine).len(), &mine.body["counts"]["dead"]), (0, &json!(0)), "a super admin's");
+    let skipped = replay(&app, &owner, json!({ "ids": all })).await.expect(200);
+    assert!(skipped.body["skipped"].as_array().unwrap().iter().all(|one| one["because"] == "of_no_use"));
+    let aside = json!({ "ids": all, "reason": "they were called" });
+    let gone = call(&app, &owner, Method::POST, &format!("{OUTBOX}/set-aside"), aside).await.expect(200);
+    assert_eq!(gone.body["set_aside"].as_array().map(Vec::len), Some(2));
+    let none = list(&app, &owner, "?state=dead").await.expect(200);
+    assert_eq!((ids(&none).len(), &none.body["counts"]["dead"], dead_by_the_gauge(&app).await), (0, &json!(0), 0));
+    app.finish().await;
+}
+
+/// Twelve tries are three minutes for a letter that somebody waits for: a mail server that was restarted is away for longer.
+#[tokio::test]
+async fn a_link_that_somebody_waits_for_is_tried_for_as_long_as_it_opens() {
+    let app = TestApp::start().await;
+    app.account("runs", Role::SuperAdmin, &[]).await;
+    forgot(&app, "runs").await;
+    let row = async || app.db.one::<String>("select state || ' ' || outcome from outbox").await;
+    std::fs::remove_dir_all(&app.mail.0).unwrap();
+    for _ in 0..30 {
+        assert_eq!(app.tick("outbox").await, 1);
+        app.advance(Duration::from_secs(20)).await;
+    }
+    assert_eq!(row().await, "pending not_written_to_file");
+    std::fs::create_dir_all(&app.mail.0).unwrap();
+    app.tick("outbox").await;
+    assert_eq!((mails(&app).len(), row().await), (1, "done sent".into()));
+
+    // Never there again, it ends when the link would.
+    app.db.execute("update outbox set state = 'pending', next_try_at = admit_now()").await;
+    app.advance(Duration::from_secs(30 * 60)).await;
+    app.tick("outbox").await;
+    assert_eq!((mails(&app).len(), row().await), (1, "done too_late".into()));
+    app.finish().await;
+}
+
+/// What a mail server refuses for good is not asked a hundred times, whoever waits.
+#[tokio::test]
+async fn a_link_that_cannot_be_written_is_given_up() {
+    let app = TestApp::start().await;
+    app.account("runs", Role::SuperAdmin, &[]).await;
+    forgot(&app, "runs").await;
+    app.db.execute("update admin_users set email_key_id = 'gone'; update outbox set tries = 11").await;
+    assert_eq!(app.tick("outbox").await, 1);
+    let row = "select state || ' ' || outcome from outbox";
+    assert_eq!(app.db.one::<String>(row).await, "dead not_written");
     app.finish().await;
 }

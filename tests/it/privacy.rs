@@ -368,7 +368,7 @@ async fn whoever_asks_is_forgotten_as_far_as_they_may_be_and_the_rest_follows() 
     }
     app.sweep().await;
     assert_eq!(app.db.one::<i64>("select count(*) from contacts where marketing").await, 0, "no news");
-    assert_eq!(privacy.audited().await, ["privacy.request", "privacy.erase", "privacy.erase"]);
+    assert_eq!(privacy.audited().await, ["privacy.request", "privacy.request", "privacy.erase", "privacy.erase"]);
     let said: Value = app.db.one("select jsonb_agg(after) from admin_audit where action like 'privacy.%'").await;
     assert!(!said.to_string().contains("10000001") && !said.to_string().contains("홍길동"), "{said}");
 

@@ -84,7 +84,8 @@
 
   /**
    * A part of a page that is asked for: says that it loads, what went wrong, and, where something was shown before, how old
-   * that is. `draw(said)` gives its elements. Returns a function that asks again.
+   * that is. `draw(said)` gives its elements. `again` asks something new, so that an answer on its way is of no use; `look` asks the
+   * same once more, for which it will do: whoever looks more often than the server answers would else never see anything.
    */
   function part(at, ask, draw) {
     const box = h("div", { class: "part" }), about = h("div"), content = h("div", null, h("p", { class: "fine loading" }, t("loading")));
@@ -108,7 +109,7 @@
         if (error.code === "aborted") return;
         if (!(error instanceof AdminSession.Refusal)) throw error;
         if (!had_ms) content.replaceChildren();
-        about.replaceChildren(notice(explained(error), true, had_ms ? h("p", null, t("stale", { ago: ago(had_ms) })) : null, h("p", null, button(t("again"), again))));
+        about.replaceChildren(notice(explained(error), true, had_ms ? h("p", null, t("stale", { ago: ago(had_ms) })) : null, h("p", null, button(t("again"), look))));
       } finally {
         asking = false;
         box.removeAttribute("aria-busy");
@@ -118,8 +119,9 @@
         await again();
       }
     }
+    const look = () => { if (!asking) again(); };
     again();
-    return { box, again };
+    return { box, again, look };
   }
 
   /** Whoever is at a button of what is drawn anew finds themselves at the same place afterwards. */

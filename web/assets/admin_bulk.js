@@ -77,7 +77,7 @@
     let state = null;
     const part = Admin.part(at, () => at.of("GET", `bulk-refunds/${encodeURIComponent(at.rest[1] || "")}`), (said) => { state = said.state; return shown(at, said); });
     at.root.append(h("p", { class: "over" }, h("a", { href: `#/${at.code}/setup/bulk` }, t("bulk.past"))), h("p", null, t("bulk.lead")), part.box);
-    at.every(LOOK_MS, () => { if (state === "running") part.again(); });
+    at.every(LOOK_MS, () => { if (state === "running") part.look(); });
   };
 
   globalThis.AdminBulk = { begin, day, days_of };

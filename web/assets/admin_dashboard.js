@@ -81,6 +81,6 @@
       return parts;
     });
     at.root.append(whole.box);
-    at.every(FRESH_MS, () => { if (!at.root.contains(document.activeElement) || document.activeElement.matches("h1")) whole.again(); });
+    at.every(FRESH_MS, () => { if (!at.root.contains(document.activeElement) || document.activeElement.matches("h1")) whole.look(); });
   } });
 })();

@@ -27,7 +27,7 @@
   function board(at) {
     const part = Admin.part(at, () => at.of("GET", "gate-board"), (said) => board_of(at, said));
     at.root.append(part.box);
-    at.every(LOOK_MS, part.again);
+    at.every(LOOK_MS, part.look);
   }
 
   tabs.tills = function (at) {

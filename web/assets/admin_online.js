@@ -23,6 +23,6 @@
       panel(t("online.devices", { n: number(said.devices.length), shifts: number(said.shifts_open) }), table({ caption: t("gates.devices"), empty: t("gates.no_device"), head: [t("gates.device"), t("exhibition"), t("gates.gate"), t("gates.heard"), num(t("gates.waiting")), t("gates.staff"), { text: t("does"), hide: true }], rows: said.devices.map(device) })),
     ]);
     at.root.append(h("p", { class: "fine" }, t("online.lead")), part.box);
-    at.every(LOOK_MS, part.again);
+    at.every(LOOK_MS, part.look);
   };
 })();

@@ -1,8 +1,9 @@
 // Operations: what whoever runs a sale looks at when something may be wrong: messages, webhooks, the stock, and who is there.
 (function () {
   "use strict";
-  const { h, t, word, number, table, panel, moment, badge, button, notice } = AdminUi;
+  const { h, t, word, number, table, panel, facts, moment, badge, button, notice } = AdminUi;
   const { confirm } = AdminForms;
+  const LOOK_MS = 10000;
   const num = (text) => ({ text, num: true });
   /** What the other scripts add, in the order of the tabs. */
   const tabs = { webhooks };
@@ -42,11 +43,23 @@
       h("p", { class: "field" }, h("label", { for: "of-number" }, t("operations.order")), number_box));
   }
 
+  /** Whether payments go through, whatever else is looked at: the providers' breakers. */
+  function providers(at) {
+    const TONES = { closed: "open", half_open: "soon", open: "bad" };
+    const part = Admin.part(at, () => at.get("/api/admin/providers"), (said) => {
+      const off = said.providers.filter((one) => one.state !== "closed");
+      return [facts(said.providers.map((one) => [word("provider", one.name), badge(word("live.breaker", one.state), TONES[one.state])])), off.map((one) => notice(t(`operations.breaker.${one.state}`, { name: word("provider", one.name) }), one.state === "open"))];
+    });
+    at.every(LOOK_MS, part.look);
+    return h("section", { "aria-label": t("live.providers") }, part.box);
+  }
+
   Admin.page({ id: "operations", key: "w", least: "admin", of: true, show(at) {
     const here = at.rest[0] || "";
     at.heading(t(here ? `operations.tab.${here}` : "operations.title"));
     at.root.append(h("nav", { class: "tabs", "aria-label": t("operations.title") }, ["", "webhooks", "stock", "online"].map((id) =>
       h("a", { href: `#/${at.code}/operations${id && `/${id}`}`, "aria-current": id === here ? "page" : null }, t(id ? `operations.tab.${id}` : "operations.tab")))));
+    at.root.append(providers(at));
     if (tabs[here]) tabs[here](at);
     else at.root.append(h("p", null, t("no_page")));
   } });

@@ -4,7 +4,7 @@
   const { h, t, word, number, table, panel, moment, ago, badge, button, notice, say } = AdminUi;
   const { confirm } = AdminForms;
   const STATES = ["dead", "pending", "set_aside", "done"], BADGES = { dead: "bad", pending: "soon", done: "open", set_aside: "" };
-  const KINDS = ["order_paid", "deposit_asked", "refund", "money_returned", "resend", "queue_turn", "one_time_code"];
+  const KINDS = ["order_paid", "deposit_asked", "refund", "money_returned", "resend", "queue_turn", "one_time_code", "password_reset", "account_notice"];
 
   AdminOperations.tabs[""] = function (at) {
     const asked = { state: at.params.get("state") ?? "dead", kind: "", exhibition: at.code, order_number: at.params.get("order") ?? "" };

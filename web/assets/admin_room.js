@@ -85,7 +85,7 @@
       config.prequeue_at && [t("room.prequeue_at"), moment(config.prequeue_at)], config.opens_at && [t("room.opens_at"), moment(config.opens_at)],
       [t("room.draw"), config.draw ? t("yes") : t("no")], draw?.seed_hash && [t("room.committed"), h("code", null, draw.seed_hash.slice(0, 16))]];
 
-    at.every(LOOK_MS, part.again);
+    at.every(LOOK_MS, part.look);
     return {
       box: panel(t("room.title"), part.box, h("p", { class: "fine" }, h("a", { href: `#/log?exhibition=${at.code}&action=room.` }, t("room.log")))),
       /** What the board says of the room: where that is news, the controls follow. */

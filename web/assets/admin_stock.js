@@ -36,6 +36,6 @@
         [t("stock.in_flight"), said.takes_in_flight ? t("stock.oldest", { n: number(said.takes_in_flight), age: age(said.oldest_take_ms) }) : number(0)], [t("stock.as_of"), moment_s(said.as_of)]]),
       stocks(said), repairs(said),
     ]);
-    at.root.append(h("p", { class: "fine" }, t("stock.lead")), h("p", { class: "acts above" }, button(t("stock.again"), part.again)), part.box);
+    at.root.append(h("p", { class: "fine" }, t("stock.lead")), h("p", { class: "acts above" }, button(t("stock.again"), part.look)), part.box);
   };
 })();

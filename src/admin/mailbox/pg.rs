@@ -15,8 +15,8 @@ const TELL: Statement = Statement::new(
          insert into account_notices (id, user_id, what, language, created_at) values ($1, $2, $3, $4, admit_now())
          returning id
      )
-     insert into outbox (kind, order_id, next_try_at, created_at)
-     select 'account_notice', id, admit_now(), admit_now() from notice",
+     insert into outbox (kind, order_id, exhibition_id, next_try_at, created_at)
+     select 'account_notice', id, 0, admit_now(), admit_now() from notice",
 );
 
 const NOTICE: Statement =

@@ -22,8 +22,8 @@ const ADD: Statement = Statement::new(
 
 const MAIL: Statement = Statement::new(
     "admin.mail_reset",
-    "insert into outbox (kind, order_id, next_try_at, created_at)
-     select 'password_reset', id, admit_now(), admit_now() from password_resets where id = $1 and user_id is not null",
+    "insert into outbox (kind, order_id, exhibition_id, next_try_at, created_at)
+     select 'password_reset', id, 0, admit_now(), admit_now() from password_resets where id = $1 and user_id is not null",
 );
 
 const OPEN: Statement = Statement::new(

@@ -3,7 +3,7 @@
 //! Owns no table. Promises that an admin sees messages of their exhibitions alone, and addresses masked; that only what was
 //! given up is sent again, judged under the lock of its row, so that nothing that is on its way or was sent goes out a second
 //! time by it; that whoever did it is on record in the same transaction. Refuses to send what would be of no use any more:
-//! codes that have lapsed, and turns in a line whose address is gone.
+//! codes and links that have lapsed, turns in a line whose address is gone, and news of accounts that are old by now.
 
 pub mod pg;
 
@@ -27,6 +27,7 @@ use crate::orders::api::private;
 use crate::orders::contact;
 use crate::orders::refunds::request::sentence;
 use crate::platform::http::{Json, Query};
+use crate::platform::ids::is_order_number;
 
 const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 200;
@@ -69,10 +70,13 @@ pub enum MessageKind {
     Resend,
     QueueTurn,
     OneTimeCode,
+    PasswordReset,
+    AccountNotice,
 }
 
 impl MessageKind {
-    const ALL: [MessageKind; 7] = [
+    /// What is written to the outbox and is not here is counted, and in no list: a test looks.
+    pub const ALL: [MessageKind; 9] = [
         MessageKind::OrderPaid,
         MessageKind::DepositAsked,
         MessageKind::MoneyReturned,
@@ -80,6 +84,8 @@ impl MessageKind {
         MessageKind::Resend,
         MessageKind::QueueTurn,
         MessageKind::OneTimeCode,
+        MessageKind::PasswordReset,
+        MessageKind::AccountNotice,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -91,12 +97,17 @@ impl MessageKind {
             MessageKind::Resend => super::RESEND,
             MessageKind::QueueTurn => super::QUEUE_TURN,
             MessageKind::OneTimeCode => super::ONE_TIME_CODE,
+            MessageKind::PasswordReset => super::PASSWORD_RESET,
+            MessageKind::AccountNotice => super::ACCOUNT_NOTICE,
         }
     }
 
     /// The others are of no use once they were given up.
     fn is_about_an_order(self) -> bool {
-        !matches!(self, MessageKind::QueueTurn | MessageKind::OneTimeCode)
+        !matches!(
+            self,
+            MessageKind::QueueTurn | MessageKind::OneTimeCode | MessageKind::PasswordReset | MessageKind::AccountNotice
+        )
     }
 
     fn about_orders() -> Vec<&'static str> {
@@ -147,7 +158,7 @@ struct MessageCounts {
 #[derive(Serialize, ToSchema)]
 struct MessageListed {
     id: i64,
-    /// order_paid, deposit_asked, money_returned, refund, resend, queue_turn or one_time_code.
+    /// order_paid, deposit_asked, money_returned, refund, resend, queue_turn, one_time_code, password_reset or account_notice.
     kind: String,
     /// pending, done, dead or set_aside.
     state: String,
@@ -229,8 +240,9 @@ async fn list(State(app): State<App>, admin: Admin, Query(query): Query<ListQuer
     };
     let wanted = Wanted { exhibitions: &exhibitions, kinds: &kinds, state: query.state, limit: limit + 1 };
     let client = app.pg.get().await?;
-    let mut rows = match query.order_number.as_deref().map(str::trim) {
-        Some(number) => pg::of_order(&client, &number.to_ascii_uppercase(), &wanted).await?,
+    let mut rows = match query.order_number.as_deref().map(|number| number.trim().to_ascii_uppercase()) {
+        Some(number) if is_order_number(&number) => pg::of_order(&client, &number, &wanted).await?,
+        Some(_) => Vec::new(),
         None => pg::page(&client, &wanted, query.before.unwrap_or(i64::MAX)).await?,
     };
     let counts = match query.before {
@@ -279,7 +291,8 @@ struct MessagesReplayed {
 #[derive(Serialize, ToSchema)]
 struct MessageSkipped {
     id: i64,
-    /// on_its_way, done, set_aside, of_no_use (a lapsed code, or a turn whose address is gone), or unknown.
+    /// on_its_way, done, set_aside, of_no_use (a lapsed code or link, a turn whose address is gone, or what an account was to be
+    /// told of), or unknown.
     because: &'static str,
 }
 

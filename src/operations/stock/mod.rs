@@ -20,7 +20,7 @@ use self::explain::{Explained, InPostgres, InRedis, explain};
 use crate::admin::access::AdminOf;
 use crate::app::App;
 use crate::catalogue::Exhibition;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::orders::api::private;
 use crate::platform::http::Query;
 use crate::stock::audit::{ABANDONED_MS, places};
@@ -31,8 +31,16 @@ use crate::stock::{self, Level};
 /// Of one statement: an exhibition of two million tickets is counted within it.
 const STATEMENT_MS: u32 = 5_000;
 const REPAIRS: i64 = 20;
-/// Counting goes through all tickets of an exhibition: one at a time in a process.
-static COUNTING: Semaphore = Semaphore::const_new(1);
+
+/// Counting goes through all tickets of an exhibition: one at a time in a process. Who comes meanwhile is answered without: a
+/// page that is looked at again and again would else queue up behind itself, each of them with a connection to come.
+pub struct Counting(pub Semaphore);
+
+impl Default for Counting {
+    fn default() -> Counting {
+        Counting(Semaphore::new(1))
+    }
+}
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(show))
@@ -60,7 +68,7 @@ struct StockAudit {
     audited_at: Option<Timestamp>,
     takes_in_flight: usize,
     oldest_take_ms: Option<i64>,
-    /// Tickets were counted. False: not asked for, or it took too long.
+    /// Tickets were counted. False: not asked for, it took too long, or others were being counted.
     recounted: bool,
     stocks: Vec<StockAudited>,
     /// What was found and done, the newest first; 20 at most.
@@ -104,7 +112,8 @@ struct RepairShown {
     at: Timestamp,
     /// rebuilt (counted anew), given_back (takes that never became orders), or confirmed (takes that are orders).
     done: String,
-    /// unready, redis_restarted, redis_ahead, epoch, audit (a difference without explanation), catalogue; abandoned; not_told.
+    /// unready, redis_restarted, redis_ahead, epoch, audit (a difference without explanation), catalogue, retention
+    /// (people are counted no longer); abandoned; not_told.
     cause: String,
     /// By stock: what Redis had more than it should, below 0: fewer; or how many places were given back.
     found: Vec<RepairFound>,
@@ -143,8 +152,8 @@ struct Read {
         (status = 503, description = "server.starting, server.database_away")))]
 async fn show(AppState(app): AppState<App>, by: AdminOf, Query(asked): Query<Asked>) -> Result<Response> {
     let exhibition = &by.exhibition;
-    let recount = asked.recount.unwrap_or(true);
-    let turn = if recount { Some(COUNTING.acquire().await.map_err(Error::bug)?) } else { None };
+    let turn = asked.recount.unwrap_or(true).then(|| app.counting.0.try_acquire().ok()).flatten();
+    let recount = turn.is_some();
     let before = stock::redis::levels(&app.redis, &exhibition.code, true).await;
     let takes = before.as_ref().ok().and_then(Option::as_ref).map(|levels| levels.in_flight.clone());
     let read = read(&app, exhibition.id, takes.unwrap_or_default(), recount).await?;

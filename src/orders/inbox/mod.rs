@@ -21,6 +21,7 @@ use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::{Json, Query};
+use crate::platform::ids::is_order_number;
 
 const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 200;
@@ -118,6 +119,7 @@ async fn list(State(app): State<App>, admin: Admin, Query(query): Query<ListQuer
     let client = app.pg.get().await?;
     let number = query.order_number.as_deref().map(|number| number.trim().to_ascii_uppercase());
     let mut events = match &number {
+        Some(number) if !is_order_number(number) => Vec::new(),
         Some(number) => pg::of_number(&client, number, query.state, before, exhibitions, limit + 1).await?,
         None => pg::page(&client, query.state, before, exhibitions, limit + 1).await?,
     };

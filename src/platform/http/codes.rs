@@ -55,6 +55,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("idempotency.malformed_key", 400),
     ("order.closed", 410),
     ("order.code_over", 410),
+    ("order.erasure_asked", 409),
     ("order.expired", 410),
     ("order.forgotten", 410),
     ("order.illegal_move", 409),

@@ -29,6 +29,15 @@ macro_rules! kept {
 }
 pub(in crate::privacy::pg) use kept;
 
+/// What an event of an order has in place of the request's id: a digest of both, by a salt that the request has and no table; without
+/// one, nothing.
+macro_rules! correlation {
+    ($salt:literal, $order:literal) => {
+        concat!("coalesce(left(encode(sha256(", $salt, "::bytea || uuid_send(", $order, ")), 'hex'), 32), '')")
+    };
+}
+pub(in crate::privacy::pg) use correlation;
+
 const LOCK: Statement =
     Statement::new("privacy.lock", "select id from orders where id = any($1::uuid[]) order by id for update");
 
@@ -69,7 +78,9 @@ const ERASE: Statement = Statement::new(
              delete from deposit_accounts d using attempts a, may m where a.order_id = m.id and d.attempt_id = a.id
          ), told as (
              insert into order_events (order_id, kind, actor, cause, correlation_id, at)
-             select id, 'contact_erased', $5, $6, $7, admit_now() from may
+             select id, 'contact_erased', $5, $6, ",
+        correlation!("$7", "id"),
+        ", admit_now() from may
          )
          select exhibition_id, person_key, places, person_counted from may"
     ),
@@ -128,10 +139,10 @@ pub async fn erase(
     ids: &[Uuid],
     spans: Spans,
     phone_digest: Option<&[u8]>,
-    origin: &Origin,
+    (origin, salt): (&Origin, Option<&[u8]>),
 ) -> Result<Vec<Counted>> {
     let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-        [&ids, &spans.days, &spans.hours, &phone_digest, &origin.actor, &origin.cause, &origin.correlation_id];
+        [&ids, &spans.days, &spans.hours, &phone_digest, &origin.actor, &origin.cause, &salt];
     let counted = |r: &tokio_postgres::Row| Counted {
         exhibition_id: r.get(0),
         person_key: r.get(1),

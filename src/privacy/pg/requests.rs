@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::{Spans, kept};
+use super::{Spans, correlation, kept};
 use crate::error::{Error, Result};
 use crate::platform::pg::Statement;
 use crate::privacy::requests::{Kind, State, Verified};
@@ -15,6 +15,13 @@ const WHO: Statement = Statement::new(
     "privacy.who",
     "select c.phone_digest from orders o join contacts c on c.order_id = o.id
       where o.number = $1 and c.erased_at is null",
+);
+
+/// The same, and nobody corrects the order until the transaction ends.
+const WHO_STAYS: Statement = Statement::new(
+    "privacy.who_stays",
+    "select c.phone_digest from orders o join contacts c on c.order_id = o.id
+      where o.number = $1 and c.erased_at is null for share of c",
 );
 
 const KNOWN: Statement = Statement::new(
@@ -31,7 +38,13 @@ const ASK: Statement = Statement::new(
 
 const RUNNING: Statement = Statement::new(
     "privacy.running",
-    "select id from privacy_requests where kind = $1 and phone_digest = $2 and ended_at is null",
+    "select id from privacy_requests where kind = $1 and phone_digest = $2 and ended_at is null for update",
+);
+
+/// What was ordered until now is meant. When the rest is looked at stays as it is: some of it may be due tomorrow.
+const ASK_AGAIN: Statement = Statement::new(
+    "privacy.ask_again",
+    "update privacy_requests set asked_at = admit_now(), verified_by = $2, asked_by = $3 where id = $1 and ended_at is null",
 );
 
 macro_rules! request {
@@ -81,12 +94,16 @@ const COUNT: Statement = Statement::new(
 /// No news from now on, whatever else has to be kept.
 const NO_NEWS: Statement = Statement::new(
     "privacy.no_news",
-    "with withdrawn as (
+    concat!(
+        "with withdrawn as (
          update contacts c set marketing = false from orders o
           where c.phone_digest = $1 and c.marketing and o.id = c.order_id and o.created_at <= $4 returning c.order_id
      )
      insert into order_events (order_id, kind, actor, cause, correlation_id, at)
-     select order_id, 'news_withdrawn', $2, 'request', $3, admit_now() from withdrawn",
+     select order_id, 'news_withdrawn', $2, 'request', ",
+        correlation!("$3", "order_id"),
+        ", admit_now() from withdrawn"
+    ),
 );
 
 const FORGET_CODES: Statement =
@@ -118,9 +135,11 @@ pub const AT_ONCE: Spans = Spans { days: 0, hours: 0 };
 
 pub const STATEMENTS: &[&Statement] = &[
     &WHO,
+    &WHO_STAYS,
     &KNOWN,
     &ASK,
     &RUNNING,
+    &ASK_AGAIN,
     &ONE,
     &LOCK,
     &LIST,
@@ -153,6 +172,11 @@ pub async fn who(client: &impl GenericClient, number: &str) -> Result<Option<Vec
     Ok(WHO.query_opt(client, &[&number]).await?.map(|row| row.get(0)))
 }
 
+/// In a transaction.
+pub async fn who_stays(client: &impl GenericClient, number: &str) -> Result<Option<Vec<u8>>> {
+    Ok(WHO_STAYS.query_opt(client, &[&number]).await?.map(|row| row.get(0)))
+}
+
 pub async fn known(client: &impl GenericClient, digest: &[u8]) -> Result<bool> {
     Ok(KNOWN.query_one(client, &[&digest]).await?.get(0))
 }
@@ -171,9 +195,15 @@ pub async fn ask(client: &impl GenericClient, new: &NewRequest<'_>) -> Result<bo
     Ok(ASK.execute(client, &[id, &kind.as_str(), who, &verified_by.as_str(), asked_by]).await? == 1)
 }
 
-/// The one that is running for the same.
+/// The one that is running for the same; nobody else's until the transaction ends.
 pub async fn running(client: &impl GenericClient, kind: Kind, who: &[u8]) -> Result<Option<Uuid>> {
     Ok(RUNNING.query_opt(client, &[&kind.as_str(), &who]).await?.map(|row| row.get(0)))
+}
+
+/// Under its lock.
+pub async fn ask_again(client: &impl GenericClient, id: Uuid, verified_by: Verified, asked_by: i32) -> Result<()> {
+    ASK_AGAIN.execute(client, &[&id, &verified_by.as_str(), &asked_by]).await?;
+    Ok(())
 }
 
 fn read(r: &tokio_postgres::Row) -> Result<Request> {
@@ -259,11 +289,11 @@ pub async fn count(client: &impl GenericClient, id: Uuid, erased: i32) -> Result
 /// Neither news nor a look at the list of orders by a code that was mailed before.
 pub async fn no_more(
     client: &impl GenericClient,
-    request: Uuid,
+    salt: &[u8],
     (who, until): (&[u8], Timestamp),
     actor: &str,
 ) -> Result<()> {
-    NO_NEWS.execute(client, &[&who, &actor, &request.to_string(), &until]).await?;
+    NO_NEWS.execute(client, &[&who, &actor, &salt, &until]).await?;
     FORGET_CODES.execute(client, &[&who]).await?;
     Ok(())
 }

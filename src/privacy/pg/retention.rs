@@ -64,6 +64,12 @@ const AGAIN: Statement = Statement::new(
       where exhibition_id = $1 and what = $2",
 );
 
+/// Its end could not be carried out; others have their turn first.
+const LATER: Statement = Statement::new(
+    "privacy.walk_later",
+    "update retention_walks set look_at = admit_now() + interval '1 minute' where exhibition_id = $1 and what = $2",
+);
+
 const WALKED: Statement = Statement::new(
     "privacy.walked",
     "update retention_walks set done_at = admit_now() where exhibition_id = $1 and what = $2",
@@ -178,6 +184,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &UNERASED,
     &ADVANCE,
     &AGAIN,
+    &LATER,
     &WALKED,
     &NOTICES,
     &NOTES,
@@ -265,6 +272,11 @@ pub async fn advance(client: &impl GenericClient, what: What, walk: &Walk, to: U
 
 pub async fn again(client: &impl GenericClient, what: What, walk: &Walk) -> Result<()> {
     AGAIN.execute(client, &[&walk.exhibition_id, &what.as_str()]).await?;
+    Ok(())
+}
+
+pub async fn later(client: &impl GenericClient, what: What, walk: &Walk) -> Result<()> {
+    LATER.execute(client, &[&walk.exhibition_id, &what.as_str()]).await?;
     Ok(())
 }
 

@@ -54,7 +54,7 @@ async fn give_back(app: &App, due: &Due) -> Result<(i32, i64)> {
     let gone = || Error::bug("a bulk refund of what is not there");
     let bulk = pg::by_id(&client, due.bulk_id).await?.ok_or_else(gone)?;
     let order = crate::orders::pg::by_id(app, &client, due.order_id).await?.ok_or_else(gone)?;
-    // Whoever was to come can come after all.
+    // As Postgres has it: a worker's catalogue may be older than the closing, and an order that fails here fails for good.
     let open = pg::is_open(&client, &bulk.slot_ids).await?;
     drop(client);
     match order.state {
@@ -63,6 +63,7 @@ async fn give_back(app: &App, due: &Due) -> Result<(i32, i64)> {
         OrderState::Confirming | OrderState::AwaitingDeposit => return Err(Error::conflict("payment.in_progress")),
         _ => return Ok((0, 0)),
     }
+    // Whoever was to come can come after all.
     if open {
         return Err(Error::conflict("bulk_refund.slot_open"));
     }

@@ -24,8 +24,8 @@ use crate::orders::cancel::cancel;
 use crate::orders::consent::Consent;
 use crate::orders::contact;
 use crate::orders::model::{Order, OrderState, Origin};
+use crate::orders::pg as orders_pg;
 use crate::platform::http::{IfMatch, Json, Path};
-use crate::platform::ids;
 use crate::stock::{self, PersonKey, redis};
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -52,14 +52,14 @@ impl ChangeAsk {
 /// Corrects the visitor's data, or cancels what is not paid.
 ///
 /// A new phone number takes the order's places to another person: their limits are asked. While a payment is under way the
-/// number stays.
+/// number stays. An order without a number gets none while its person waits to be forgotten.
 #[utoipa::path(patch, path = "/api/admin/orders/{order_number}", tag = "admin", security(("staff" = [])),
     params(("order_number" = String, Path,), ("If-Match" = String, Header, description = "The `ETag` of the order as it was read.")),
     request_body = ChangeAsk,
     responses((status = 200, body = history::OrderShown),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "order.unknown"),
-        (status = 409, description = "order.illegal_move, payment.in_progress, stock.person_limit, order.open_holds, order.paid"),
+        (status = 409, description = "order.illegal_move, payment.in_progress, stock.person_limit, order.open_holds, order.paid, order.erasure_asked"),
         (status = 410, description = "order.forgotten, order.expired, order.closed"),
         (status = 412, description = "request.changed_meanwhile"), (status = 428, description = "request.if_match_required"),
         (status = 422, description = "request.invalid"),
@@ -140,8 +140,16 @@ async fn correct(app: &App, by: &Support, order: &Order, seen: &IfMatch, ask: &C
     if fields.is_empty() {
         return Ok(());
     }
-    // Without a number nobody finds the order by one.
-    let digest = if numberless { ids::random_bytes() } else { contact::phone_digest(app, &after.phone) };
+    // An order without a number has a digest of its own, by which a request of its person finds it: it keeps that.
+    let known = orders_pg::phone_digest(&transaction, facts.id).await?.unwrap_or_default();
+    let digest: [u8; 32] = match numberless {
+        true => known.as_slice().try_into().map_err(|_| Error::bug("a digest of another length"))?,
+        false => contact::phone_digest(app, &after.phone),
+    };
+    // With a number it would be one of all orders of that number, of which nobody has asked anything.
+    if before.phone.is_empty() && !numberless && pg::is_to_be_forgotten(&transaction, &known).await? {
+        return Err(Error::conflict("order.erasure_asked"));
+    }
     let mut person = locked.person_key;
     if before.phone != after.phone {
         person = contact::person_key(&digest);

@@ -35,6 +35,12 @@ const MOVE_PERSON: Statement = Statement::new(
       where exhibition_id = $1 and person_key = $2",
 );
 
+/// Their rows are the privacy feature's: only looked at, under the order's lock.
+const IS_TO_BE_FORGOTTEN: Statement = Statement::new(
+    "care.is_to_be_forgotten",
+    "select exists (select from privacy_requests where kind = 'erase' and phone_digest = $1 and ended_at is null)",
+);
+
 const WRITE_ORDER: Statement =
     Statement::new("care.write_order", "update orders set has_email = $2, person_key = $3 where id = $1");
 
@@ -63,8 +69,18 @@ const RESEND: Statement = Statement::new(
      select 'resend', id, (select exhibition_id from orders where id = $2), admit_now(), admit_now() from again",
 );
 
-pub const STATEMENTS: &[&Statement] =
-    &[&LOCK, &LOCK_CONTACT, &LOCK_PEOPLE, &MOVE_PERSON, &WRITE_ORDER, &WRITE_CONTACT, &EVENT, &RESENT, &RESEND];
+pub const STATEMENTS: &[&Statement] = &[
+    &LOCK,
+    &LOCK_CONTACT,
+    &LOCK_PEOPLE,
+    &MOVE_PERSON,
+    &IS_TO_BE_FORGOTTEN,
+    &WRITE_ORDER,
+    &WRITE_CONTACT,
+    &EVENT,
+    &RESENT,
+    &RESEND,
+];
 
 /// What of an order the counting of its person rests on.
 pub struct Locked {
@@ -110,6 +126,11 @@ pub async fn move_person(
 ) -> Result<()> {
     MOVE_PERSON.execute(client, &[&exhibition_id, &person.as_slice(), &places, &open_holds, &allowed]).await?;
     Ok(())
+}
+
+/// Whoever has this digest waits to be forgotten.
+pub async fn is_to_be_forgotten(client: &impl GenericClient, digest: &[u8]) -> Result<bool> {
+    Ok(IS_TO_BE_FORGOTTEN.query_one(client, &[&digest]).await?.get(0))
 }
 
 pub async fn write(

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use jiff::{SignedDuration, Timestamp};
@@ -141,14 +141,21 @@ async fn ask(
     responses((status = 200, body = String, content_type = "text/csv"),
         (status = 404, description = "export.unknown: fetched before, or too late"),
         (status = 503, description = "server.busy, server.starting, server.redis_away, server.database_away")))]
-async fn fetch(State(app): State<App>, Path(proof): Path<String>) -> Result<Response> {
+async fn fetch(State(app): State<App>, method: Method, Path(proof): Path<String>) -> Result<Response> {
+    // Whatever looks before it fetches (a mail gateway, a download manager) leaves the ticket where it is.
+    if method == Method::HEAD {
+        let Some(Ticket { exhibition_id, ask, .. }) = redis::look(&app, &proof).await? else {
+            return Err(Error::not_found("export.unknown"));
+        };
+        return Ok(private((headers(&app, exhibition_id, &ask)?, Body::empty()).into_response()));
+    }
     // Whoever has to come again still has the ticket.
     let turn = app.exports.turn()?;
     let Some(Ticket { exhibition_id, language, ask }) = redis::take(&app, &proof).await? else {
         return Err(Error::not_found("export.unknown"));
     };
     let exhibition = app.catalogue.current().by_id(exhibition_id)?;
-    let file = format!("attachment; filename=\"{}-orders.{}\"", exhibition.code, ask.format.ending());
+    let headers = headers(&app, exhibition_id, &ask)?;
     let mut wanted = ask.wanted(&app, exhibition_id)?;
     // The first page before the answer begins: what is wrong is still an error then.
     let first = page(&app, &mut wanted).await?;
@@ -168,13 +175,18 @@ async fn fetch(State(app): State<App>, Path(proof): Path<String>) -> Result<Resp
             Ok(Some((Bytes::from(written), left)))
         }
     });
-    let headers = [
+    Ok(private((headers, Body::from_stream(pages)).into_response()))
+}
+
+fn headers(app: &App, exhibition_id: i32, ask: &ExportAsk) -> Result<[(HeaderName, HeaderValue); 3]> {
+    let exhibition = app.catalogue.current().by_id(exhibition_id)?;
+    let file = format!("attachment; filename=\"{}-orders.{}\"", exhibition.code, ask.format.ending());
+    Ok([
         (header::CONTENT_TYPE, HeaderValue::from_static(ask.format.content_type())),
         (header::CONTENT_DISPOSITION, HeaderValue::from_str(&file).map_err(Error::bug)?),
         // A reader that is slow slows us down; nginx need not keep for it what it does not read.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    Ok(private((headers, Body::from_stream(pages)).into_response()))
+    ])
 }
 
 async fn page(app: &App, wanted: &mut Wanted) -> Result<(Vec<OrderRow>, bool)> {

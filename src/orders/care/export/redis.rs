@@ -35,8 +35,16 @@ pub async fn keep(app: &App, ticket: &Ticket) -> Result<String> {
 
 /// None: fetched before, too old, or never there.
 pub async fn take(app: &App, proof: &str) -> Result<Option<Ticket>> {
-    let Some(kept) = app.redis.take_bytes(&key(app, proof)).await? else { return Ok(None) };
-    let (key_id, sealed): (String, Vec<u8>) = serde_json::from_slice(&kept).map_err(Error::bug)?;
+    app.redis.take_bytes(&key(app, proof)).await?.map(|kept| opened(app, &kept)).transpose()
+}
+
+/// The same, and it stays there.
+pub async fn look(app: &App, proof: &str) -> Result<Option<Ticket>> {
+    app.redis.get_bytes(&key(app, proof)).await?.map(|kept| opened(app, &kept)).transpose()
+}
+
+fn opened(app: &App, kept: &[u8]) -> Result<Ticket> {
+    let (key_id, sealed): (String, Vec<u8>) = serde_json::from_slice(kept).map_err(Error::bug)?;
     let plain = app.secrets.open(&key_id, ABOUT, &sealed)?;
-    serde_json::from_slice(&plain).map(Some).map_err(Error::bug)
+    serde_json::from_slice(&plain).map_err(Error::bug)
 }
