@@ -106,10 +106,20 @@
     return panel(t("setup.picture"), place);
   }
 
+  /** Why visitors would find nothing to buy, whatever the time. */
+  function unsold({ products, slots }) {
+    const kept = products.filter((one) => !one.archived), active = kept.filter((one) => one.active), open = slots.filter((one) => !one.closed);
+    const offers = (one) => Math.min(one.total, one.offered) > 0;
+    if (!kept.length) return [t("setup.no_product")];
+    if (!active.length) return [t("setup.none_active")];
+    const dated = active.some((one) => one.dated);
+    return [dated && !slots.length && t("setup.no_slot"), dated && slots.length > 0 && !open.length && t("setup.all_closed"),
+      (!active.some(offers) || (active.every((one) => one.dated) && open.length > 0 && !open.some(offers))) && t("setup.none_offered")];
+  }
+
   /** What it is now, what is missing for visitors, and where it may go. */
   function stage(at, of, sold) {
-    const now = of.now, open = sold.products.filter((one) => !one.archived), dated = open.some((one) => one.dated);
-    const missing = [!open.length && t("setup.no_product"), dated && !sold.slots.length && t("setup.no_slot"), Date.parse(now.sale_end) < Date.now() && t("setup.sale_over"), !now.picture && t("setup.no_picture"), (!now.description_ko || !now.description_en) && t("setup.no_text")].filter(Boolean);
+    const now = of.now, missing = [now.stage !== "published" && now.paused && t("setup.paused_yet"), ...unsold(sold), Date.parse(now.sale_end) < Date.now() && t("setup.sale_over"), !now.picture && t("setup.no_picture"), (!now.description_ko || !now.description_en) && t("setup.no_text")].filter(Boolean);
     const move = (to) => confirm({ title: t(`setup.to.${to}_title`), lines: [t(`setup.to.${to}_will`), to === "published" && missing.length > 0 && t("setup.missing", { what: missing.join(" ") })].filter(Boolean), act: t(`setup.to.${to}`), danger: false, again: of.again, send: () => of.save({ stage: to }) })
       .then((yes) => { if (yes) { Admin.forget(); Admin.route(); } });
     const end = () => confirm({ title: t(now.stage === "draft" ? "setup.delete_title" : "setup.archive_title"), lines: t(now.stage === "draft" ? "setup.delete_will" : "setup.archive_will"), act: t(now.stage === "draft" ? "setup.delete" : "setup.archive"), again: of.again, send: () => at.change("DELETE", `/api/admin/exhibitions/${encodeURIComponent(at.code)}`, of.now.revision) })

@@ -1,4 +1,4 @@
-//! Exhibitions: read, locked, made, changed, ended, and their rules of entry copied.
+//! Exhibitions: read, locked, made, changed, ended, and what goes with them to a copy.
 
 use deadpool_postgres::GenericClient;
 use serde_json::json;
@@ -78,11 +78,18 @@ const DAYS: Statement = Statement::new(
     "select min(visit_date), max(visit_date) from slots where exhibition_id = $1",
 );
 
-/// What was ordered, and what was set up beside the catalogue, keeps an exhibition.
+/// Whoever sets or moves its room comes before or after.
+const LOCK_ROOM: Statement = Statement::new(
+    "admin_catalogue.lock_room",
+    "select from rooms where exhibition_id = $1 for update",
+);
+
+/// What was ordered, and what was set up beside the catalogue, keeps an exhibition. A room as a copy begins with, which nobody has
+/// set or moved, does not.
 const IS_KEPT: Statement = Statement::new(
     "admin_catalogue.is_kept",
     "select exists (select from orders where exhibition_id = $1) or exists (select from devices where exhibition_id = $1)
-         or exists (select from rooms where exhibition_id = $1)",
+         or exists (select from rooms where exhibition_id = $1 and (phase <> 'idle' or revision > 1))",
 );
 
 const COPY_RULES: Statement = Statement::new(
@@ -102,6 +109,18 @@ const COPY_REST: Statement = Statement::new(
        from exhibitions s where e.id = $2 and s.id = $1",
 );
 
+/// Those who can sign in. Their names.
+const COPY_PEOPLE: Statement = Statement::new(
+    "admin_catalogue.copy_people",
+    "with added as (
+         insert into admin_user_exhibitions (user_id, exhibition_id)
+         select x.user_id, $2 from admin_user_exhibitions x join admin_users u on u.id = x.user_id
+          where x.exhibition_id = $1 and u.disabled_at is null
+         returning user_id
+     )
+     select u.username from added join admin_users u on u.id = added.user_id order by u.username",
+);
+
 /// A picture that another exhibition shows as well goes on as that one's.
 const HAND_OVER_PICTURES: Statement = Statement::new(
     "admin_catalogue.hand_over_pictures",
@@ -115,8 +134,8 @@ macro_rules! delete_all {
         /// In this order.
         const DELETE_ALL: &[&Statement] = &[&HAND_OVER_PICTURES, $(&$name),*];
         pub const STATEMENTS: &[&Statement] = &[
-            &ONE, &LOCK, &LOCK_WHOLE, &LIST, &COUNT, &ID_OF, &INSERT, &UPDATE, &DAYS, &IS_KEPT, &COPY_RULES, &COPY_REST,
-            &HAND_OVER_PICTURES, $(&$name),*
+            &ONE, &LOCK, &LOCK_WHOLE, &LIST, &COUNT, &ID_OF, &INSERT, &UPDATE, &DAYS, &LOCK_ROOM, &IS_KEPT, &COPY_RULES,
+            &COPY_REST, &COPY_PEOPLE, &HAND_OVER_PICTURES, $(&$name),*
         ];
     };
 }
@@ -125,6 +144,7 @@ delete_all! {
     DELETE_PICTURES = "admin_catalogue.delete_pictures", "delete from pictures where exhibition_id = $1";
     DELETE_RULES = "admin_catalogue.delete_rules", "delete from entry_rules where exhibition_id = $1";
     DELETE_STAFF = "admin_catalogue.delete_staff", "delete from admin_user_exhibitions where exhibition_id = $1";
+    DELETE_ROOM = "admin_catalogue.delete_room", "delete from rooms where exhibition_id = $1";
     DELETE_PRODUCTS = "admin_catalogue.delete_products", "delete from products where exhibition_id = $1";
     DELETE_SLOTS = "admin_catalogue.delete_slots", "delete from slots where exhibition_id = $1";
     DELETE_STOCK = "admin_catalogue.delete_stock", "delete from stock where exhibition_id = $1";
@@ -252,7 +272,9 @@ pub async fn days(client: &impl GenericClient, id: i32) -> Result<Option<(jiff::
     Ok(row.get::<_, Option<_>>(0).zip(row.get(1)))
 }
 
+/// In a transaction that has locked it whole.
 pub async fn is_kept(client: &impl GenericClient, id: i32) -> Result<bool> {
+    LOCK_ROOM.execute(client, &[&id]).await?;
     Ok(IS_KEPT.query_one(client, &[&id]).await?.get(0))
 }
 
@@ -262,6 +284,11 @@ pub async fn copy_rest(client: &impl GenericClient, from: i32, to: i32, products
     COPY_RULES.execute(client, &[&from, &to, &source, &made]).await?;
     COPY_REST.execute(client, &[&from, &to]).await?;
     Ok(())
+}
+
+/// The names of those who belong to the second now as well.
+pub async fn copy_people(client: &impl GenericClient, from: i32, to: i32) -> Result<Vec<String>> {
+    Ok(COPY_PEOPLE.query(client, &[&from, &to]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// One that nothing keeps.
