@@ -16,7 +16,7 @@
     texts: () => [text("name_ko", 100), text("name_en", 100), text("venue_ko", 200), text("venue_en", 200),
       text("description_ko", 4000, { type: "textarea", rows: 6, wide: true }), text("description_en", 4000, { type: "textarea", rows: 6, wide: true })],
     sale: () => [{ name: "starts_on", label: t("setup.starts_on"), type: "date" }, { name: "ends_on", label: t("setup.ends_on"), type: "date" },
-      { name: "sale_start", label: t("setup.sale_start"), hint: t("setup.seoul"), type: "datetime-local" }, { name: "sale_end", label: t("setup.sale_end"), hint: t("setup.seoul"), type: "datetime-local" }, box("paused")],
+      { name: "sale_start", label: t("setup.sale_start"), hint: t("setup.seoul"), type: "datetime-local" }, { name: "sale_end", label: t("setup.sale_end"), hint: t("setup.seoul"), type: "datetime-local" }],
     limits: () => [whole("hold_ttl_s", 60, 3600), whole("person_limit", 1, 1000, { hint: t("setup.person_limit_hint") }), whole("open_holds_max", 1, 100), whole("deposit_h", 1, 720),
       { name: "payment_provider", label: t("setup.payment_provider"), type: "select", options: ["toss", "stripe"].map((one) => [one, word("provider", one)]) },
       { name: "canary_provider", label: t("setup.canary_provider"), type: "select", options: [["", t("setup.nobody")], ...["toss", "stripe"].map((one) => [one, word("provider", one)])] }, whole("canary_pct", 0, 100), box("culture_expense")],
@@ -125,8 +125,10 @@
     const end = () => confirm({ title: t(now.stage === "draft" ? "setup.delete_title" : "setup.archive_title"), lines: t(now.stage === "draft" ? "setup.delete_will" : "setup.archive_will"), act: t(now.stage === "draft" ? "setup.delete" : "setup.archive"), again: of.again, send: () => at.change("DELETE", `/api/admin/exhibitions/${encodeURIComponent(at.code)}`, of.now.revision) })
       .then((said) => { if (said) { Admin.forget(); say(t(`setup.ended.${said.outcome}`)); if (said.outcome === "deleted") Admin.go("#/exhibitions"); else Admin.route(); } });
     return [h("p", { class: "phase" }, badge(word("stage", now.stage), KINDS[now.stage]), now.paused && [" ", badge(t("setup.is_paused"), "bad")], now.stage === "published" && [" ", h("a", { href: `/${at.code}`, target: "_blank", rel: "noopener" }, t("setup.visit"))]),
+      now.paused && h("p", { class: "quote" }, AdminUi.language === "ko" ? now.pause_reason_ko : now.pause_reason_en),
       h("p", { class: "fine" }, t(`setup.means.${now.stage}`)), now.stage !== "archived" && missing.length > 0 && h("ul", { class: "missing" }, missing.map((one) => h("li", null, one))),
       h("p", { class: "acts" }, now.stage !== "published" && h("button", { type: "button", class: "small", onclick: () => move("published") }, t(now.stage === "archived" ? "setup.to.again" : "setup.to.published")),
+        now.stage !== "archived" && AdminSales.own({ now, save: of.save, again: of.again, done: () => document.querySelector("main [data-sales]")?.focus() }),
         now.stage !== "archived" && button(t(now.stage === "draft" ? "setup.delete" : "setup.archive"), end, { class: "quiet small danger" }))];
   }
 

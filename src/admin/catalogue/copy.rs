@@ -58,8 +58,13 @@ pub async fn source(
         products: products.map(product).collect::<Result<_>>()?,
         slots: slots.map(slot).collect::<Result<_>>()?,
         room: rooms::one(client, id).await?.map(|room| room_settings::copied(&room, days, now)),
-        settings: ExhibitionSettings { stage: Stage::Draft, paused: false, ..settings.shifted(days)? },
+        settings: unpaused(ExhibitionSettings { stage: Stage::Draft, ..settings.shifted(days)? }),
     })
+}
+
+fn unpaused(settings: ExhibitionSettings) -> ExhibitionSettings {
+    let (pause_reason_ko, pause_reason_en) = Default::default();
+    ExhibitionSettings { paused: false, pause_reason_ko, pause_reason_en, ..settings }
 }
 
 impl Source {

@@ -137,7 +137,8 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
     let ended = json!({ "offered": 0, "active": false, "sale_end": app.instant(100) });
     owner.set_product(&adult, ended).await.expect(200);
     owner.set_slot(&adult, json!({ "closed": true, "offered": 2 })).await.expect(200);
-    owner.set("xyz", json!({ "paused": true })).await.expect(200);
+    let over = json!({ "paused": true, "pause_reason_ko": "끝", "pause_reason_en": "Over" });
+    owner.set("xyz", over).await.expect(200);
     let opened = jiff::Timestamp::from_millisecond(app.app().clock.now_ms() + 3_600_000).unwrap();
     let room = json!({ "rate_per_min": 77, "capacity": 9, "draw": false, "opens_at": opened.to_string() });
     owner.put_room("xyz", 1, room).await.expect(200);
@@ -176,7 +177,7 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
     let [slot] = slots.body["slots"].as_array().unwrap().as_slice() else { panic!("{}", slots.body) };
     assert_eq!((&slot["date"], &slot["total"], &slot["sold"]), (&json!(app.day(105)), &json!(7), &json!(0)));
     assert_eq!((&slot["offered"], &slot["closed"]), (&json!(7), &json!(false)));
-    assert_eq!(&made.body["paused"], false);
+    assert_eq!((&made.body["paused"], made.text("pause_reason_en")), (&json!(false), String::new()));
     let room = owner.room("next").await;
     assert_eq!((room.text("phase"), revision(&room)), ("idle".into(), 1));
     assert_eq!((&room.body["config"]["rate_per_min"], &room.body["config"]["capacity"]), (&json!(77), &json!(9)));
@@ -281,12 +282,20 @@ async fn a_pause_refuses_new_orders_everywhere_within_a_second_and_lets_people_p
     soon(&adult, false).await;
 
     let held = app.visitor(3).held(&adult, 1).await;
-    owner.set("xyz", json!({ "paused": true })).await.expect(200);
+    assert_eq!(field(owner.set("xyz", json!({ "paused": true })).await), is("pause_reason_ko", "required"));
+    let why = json!({ "paused": true, "pause_reason_ko": " 안전 점검 ", "pause_reason_en": "Safety check" });
+    owner.set("xyz", why).await.expect(200);
+    let shown = public(&app, "/api/exhibitions/xyz").await.expect(200);
+    assert_eq!((shown.text("pause_reason"), shown.text("pause_reason_en")), ("안전 점검".into(), "Safety check".into()));
+    Browser::new(&app).get("/xyz").await.expect(200, &["안전 점검"]);
+    Browser::new(&app).get("/other").await.expect(200, &[]).without("안전 점검");
+    assert_eq!(field(owner.set("xyz", json!({ "pause_reason_en": "" })).await), is("pause_reason_en", "required"));
     app.visitor(4).order(&adult, 1).await.refused(409, "sale.paused");
     app.visitor(5).order(&other, 1).await.expect(201);
     soon(&adult, true).await;
     app.visitor(3).pay(&held).await.expect(200);
     owner.set("xyz", json!({ "paused": false })).await.expect(200);
+    assert_eq!(public(&app, "/api/exhibitions/xyz").await.expect(200).body["pause_reason"], json!(null));
 
     let held = app.visitor(6).held(&adult, 1).await;
     let pause = json!({ "paused": true, "reason_ko": "점검", "reason_en": "Maintenance" });

@@ -26,7 +26,7 @@ macro_rules! exhibitions {
             "select id, code, revision, stage, name_ko, name_en, description_ko, description_en, venue_ko, venue_en,
                     starts_on, ends_on, sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max,
                     refund_rules, refund_free_h, payment_provider, canary_provider, canary_pct, culture_expense, deposit_h,
-                    picture_digest, picture_height, picture_alt_ko, picture_alt_en
+                    picture_digest, picture_height, picture_alt_ko, picture_alt_en, pause_reason_ko, pause_reason_en
                from exhibitions ",
             $rest
         )
@@ -57,8 +57,10 @@ const INSERT: Statement = Statement::new(
     "admin_catalogue.insert_exhibition",
     "insert into exhibitions (code, stage, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on,
             ends_on, sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max, refund_rules,
-            refund_free_h, payment_provider, canary_provider, canary_pct, culture_expense, deposit_h)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+            refund_free_h, payment_provider, canary_provider, canary_pct, culture_expense, deposit_h, pause_reason_ko,
+            pause_reason_en)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+             $25)
      on conflict on constraint exhibition_code_once do nothing returning id",
 );
 
@@ -68,7 +70,8 @@ const UPDATE: Statement = Statement::new(
         set stage = $2, name_ko = $3, name_en = $4, description_ko = $5, description_en = $6, venue_ko = $7, venue_en = $8,
             starts_on = $9, ends_on = $10, sale_start_at = $11, sale_end_at = $12, paused = $13, hold_ttl_s = $14,
             person_limit = $15, open_holds_max = $16, refund_rules = $17, refund_free_h = $18, payment_provider = $19,
-            canary_provider = $20, canary_pct = $21, culture_expense = $22, deposit_h = $23, revision = revision + 1
+            canary_provider = $20, canary_pct = $21, culture_expense = $22, deposit_h = $23, pause_reason_ko = $24,
+            pause_reason_en = $25, revision = revision + 1
       where id = $1",
 );
 
@@ -171,6 +174,8 @@ fn read(r: &Row) -> Result<ExhibitionRow> {
             sale_start: r.get(12),
             sale_end: r.get(13),
             paused: r.get(14),
+            pause_reason_ko: r.get(29),
+            pause_reason_en: r.get(30),
             hold_ttl_s: r.get(15),
             person_limit: r.get(16),
             open_holds_max: r.get(17),
@@ -227,7 +232,7 @@ async fn write(
     s: &ExhibitionSettings,
 ) -> Result<Vec<Row>> {
     let (stage, refund_rules) = (s.stage.as_str(), json!(s.refund_rules));
-    let params: [&(dyn ToSql + Sync); 23] = [
+    let params: [&(dyn ToSql + Sync); 25] = [
         first,
         &stage,
         &s.name_ko,
@@ -251,6 +256,8 @@ async fn write(
         &s.canary_pct,
         &s.culture_expense,
         &s.deposit_h,
+        &s.pause_reason_ko,
+        &s.pause_reason_en,
     ];
     statement.query(client, &params).await
 }
