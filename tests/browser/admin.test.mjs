@@ -161,6 +161,21 @@ visit("control room: the room is set, paused and resumed", wide("en"), async (vi
   await dialog(page).getByText("1,500 to 15").waitFor();
   await page.keyboard.press("Escape");
   assert.equal((await room()).config.rate_per_min, 1500);
+  // So is one too many of people inside, and both together say both.
+  await page.locator("[name=rate_per_min]").fill("1500");
+  await page.locator("[name=capacity]").fill("2500");
+  await page.locator(".aside form [type=submit]").click();
+  await dialog(page).getByText("250 to 2,500 people").waitFor();
+  assert.equal(await dialog(page).getByText("a minute").count(), 0);
+  await page.keyboard.press("Escape");
+  assert.equal((await room()).config.capacity, 250);
+  await page.locator("[name=rate_per_min]").fill("15");
+  await page.locator(".aside form [type=submit]").click();
+  await dialog(page).getByText("1,500 to 15 ").waitFor();
+  await dialog(page).getByText("250 to 2,500 people").waitFor();
+  await visitor.inspect("control room, pace and capacity are asked about");
+  await dialog(page).locator("[type=submit]").click();
+  await until("both are set", async () => { const { config } = await room(); return config.rate_per_min === 15 && config.capacity === 2500; });
 
   await to("paused").click();
   await visitor.inspect("control room, pause");
