@@ -25,8 +25,11 @@
     return { box: panel(t("sales.title"), part.box) };
   }
 
-  /** What an exhibition's switch says: whether it is paused, and why. */
-  const said = (now) => [badge(t(now.paused ? "sales.paused" : "sales.not_paused"), now.paused ? "bad" : "open"), now.paused && h("p", { class: "quote" }, language === "ko" ? now.pause_reason_ko : now.pause_reason_en)];
+  /** What visitors read while an exhibition is paused. */
+  function why(now) {
+    const text = language === "ko" ? now.pause_reason_ko : now.pause_reason_en;
+    return now.paused && text && h("p", { class: "quote" }, text);
+  }
 
   /** One exhibition's switch. `now`: as it was last seen; `save(changes)` changes that; `done()` follows; `again()` has it seen anew. */
   function own({ now, save, done, again }) {
@@ -41,10 +44,10 @@
   /** The same beside the live board. */
   function of(at) {
     const path = `/api/admin/exhibitions/${encodeURIComponent(at.code)}`;
-    const part = Admin.part(at, () => at.get(path), (now) => [...said(now), now.stage !== "archived" && own({ now, save: (changes) => at.change("PUT", path, now.revision, changes), done: part.again, again: part.again })]);
+    const part = Admin.part(at, () => at.get(path), (now) => [h("p", null, badge(t(now.paused ? "sales.paused" : "sales.not_paused"), now.paused ? "bad" : "open")), why(now), now.stage !== "archived" && own({ now, save: (changes) => at.change("PUT", path, now.revision, changes), done: part.again, again: part.again })]);
     at.every(LOOK_MS, part.again);
     return { box: panel(t("sales.own"), part.box) };
   }
 
-  globalThis.AdminSales = { controls, of, own, said };
+  globalThis.AdminSales = { controls, of, own, why };
 })();

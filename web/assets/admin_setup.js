@@ -109,12 +109,12 @@
   /** Why visitors would find nothing to buy, whatever the time. */
   function unsold({ products, slots }) {
     const kept = products.filter((one) => !one.archived), active = kept.filter((one) => one.active), open = slots.filter((one) => !one.closed);
-    const offers = (one) => Math.min(one.total, one.offered) > 0;
+    const offers = (one) => Math.min(one.total, one.offered) > 0, sells = (one) => offers(one) && (!one.dated || open.some(offers));
     if (!kept.length) return [t("setup.no_product")];
     if (!active.length) return [t("setup.none_active")];
     const dated = active.some((one) => one.dated);
     return [dated && !slots.length && t("setup.no_slot"), dated && slots.length > 0 && !open.length && t("setup.all_closed"),
-      (!active.some(offers) || (active.every((one) => one.dated) && open.length > 0 && !open.some(offers))) && t("setup.none_offered")];
+      !active.some(sells) && (!active.some(offers) || open.length > 0) && t("setup.none_offered")];
   }
 
   /** What it is now, what is missing for visitors, and where it may go. */
@@ -125,7 +125,7 @@
     const end = () => confirm({ title: t(now.stage === "draft" ? "setup.delete_title" : "setup.archive_title"), lines: t(now.stage === "draft" ? "setup.delete_will" : "setup.archive_will"), act: t(now.stage === "draft" ? "setup.delete" : "setup.archive"), again: of.again, send: () => at.change("DELETE", `/api/admin/exhibitions/${encodeURIComponent(at.code)}`, of.now.revision) })
       .then((said) => { if (said) { Admin.forget(); say(t(`setup.ended.${said.outcome}`)); if (said.outcome === "deleted") Admin.go("#/exhibitions"); else Admin.route(); } });
     return [h("p", { class: "phase" }, badge(word("stage", now.stage), KINDS[now.stage]), now.paused && [" ", badge(t("setup.is_paused"), "bad")], now.stage === "published" && [" ", h("a", { href: `/${at.code}`, target: "_blank", rel: "noopener" }, t("setup.visit"))]),
-      now.paused && h("p", { class: "quote" }, AdminUi.language === "ko" ? now.pause_reason_ko : now.pause_reason_en),
+      AdminSales.why(now),
       h("p", { class: "fine" }, t(`setup.means.${now.stage}`)), now.stage !== "archived" && missing.length > 0 && h("ul", { class: "missing" }, missing.map((one) => h("li", null, one))),
       h("p", { class: "acts" }, now.stage !== "published" && h("button", { type: "button", class: "small", onclick: () => move("published") }, t(now.stage === "archived" ? "setup.to.again" : "setup.to.published")),
         now.stage !== "archived" && AdminSales.own({ now, save: of.save, again: of.again, done: () => document.querySelector("main [data-sales]")?.focus() }),

@@ -63,8 +63,7 @@ pub async fn source(
 }
 
 fn unpaused(settings: ExhibitionSettings) -> ExhibitionSettings {
-    let (pause_reason_ko, pause_reason_en) = Default::default();
-    ExhibitionSettings { paused: false, pause_reason_ko, pause_reason_en, ..settings }
+    ExhibitionSettings { paused: false, pause_reason_ko: String::new(), pause_reason_en: String::new(), ..settings }
 }
 
 impl Source {

@@ -238,7 +238,8 @@ async fn a_copy_has_the_people_where_they_are_asked_for_and_goes_until_its_room_
     // A schedule that would have passed, or lies further ahead than any may, is none.
     for (code, ahead) in [("past", -9), ("far", 600)] {
         owner.post(EXHIBITIONS, copy(code, ahead, false)).await.expect(201);
-        let config = &owner.room(code).await.body["config"];
+        let room = owner.room(code).await;
+        let config = &room.body["config"];
         assert_eq!((&config["opens_at"], &config["rate_per_min"]), (&json!(null), &json!(77)), "{code}");
     }
     // Nobody has done anything with the room of a copy: it goes with the draft. One that was set stays.
