@@ -287,7 +287,10 @@ async fn a_pause_refuses_new_orders_everywhere_within_a_second_and_lets_people_p
     let why = json!({ "paused": true, "pause_reason_ko": " 안전 점검 ", "pause_reason_en": "Safety check" });
     owner.set("xyz", why).await.expect(200);
     let shown = public(&app, "/api/exhibitions/xyz").await.expect(200);
-    assert_eq!((shown.text("pause_reason"), shown.text("pause_reason_en")), ("안전 점검".into(), "Safety check".into()));
+    assert_eq!(
+        (shown.text("pause_reason"), shown.text("pause_reason_en")),
+        ("안전 점검".into(), "Safety check".into())
+    );
     Browser::new(&app).get("/xyz").await.expect(200, &["안전 점검"]);
     Browser::new(&app).get("/other").await.expect(200, &[]).without("안전 점검");
     assert_eq!(field(owner.set("xyz", json!({ "pause_reason_en": "" })).await), is("pause_reason_en", "required"));

@@ -82,10 +82,8 @@ const DAYS: Statement = Statement::new(
 );
 
 /// Whoever sets or moves its room comes before or after.
-const LOCK_ROOM: Statement = Statement::new(
-    "admin_catalogue.lock_room",
-    "select from rooms where exhibition_id = $1 for update",
-);
+const LOCK_ROOM: Statement =
+    Statement::new("admin_catalogue.lock_room", "select from rooms where exhibition_id = $1 for update");
 
 /// What was ordered, and what was set up beside the catalogue, keeps an exhibition. A room as a copy begins with, which nobody has
 /// set or moved, does not.
