@@ -76,7 +76,7 @@ struct NewExhibition {
     /// as many days later as its first day is. It begins with all places on offer, nothing paused and no slot closed. Fields that
     /// are sent as well are laid over.
     copy_from: Option<String>,
-    /// With `copy_from`: whoever belongs to that one belongs to this one as well.
+    /// With `copy_from`: whoever belongs to that one belongs to this one as well, from their next access token on (15 minutes at most).
     #[serde(default)]
     copy_people: bool,
     /// Needed with `copy_from`.

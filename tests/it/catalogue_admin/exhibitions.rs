@@ -230,6 +230,8 @@ async fn a_copy_has_the_people_where_they_are_asked_for_and_goes_until_its_room_
     owner.post(EXHIBITIONS, copy("alone", 99, false)).await.expect(201);
     kim.get(&format!("{EXHIBITIONS}/alone")).await.refused(403, "auth.forbidden");
     owner.post(EXHIBITIONS, copy("peopled", 99, true)).await.expect(201);
+    // A token says whose exhibitions it is good for, until the next one.
+    let kim = super::By { app: &app, token: app.access_token("kim").await };
     kim.get(&format!("{EXHIBITIONS}/peopled")).await.expect(200);
     assert_eq!(app.recorded().await.2["people"], json!(["kim"]), "who cannot sign in is not taken over");
     // It is the owner's to make one, also of an exhibition that somebody else runs.
