@@ -59,7 +59,7 @@ struct ExhibitionSummary {
     #[schema(value_type = String, format = DateTime)]
     sale_end: Timestamp,
     paused: bool,
-    /// Why, where everything that is sold here is paused.
+    /// Why, where somebody has said.
     pause_reason: Option<String>,
     pause_reason_en: Option<String>,
     /// None: there is no picture.
@@ -142,8 +142,8 @@ fn summary(e: &Exhibition) -> ExhibitionSummary {
         sale_start: e.sale_start,
         sale_end: e.sale_end,
         paused: e.is_paused(),
-        pause_reason: e.sales_paused.as_ref().map(|pause| pause.reason_ko.clone()),
-        pause_reason_en: e.sales_paused.as_ref().map(|pause| pause.reason_en.clone()),
+        pause_reason: e.pause_reason().map(|pause| pause.reason_ko.clone()),
+        pause_reason_en: e.pause_reason().map(|pause| pause.reason_en.clone()),
         picture: e.picture.clone(),
     }
 }

@@ -45,8 +45,8 @@ impl Stage {
     }
 }
 
-/// Why all sales are paused, for visitors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why sales are paused, for visitors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pause {
     pub reason_ko: String,
     pub reason_en: String,
@@ -68,6 +68,8 @@ pub struct Exhibition {
     pub sale_start: Timestamp,
     pub sale_end: Timestamp,
     pub paused: bool,
+    /// Why, while it is.
+    pub pause: Pause,
     /// All sales are, whatever this exhibition says.
     pub sales_paused: Option<Pause>,
     pub hold_ttl_s: i32,
@@ -197,6 +199,12 @@ impl Exhibition {
     /// Itself, or together with everything else.
     pub fn is_paused(&self) -> bool {
         self.paused || self.sales_paused.is_some()
+    }
+
+    /// None: it is not, or nobody has said. All sales come first: when they go on, this one may not.
+    pub fn pause_reason(&self) -> Option<&Pause> {
+        let own = self.paused.then_some(&self.pause);
+        self.sales_paused.as_ref().or(own).filter(|pause| !pause.reason_ko.is_empty())
     }
 
     pub fn slot(&self, id: i32) -> Option<&Slot> {

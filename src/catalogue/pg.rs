@@ -16,7 +16,7 @@ const EXHIBITIONS: Statement = Statement::new(
     "select id, code, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on, ends_on,
             sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max, payment_provider,
             canary_provider, canary_pct, refund_rules, refund_free_h, culture_expense, deposit_h, walk_ins,
-            picture_digest, picture_height, picture_alt_ko, picture_alt_en, stage
+            picture_digest, picture_height, picture_alt_ko, picture_alt_en, stage, pause_reason_ko, pause_reason_en
        from exhibitions order by code",
 );
 
@@ -188,6 +188,7 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
                 sale_start: r.get(10),
                 sale_end: r.get(11),
                 paused: r.get(12),
+                pause: Pause { reason_ko: r.get(29), reason_en: r.get(30) },
                 sales_paused: sales_paused.clone(),
                 hold_ttl_s: r.get(13),
                 person_limit: r.get(14),

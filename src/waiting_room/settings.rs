@@ -27,6 +27,17 @@ pub fn changed(config: &Config, asked: Map<String, Value>) -> Result<Config> {
     Ok(config)
 }
 
+/// The settings for an exhibition like this one, so many days later. The schedule moves as far, or is left out whole where it
+/// would have passed or be too far ahead; during a rehearsal it is not this room's own. [days]
+pub fn copied(room: &RoomRow, days: i32, now: Timestamp) -> Config {
+    let by = SignedDuration::from_hours(24 * i64::from(days));
+    let moved = |at: Timestamp| at.checked_add(by).ok().filter(|at| *at > now && at.duration_since(now) <= AHEAD_MAX);
+    let schedule = [room.config.prequeue_at, room.config.opens_at].map(|at| at.map(moved));
+    let whole = room.rehearsal_ends_at.is_none() && schedule.iter().all(|at| *at != Some(None));
+    let [prequeue_at, opens_at] = schedule.map(|at| at.flatten().filter(|_| whole));
+    Config { prequeue_at, opens_at, ..room.config.clone() }
+}
+
 pub fn check(room: &RoomRow, config: &Config, now: Timestamp) -> Result<()> {
     let mut errors: Vec<FieldError> = Vec::new();
     let mut refuse = |field: &str, code| errors.push(FieldError { field: format!("config.{field}"), code });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { DESKTOP, visit } from "./support/browser.mjs";
 import { account, board, dashboard, events, fillSignIn, go, PASSWORD, settled, signIn, totp } from "./support/admin.mjs";
-import { admin, buysUp, demo, exhibition, readQr, sql, until } from "./support/system.mjs";
+import { admin, buysUp, demo, exhibition, readQr, shown, sql, until } from "./support/system.mjs";
 
 const wide = (locale, refusals = []) => ({ locale, device: DESKTOP, refusals });
 const dialog = (page) => page.locator("dialog[open]");
@@ -161,6 +161,21 @@ visit("control room: the room is set, paused and resumed", wide("en"), async (vi
   await dialog(page).getByText("1,500 to 15").waitFor();
   await page.keyboard.press("Escape");
   assert.equal((await room()).config.rate_per_min, 1500);
+  // So is one too many of people inside, and both together say both.
+  await page.locator("[name=rate_per_min]").fill("1500");
+  await page.locator("[name=capacity]").fill("2500");
+  await page.locator(".aside form [type=submit]").click();
+  await dialog(page).getByText("250 to 2,500 people").waitFor();
+  assert.equal(await dialog(page).getByText("a minute").count(), 0);
+  await page.keyboard.press("Escape");
+  assert.equal((await room()).config.capacity, 250);
+  await page.locator("[name=rate_per_min]").fill("15");
+  await page.locator(".aside form [type=submit]").click();
+  await dialog(page).getByText("1,500 to 15 ").waitFor();
+  await dialog(page).getByText("250 to 2,500 people").waitFor();
+  await visitor.inspect("control room, pace and capacity are asked about");
+  await dialog(page).locator("[type=submit]").click();
+  await until("both are set", async () => { const { config } = await room(); return config.rate_per_min === 15 && config.capacity === 2500; });
 
   await to("paused").click();
   await visitor.inspect("control room, pause");
@@ -215,6 +230,50 @@ both("all sales are paused by whoever owns them", async (visitor) => {
   await dialog(page).locator("[type=submit]").click();
   await page.locator(".aside .state.bad").waitFor();
   assert.deepEqual(sales, { revision: 5, paused: true, reason_ko: "점검 중입니다.", reason_en: "Maintenance." });
+  visitor.wellMade();
+});
+
+both("one exhibition is paused with one switch", async (visitor) => {
+  const { page, locale } = visitor;
+  visitor.refusals.add(422).add(412);
+  const code = await exhibition(), [why_ko, why_en] = ["안전 점검 중입니다.", "A safety check."];
+  await stream(page, told(board()));
+  await signIn(page, `#/${code}/live`, await account("admin", [code]));
+  const pause = page.locator("[data-sales=pause-own]"), resume = page.locator("[data-sales=resume-own]"), submit = dialog(page).locator("[type=submit]");
+  await pause.click();
+  await submit.click();
+  await dialog(page).locator("[name=pause_reason_ko][aria-invalid=true]").waitFor();
+  await visitor.inspect("control room, pause one exhibition");
+  await dialog(page).locator("[name=pause_reason_ko]").fill(why_ko);
+  await dialog(page).locator("[name=pause_reason_en]").fill(why_en);
+  // Somebody else has changed it meanwhile: that is seen before anything is paused.
+  await sql(`update exhibitions set revision = revision + 1 where code = '${code}'`);
+  await submit.click();
+  await dialog(page).getByRole("alert").locator("button").click();
+  await settled(page);
+  await pause.click();
+  await dialog(page).locator("[name=pause_reason_ko]").fill(why_ko);
+  await dialog(page).locator("[name=pause_reason_en]").fill(why_en);
+  await submit.click();
+  await resume.waitFor();
+  await page.locator(".aside .quote", { hasText: locale === "ko" ? why_ko : why_en }).waitFor();
+  await visitor.inspect("control room, one exhibition is paused");
+  await shown(code, (all) => all.every((one) => one.state === "paused"));
+  const shop = await visitor.context.newPage();
+  await shop.goto(`/${code}`);
+  await shop.locator("main").getByText(locale === "ko" ? why_ko : why_en).first().waitFor();
+  await visitor.inspect("an exhibition is paused, with a reason", shop);
+  await shop.close();
+
+  // The same switch stands where it is set up.
+  await go(page, `#/${code}/setup`);
+  await page.locator(".phase .state.bad").waitFor();
+  await visitor.inspect("control room, set-up of a paused exhibition");
+  await resume.click();
+  await submit.click();
+  await pause.waitFor();
+  assert.equal(await pause.evaluate((e) => e === document.activeElement), true);
+  await shown(code, (all) => all.every((one) => one.state === "on_sale"));
   visitor.wellMade();
 });
 

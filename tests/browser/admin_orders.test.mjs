@@ -77,6 +77,59 @@ both("found by what people know", async (visitor) => {
   visitor.wellMade();
 });
 
+both("by the keyboard, from anywhere", async (visitor) => {
+  const { page, locale } = visitor;
+  const code = await exhibition(), elsewhere = await exhibition(), me = await account("admin", [code, elsewhere]);
+  const mine = await order(visitor, code, { open: 1 }, false), other = await order(visitor, elsewhere, { open: 1 }, false);
+  const search = page.locator("[name=q]"), focused = () => search.evaluate((e) => e === document.activeElement);
+  const at = (of, number) => page.waitForURL(`**/admin#/${of}/orders/${number}`);
+  await signIn(page, `#/${code}/live`, me);
+  await page.locator("#freshness[data-state=fresh]").waitFor();
+  // Not with another key held, and not while something is typed.
+  await page.locator("h1").focus();
+  for (const keys of ["Control+/", "Alt+/"]) await page.keyboard.press(keys);
+  await page.locator("[name=capacity]").focus();
+  await page.keyboard.press("/");
+  assert.equal(new URL(page.url()).hash, `#/${code}/live`);
+  await page.locator("h1").focus();
+  await page.keyboard.press("/");
+  await search.waitFor();
+  await until("the box is ready to type", focused);
+  await settled(page);
+  assert.equal(await focused(), true, "the heading does not take it back");
+  // Nothing is opened before the number is whole.
+  await page.keyboard.type(mine.number.slice(0, -1));
+  await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 1);
+  assert.match(page.url(), /\/orders\?find$/);
+  await page.keyboard.type(mine.number.slice(-1));
+  await at(code, mine.number);
+  await settled(page);
+  await page.locator("h1").focus();
+  await page.keyboard.press("/");
+  await until("the box is ready to type again", focused);
+  // As it is copied out of a message, of another exhibition of theirs.
+  await search.fill(`예매 번호: ${other.number.toLowerCase()} 입니다`);
+  await at(elsewhere, other.number);
+  await settled(page);
+  await go(page, `#/${code}/orders`);
+  await search.fill("ORD20200101-AAAAAAAAAA");
+  await page.locator(".empty").waitFor();
+
+  await page.locator("h1").focus();
+  await page.keyboard.press("?");
+  await dialog(page).getByText(locale === "ko" ? "번호 전체를" : "pasted whole").waitFor();
+  await visitor.inspect("control room, the keys");
+  await dialog(page).locator("[type=checkbox]").uncheck();
+  await page.keyboard.press("Escape");
+  await go(page, `#/${code}/live`);
+  await page.locator("h1").focus();
+  await page.keyboard.press("/");
+  await page.keyboard.press("?");
+  assert.equal(await dialog(page).count(), 0);
+  assert.equal(new URL(page.url()).hash, `#/${code}/live`, "switched off");
+  visitor.wellMade();
+});
+
 both("there are many, none, or there is trouble", async (visitor) => {
   const { page } = visitor;
   visitor.refusals.add(503);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { DESKTOP, PHONE, visit } from "./support/browser.mjs";
 import { account, go, settled, signIn } from "./support/admin.mjs";
 import { fillIn, hold, numberOf, openForm, payFor, send } from "./support/pages.mjs";
-import { admin, demo, exhibition, shown, state, until } from "./support/system.mjs";
+import { admin, demo, exhibition, shown, sql, state, until } from "./support/system.mjs";
 
 const wide = (locale) => ({ locale, device: DESKTOP });
 const both = (name, body) => { for (const locale of ["ko", "en"]) visit(`control room: set up, ${name}, ${locale}`, wide(locale), body); };
@@ -196,7 +196,7 @@ both("from nothing to sold", async (visitor) => {
   await submit(page).click();
   await page.locator("main .notice").waitFor();
   await go(page, `#/${code}/setup`);
-  await page.locator("main .acts .danger").first().click();
+  await page.locator("main .acts .danger:not([data-sales])").first().click();
   await submit(page).click();
   await page.locator(".phase .state:not(.open)").waitFor();
   await until("it is archived", async () => (await now()).stage === "archived");
@@ -207,6 +207,11 @@ both("like another, and all sales", async (visitor) => {
   const { page, locale } = visitor;
   visitor.refusals.add(404);
   const source = await exhibition(), code = `copy-${locale}-${process.pid.toString(36)}`;
+  const of = (what, where) => sql(`update ${what} where exhibition_id = (select id from exhibitions where code = '${where}')`);
+  // How last year's sale ended is nothing for a copy.
+  await sql(`update exhibitions set paused = true where code = '${source}'`);
+  for (const what of ["products set active = false", "slots set closed = true", "stock set offered = 0"]) await of(what, source);
+  const helper = await account("support", [source]);
   // Not for all: other tests buy meanwhile.
   let sales = { revision: 3, paused: false, reason_ko: "", reason_en: "" };
   await page.route("**/api/admin/sales", async (route) => {
@@ -233,6 +238,7 @@ both("like another, and all sales", async (visitor) => {
   await rows(page).locator("a").last().click();
   await page.locator("[name=first_day]").waitFor();
   await fill(page, { code });
+  await page.locator("[name=copy_people]").check();
   await visitor.inspect("control room, a copy");
   await page.locator("main form [type=submit]").click();
   await page.waitForURL(`**/admin#/${code}/setup`);
@@ -240,9 +246,22 @@ both("like another, and all sales", async (visitor) => {
   // Each instance knows it within a second.
   const look = () => Promise.all([admin("GET", `products?exhibition=${code}`), admin("GET", `slots?exhibition=${code}`), admin("GET", `exhibitions/${code}`)]);
   const [{ products }, { slots }, made] = await until("every instance knows the copy", () => look().catch(() => null));
-  assert.deepEqual([products.length, slots.length, made.stage], [2, 1, "draft"]);
+  assert.deepEqual([products.length, slots.length, made.stage, made.paused], [2, 1, "draft", false]);
+  assert.ok(products.every((one) => one.active && one.offered === one.total) && slots.every((one) => !one.closed && one.offered === one.total));
+  assert.ok((await admin("GET", "users")).users.find((one) => one.username === helper.username).exhibitions.includes(code));
+  // Why nobody could buy anything is said before it is published.
+  const missing = async (ko, en) => { await page.reload(); await page.locator(".missing li", { hasText: locale === "ko" ? ko : en }).waitFor(); };
+  const [none_active, all_closed, none_offered] = [["모든 상품이 판매 중지", "All products are paused"], ["모든 회차가 마감", "All slots are closed"], ["판매 중인 수량이 없", "Nothing is on offer"]];
+  await of("products set active = false", code);
+  await missing(...none_active);
+  await of("products set active = true", code);
+  await of("slots set closed = true", code);
+  await missing(...all_closed);
+  await of("stock set offered = 0", code);
+  await missing(...none_offered);
+  await visitor.inspect("control room, a copy that nobody could buy of");
   // A draft that nobody has ordered is gone for good.
-  await page.locator("main .acts .danger").first().click();
+  await page.locator("main .acts .danger:not([data-sales])").first().click();
   await submit(page).click();
   await page.waitForURL("**/admin#/exhibitions");
   await settled(page);

@@ -165,7 +165,7 @@
     else if (!AdminSession.may(at.page.least)) { here.heading(t("forbidden_title")); here.root.append(h("p", null, t("forbidden"))); }
     else at.page.show(here);
     // Whoever has gone somewhere is told where they are.
-    if (!first) { scrollTo(0, 0); main.querySelector("h1")?.focus({ preventScroll: true }); }
+    if (!first) { scrollTo(0, 0); if (!here.root.contains(document.activeElement)) main.querySelector("h1")?.focus({ preventScroll: true }); }
     first = false;
   }
 

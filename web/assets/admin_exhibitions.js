@@ -38,7 +38,7 @@
     at.root.append(h("p", { class: "over" }, h("a", { href: "#/exhibitions" }, t("exhibitions.back"))));
     if (!owner()) { at.root.append(h("p", null, t("forbidden"))); return; }
     const sources = Admin.exhibitions, copied = sources.find((one) => one.code === at.params.get("copy"));
-    const FROM_NOTHING = ["name_ko", "name_en", "starts_on", "ends_on", "sale_start", "sale_end"], COPIED = ["first_day", "new_name_ko", "new_name_en"];
+    const FROM_NOTHING = ["name_ko", "name_en", "starts_on", "ends_on", "sale_start", "sale_end"], COPIED = ["first_day", "new_name_ko", "new_name_en", "copy_people"];
     const day = (name) => ({ name, label: t(`setup.${name}`), type: "date" }), time = (name) => ({ name, label: t(`setup.${name}`), type: "datetime-local", hint: t("setup.seoul") });
     const set = form({
       fields: [
@@ -47,11 +47,12 @@
         { name: "first_day", label: t("exhibitions.first_day"), hint: t("exhibitions.first_day_hint"), type: "date", wide: true },
         { name: "new_name_ko", label: t("setup.name_ko"), hint: t("exhibitions.name_hint"), maxlength: 100 }, { name: "new_name_en", label: t("setup.name_en"), hint: t("exhibitions.name_hint"), maxlength: 100 },
         { name: "name_ko", label: t("setup.name_ko"), maxlength: 100 }, { name: "name_en", label: t("setup.name_en"), maxlength: 100 },
+        { name: "copy_people", label: t("exhibitions.copy_people"), hint: t("exhibitions.copy_people_hint"), type: "checkbox", wide: true },
         day("starts_on"), day("ends_on"), time("sale_start"), time("sale_end"),
       ],
       submit: t("exhibitions.create"),
       send: async (values) => {
-        const of = values.copy_from ? { copy_from: values.copy_from, first_day: values.first_day, ...(values.new_name_ko && { name_ko: values.new_name_ko }), ...(values.new_name_en && { name_en: values.new_name_en }) }
+        const of = values.copy_from ? { copy_from: values.copy_from, first_day: values.first_day, copy_people: values.copy_people, ...(values.new_name_ko && { name_ko: values.new_name_ko }), ...(values.new_name_en && { name_en: values.new_name_en }) }
           : { name_ko: values.name_ko, name_en: values.name_en, starts_on: values.starts_on, ends_on: values.ends_on, sale_start: from_local(values.sale_start), sale_end: from_local(values.sale_end) };
         expect(values, "code", ...(values.copy_from ? ["first_day"] : FROM_NOTHING));
         const made = await at.call("POST", "/api/admin/exhibitions", { code: values.code, ...of });

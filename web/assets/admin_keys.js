@@ -1,5 +1,5 @@
-// The keyboard: `/` to the search, `g` and a letter to a page, `?` for what there is. Can be switched off, since whoever speaks
-// to their computer would set them off.
+// The keyboard: `/` to the search of the page, or else of orders, `g` and a letter to a page, `?` for what there is. Can be switched
+// off, since whoever speaks to their computer would set them off.
 (function () {
   "use strict";
   const { h, t, table } = AdminUi;
@@ -13,7 +13,7 @@
 
   function reachable() {
     const of = code() || Admin.exhibitions[0]?.code;
-    return [...Admin.pages.values()].filter((one) => one.key && AdminSession.may(one.least) && (!one.of || of)).map((one) => ({ key: one.key, name: t(`nav.${one.of ? "of." : ""}${one.id || "dashboard"}`), to: Admin.href(one, of) }));
+    return [...Admin.pages.values()].filter((one) => one.key && AdminSession.may(one.least) && (!one.of || of)).map((one) => ({ id: one.id, key: one.key, name: t(`nav.${one.of ? "of." : ""}${one.id || "dashboard"}`), to: Admin.href(one, of) }));
   }
 
   function toggle() {
@@ -24,7 +24,8 @@
   function help() {
     if (shown?.open) return;
     const key = (text) => h("kbd", null, text);
-    const rows = [[key("/"), t("keys.search")], [key("?"), t("keys.help")], ...reachable().map((one) => [[key("g"), " ", key(one.key)], one.name])];
+    const orders = reachable().some((one) => one.id === "orders");
+    const rows = [[key("/"), t(orders ? "keys.search_orders" : "keys.search")], ...(orders ? [[t("keys.number"), t("keys.number_does")]] : []), [key("?"), t("keys.help")], ...reachable().map((one) => [[key("g"), " ", key(one.key)], one.name])];
     shown = AdminForms.show(t("keys.title"), table({ caption: t("keys.title"), head: [t("keys.key"), t("keys.does")], rows }), toggle());
   }
 
@@ -41,8 +42,9 @@
     } else if (event.code === "KeyG") going = Date.now();
     else if (event.key === "?") { event.preventDefault(); help(); }
     else if (event.key === "/") {
-      const search = document.querySelector("main input[type=search]");
+      const search = document.querySelector("main input[type=search]"), orders = reachable().find((one) => one.id === "orders");
       if (search) { event.preventDefault(); search.focus(); search.select(); }
+      else if (orders) { event.preventDefault(); Admin.go(`${orders.to}?find`); }
     }
   });
 

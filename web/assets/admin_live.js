@@ -104,11 +104,11 @@
     const freshness = h("p", { class: "fresh", id: "freshness" }, t("live.connecting")), about = h("div"), halted = h("div");
     at.heading(t("live.title"), freshness);
     const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div");
-    const may = AdminSession.may("admin"), room = may && AdminRoom.controls(at), sales = AdminSession.may("super_admin") && AdminSales.controls(at);
+    const may = AdminSession.may("admin"), room = may && AdminRoom.controls(at), own = may && AdminSales.of(at), sales = AdminSession.may("super_admin") && AdminSales.controls(at);
     at.root.append(about, halted, h("div", { class: "beside" },
       h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box),
       // On a phone right below the figures: what one sees and what one can do about it.
-      may && h("div", { class: "aside" }, room.box, sales && sales.box),
+      may && h("div", { class: "aside" }, room.box, own.box, sales && sales.box),
       h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), system_box))));
     let past = [], heard_ms = 0, state = "", folded = null, folded_at = 0, last_counted = "";
 

@@ -8,6 +8,8 @@
   const KINDS = { paid: "open", held: "soon", confirming: "soon", awaiting_deposit: "soon", partially_refunded: "open" };
   /** So long nothing is typed before it is sent. [ms] */
   const PAUSE_MS = 300;
+  /** A whole order number, wherever in a text somebody has copied. */
+  const NUMBER = /ORD\d{8}-[0-9A-HJKMNP-TV-Z]{10}(?![0-9A-Z])/i;
   /** What was last asked for, by exhibition, so that whoever comes back from an order finds the list as it was. */
   const last = new Map();
 
@@ -93,14 +95,25 @@
     });
     let turn = 0;
     const ask = () => { clearTimeout(turn); fields.forEach((one) => { asked[one.name] = one.value(); }); found.page(); };
-    const soon = (event) => { clearTimeout(turn); if (!event.isComposing) turn = setTimeout(ask, PAUSE_MS); };
+    /** A whole number is one order, of whichever exhibition: there one goes. Where there is none, the list says so. */
+    async function jump() {
+      const number = fields[0].value().match(NUMBER)?.[0].toUpperCase();
+      if (!number) return ask();
+      clearTimeout(turn);
+      const { orders } = await at.call("POST", "/api/admin/orders/search", { q: number }).catch(() => ({ orders: [] }));
+      if (at.signal.aborted) return;
+      if (orders.length !== 1 || !fields[0].value().toUpperCase().includes(number)) return ask();
+      Admin.go(`#/${orders[0].exhibition_code}/orders/${encodeURIComponent(orders[0].order_number)}`);
+    }
+    const soon = (event) => { clearTimeout(turn); if (!event.isComposing) turn = setTimeout(jump, PAUSE_MS); };
     at.signal.addEventListener("abort", () => clearTimeout(turn));
     fields[0].input.addEventListener("input", soon);
     // A syllable of Korean is whole when its composing ends.
     fields[0].input.addEventListener("compositionend", soon);
     fields.slice(1).forEach((one) => one.input.addEventListener("change", ask));
-    at.root.append(h("form", { class: "seek-orders", role: "search", novalidate: true, onsubmit: (event) => { event.preventDefault(); ask(); } }, fields.map((one) => one.row)), found.box);
+    at.root.append(h("form", { class: "seek-orders", role: "search", novalidate: true, onsubmit: (event) => { event.preventDefault(); jump(); } }, fields.map((one) => one.row)), found.box);
     found.page();
+    if (at.params.has("find")) { fields[0].input.focus(); fields[0].input.select(); }
   }
 
   Admin.page({ id: "orders", key: "r", least: "support", of: true, show(at) {

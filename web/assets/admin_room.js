@@ -71,12 +71,13 @@
       const set = form({
         fields: [whole("rate_per_min", config.rate_per_min, 1), whole("capacity", config.capacity, 1)], submit: t("room.set"), quiet: true,
         send: async (values) => {
-          const slower = values.rate_per_min !== null && values.rate_per_min < config.rate_per_min / 2;
-          const faster = values.rate_per_min > config.rate_per_min * 2;
+          const far = (name) => values[name] !== null && (values[name] < config[name] / 2 || values[name] > config[name] * 2);
+          const of = (name) => ({ from: number(config[name]), to: number(values[name]) });
+          const lines = [far("rate_per_min") && t("room.set_will", of("rate_per_min")), far("capacity") && t("room.set_will_capacity", of("capacity"))].filter(Boolean);
           const send = () => change("PUT", "room", { revision: room.revision, config: values });
           // A digit too few or too many is told before thousands feel it.
-          if (!slower && !faster) return send();
-          return confirm({ title: t("room.set"), lines: t("room.set_will", { from: number(config.rate_per_min), to: number(values.rate_per_min) }), act: t("room.set"), send });
+          if (!lines.length) return send();
+          return confirm({ title: t("room.set"), lines, act: t("room.set"), send });
         },
       });
       return set;

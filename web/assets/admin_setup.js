@@ -16,7 +16,7 @@
     texts: () => [text("name_ko", 100), text("name_en", 100), text("venue_ko", 200), text("venue_en", 200),
       text("description_ko", 4000, { type: "textarea", rows: 6, wide: true }), text("description_en", 4000, { type: "textarea", rows: 6, wide: true })],
     sale: () => [{ name: "starts_on", label: t("setup.starts_on"), type: "date" }, { name: "ends_on", label: t("setup.ends_on"), type: "date" },
-      { name: "sale_start", label: t("setup.sale_start"), hint: t("setup.seoul"), type: "datetime-local" }, { name: "sale_end", label: t("setup.sale_end"), hint: t("setup.seoul"), type: "datetime-local" }, box("paused")],
+      { name: "sale_start", label: t("setup.sale_start"), hint: t("setup.seoul"), type: "datetime-local" }, { name: "sale_end", label: t("setup.sale_end"), hint: t("setup.seoul"), type: "datetime-local" }],
     limits: () => [whole("hold_ttl_s", 60, 3600), whole("person_limit", 1, 1000, { hint: t("setup.person_limit_hint") }), whole("open_holds_max", 1, 100), whole("deposit_h", 1, 720),
       { name: "payment_provider", label: t("setup.payment_provider"), type: "select", options: ["toss", "stripe"].map((one) => [one, word("provider", one)]) },
       { name: "canary_provider", label: t("setup.canary_provider"), type: "select", options: [["", t("setup.nobody")], ...["toss", "stripe"].map((one) => [one, word("provider", one)])] }, whole("canary_pct", 0, 100), box("culture_expense")],
@@ -106,17 +106,29 @@
     return panel(t("setup.picture"), place);
   }
 
+  /** Why visitors would find nothing to buy, whatever the time. */
+  function unsold({ products, slots }) {
+    const kept = products.filter((one) => !one.archived), active = kept.filter((one) => one.active), open = slots.filter((one) => !one.closed);
+    const offers = (one) => Math.min(one.total, one.offered) > 0, sells = (one) => offers(one) && (!one.dated || open.some(offers));
+    if (!kept.length) return [t("setup.no_product")];
+    if (!active.length) return [t("setup.none_active")];
+    const dated = active.some((one) => one.dated);
+    return [dated && !slots.length && t("setup.no_slot"), dated && slots.length > 0 && !open.length && t("setup.all_closed"),
+      !active.some(sells) && (!active.some(offers) || open.length > 0) && t("setup.none_offered")];
+  }
+
   /** What it is now, what is missing for visitors, and where it may go. */
   function stage(at, of, sold) {
-    const now = of.now, open = sold.products.filter((one) => !one.archived), dated = open.some((one) => one.dated);
-    const missing = [!open.length && t("setup.no_product"), dated && !sold.slots.length && t("setup.no_slot"), Date.parse(now.sale_end) < Date.now() && t("setup.sale_over"), !now.picture && t("setup.no_picture"), (!now.description_ko || !now.description_en) && t("setup.no_text")].filter(Boolean);
+    const now = of.now, missing = [now.stage !== "published" && now.paused && t("setup.paused_yet"), ...unsold(sold), Date.parse(now.sale_end) < Date.now() && t("setup.sale_over"), !now.picture && t("setup.no_picture"), (!now.description_ko || !now.description_en) && t("setup.no_text")].filter(Boolean);
     const move = (to) => confirm({ title: t(`setup.to.${to}_title`), lines: [t(`setup.to.${to}_will`), to === "published" && missing.length > 0 && t("setup.missing", { what: missing.join(" ") })].filter(Boolean), act: t(`setup.to.${to}`), danger: false, again: of.again, send: () => of.save({ stage: to }) })
       .then((yes) => { if (yes) { Admin.forget(); Admin.route(); } });
     const end = () => confirm({ title: t(now.stage === "draft" ? "setup.delete_title" : "setup.archive_title"), lines: t(now.stage === "draft" ? "setup.delete_will" : "setup.archive_will"), act: t(now.stage === "draft" ? "setup.delete" : "setup.archive"), again: of.again, send: () => at.change("DELETE", `/api/admin/exhibitions/${encodeURIComponent(at.code)}`, of.now.revision) })
       .then((said) => { if (said) { Admin.forget(); say(t(`setup.ended.${said.outcome}`)); if (said.outcome === "deleted") Admin.go("#/exhibitions"); else Admin.route(); } });
     return [h("p", { class: "phase" }, badge(word("stage", now.stage), KINDS[now.stage]), now.paused && [" ", badge(t("setup.is_paused"), "bad")], now.stage === "published" && [" ", h("a", { href: `/${at.code}`, target: "_blank", rel: "noopener" }, t("setup.visit"))]),
+      AdminSales.why(now),
       h("p", { class: "fine" }, t(`setup.means.${now.stage}`)), now.stage !== "archived" && missing.length > 0 && h("ul", { class: "missing" }, missing.map((one) => h("li", null, one))),
       h("p", { class: "acts" }, now.stage !== "published" && h("button", { type: "button", class: "small", onclick: () => move("published") }, t(now.stage === "archived" ? "setup.to.again" : "setup.to.published")),
+        now.stage !== "archived" && AdminSales.own({ now, save: of.save, again: of.again, done: () => document.querySelector("main [data-sales]")?.focus() }),
         now.stage !== "archived" && button(t(now.stage === "draft" ? "setup.delete" : "setup.archive"), end, { class: "quiet small danger" }))];
   }
 

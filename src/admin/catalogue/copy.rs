@@ -1,6 +1,8 @@
-//! An exhibition like another: everything but what happened there.
+//! An exhibition like another: everything but what happened there. Whatever its sale ended with (a pause, closed slots, an offer
+//! that was lowered) has happened there, too.
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::pg::exhibitions::{self as pg, ExhibitionRow};
@@ -13,6 +15,8 @@ use super::slots::SlotSettings;
 use crate::catalogue::model::Stage;
 use crate::error::{Error, Result};
 use crate::stock;
+use crate::waiting_room::model::Config;
+use crate::waiting_room::{pg as rooms, settings as room_settings};
 
 /// What is copied, on its new days.
 pub struct Source {
@@ -21,10 +25,17 @@ pub struct Source {
     /// With the ids they had.
     products: Vec<(i32, ProductSettings)>,
     slots: Vec<SlotSettings>,
+    /// None: it has no waiting room.
+    pub room: Option<Config>,
 }
 
 /// Under the lock of the one that is copied: it is copied as it was at one moment.
-pub async fn source(client: &impl GenericClient, code: &str, first_day: Option<Date>) -> Result<Source> {
+pub async fn source(
+    client: &impl GenericClient,
+    code: &str,
+    first_day: Option<Date>,
+    now: Timestamp,
+) -> Result<Source> {
     let id = pg::id_of(client, code).await?.ok_or_else(|| Error::field("copy_from", "unknown_exhibition"))?;
     let first_day = first_day.ok_or_else(|| Error::field("first_day", "required"))?;
     let ExhibitionRow { settings, .. } = pg::lock(client, id).await?;
@@ -33,10 +44,12 @@ pub async fn source(client: &impl GenericClient, code: &str, first_day: Option<D
     let product = |row: ProductRow| -> Result<(i32, ProductSettings)> {
         let moved = |at: Option<jiff::Timestamp>| at.map(|at| shifted_instant(at, days)).transpose();
         let (sale_start, sale_end) = (moved(row.settings.sale_start)?, moved(row.settings.sale_end)?);
-        Ok((row.id, ProductSettings { sale_start, sale_end, ..row.settings }))
+        let offered = row.settings.total;
+        Ok((row.id, ProductSettings { sale_start, sale_end, offered, active: true, ..row.settings }))
     };
     let slot = |row: SlotRow| -> Result<SlotSettings> {
-        Ok(SlotSettings { date: shifted_day(row.settings.date, days)?, ..row.settings })
+        let (date, offered) = (shifted_day(row.settings.date, days)?, row.settings.total);
+        Ok(SlotSettings { date, offered, closed: false, ..row.settings })
     };
     let products = products::list(client, id).await?.into_iter().filter(|row| !row.settings.archived);
     let slots = slots::list(client, id, None, None).await?.into_iter();
@@ -44,8 +57,13 @@ pub async fn source(client: &impl GenericClient, code: &str, first_day: Option<D
         id,
         products: products.map(product).collect::<Result<_>>()?,
         slots: slots.map(slot).collect::<Result<_>>()?,
-        settings: ExhibitionSettings { stage: Stage::Draft, ..settings.shifted(days)? },
+        room: rooms::one(client, id).await?.map(|room| room_settings::copied(&room, days, now)),
+        settings: unpaused(ExhibitionSettings { stage: Stage::Draft, ..settings.shifted(days)? }),
     })
+}
+
+fn unpaused(settings: ExhibitionSettings) -> ExhibitionSettings {
+    ExhibitionSettings { paused: false, pause_reason_ko: String::new(), pause_reason_en: String::new(), ..settings }
 }
 
 impl Source {
@@ -57,7 +75,7 @@ impl Source {
     }
 }
 
-/// Gives the new exhibition its products, slots, rules of entry and picture. In the transaction that has made it.
+/// Gives the new exhibition its products, slots, rules of entry, picture and waiting room. In the transaction that has made it.
 pub async fn fill(client: &impl GenericClient, source: &Source, id: i32) -> Result<()> {
     let places = source.products.iter().map(|(_, p)| (p.total, p.offered));
     let places: Vec<_> = places.chain(source.slots.iter().map(|s| (s.total, s.offered))).collect();
@@ -69,5 +87,13 @@ pub async fn fill(client: &impl GenericClient, source: &Source, id: i32) -> Resu
     }
     let new: Vec<(i32, SlotSettings)> = of_slots.iter().copied().zip(source.slots.iter().cloned()).collect();
     slots::insert(client, id, &new).await?;
+    if let Some(config) = &source.room {
+        rooms::create_if_missing(client, id, config).await?;
+    }
     pg::copy_rest(client, source.id, id, &made).await
+}
+
+/// Whoever runs, supports or admits to the source does so here as well: their names.
+pub async fn take_over(client: &impl GenericClient, source: &Source, id: i32) -> Result<Vec<String>> {
+    pg::copy_people(client, source.id, id).await
 }

@@ -72,9 +72,13 @@ async fn list(AppState(app): AppState<App>, by: Support) -> Result<Response> {
 struct NewExhibition {
     /// Its address, for good: 2 to 31 of a-z, 0-9 and hyphens.
     code: String,
-    /// Code of another that it is to be like: its texts, picture, limits, refund rules, rules of entry, products and slots, as many days
-    /// later as its first day is. Fields that are sent as well are laid over.
+    /// Code of another that it is to be like: its texts, picture, limits, refund rules, rules of entry, waiting room, products and slots,
+    /// as many days later as its first day is. It begins with all places on offer, nothing paused and no slot closed. Fields that
+    /// are sent as well are laid over.
     copy_from: Option<String>,
+    /// With `copy_from`: whoever belongs to that one belongs to this one as well, from their next access token on (15 minutes at most).
+    #[serde(default)]
+    copy_people: bool,
     /// Needed with `copy_from`.
     #[schema(value_type = Option<String>, format = Date)]
     first_day: Option<Date>,
@@ -102,7 +106,7 @@ async fn create(AppState(app): AppState<App>, owner: Owner, Json(asked): Json<Ma
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let source = match &ask.copy_from {
-        Some(code) => Some(copy::source(&transaction, code, ask.first_day).await?),
+        Some(code) => Some(copy::source(&transaction, code, ask.first_day, app.clock.now()).await?),
         None => None,
     };
     let mut settings = match &source {
@@ -117,13 +121,17 @@ async fn create(AppState(app): AppState<App>, owner: Owner, Json(asked): Json<Ma
         return Err(Error::field("code", "too_many"));
     }
     let id = pg::insert(&transaction, &ask.code, &settings).await?.ok_or_else(|| Error::field("code", "taken"))?;
-    let mut what = Follow::Nothing;
+    let (mut what, mut people) = (Follow::Nothing, Vec::new());
     if let Some(source) = &source {
         copy::fill(&transaction, source, id).await?;
+        if ask.copy_people {
+            people = copy::take_over(&transaction, source, id).await?;
+        }
         what = Follow::NewStock;
     }
     let made = pg::one(&transaction, id).await?;
-    let after = json!({ "code": ask.code, "copy_from": ask.copy_from, "settings": made.settings });
+    let room = source.as_ref().and_then(|source| source.room.as_ref());
+    let after = json!({ "code": ask.code, "copy_from": ask.copy_from, "people": people, "room": room, "settings": made.settings });
     record(&transaction, &Actor::from(&owner), "exhibition.create", Some(id), (Value::Null, after)).await?;
     transaction.commit().await?;
     follow(&app, id, &ask.code, what).await;
@@ -189,7 +197,8 @@ async fn write(
     Ok(after)
 }
 
-/// Ends an exhibition: a draft that nobody has an order for, with no room and no devices, is deleted, any other archived.
+/// Ends an exhibition: a draft that nobody has an order for, with no devices and no room that was set or moved, is deleted, any
+/// other archived.
 #[utoipa::path(delete, path = "/api/admin/exhibitions/{code}", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition."),
         ("If-Match" = String, Header, description = "The ETag of what the caller has seen.")),

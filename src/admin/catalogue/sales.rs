@@ -22,7 +22,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(look, set))
 }
 
-const REASON_CHARS_MAX: usize = 300;
+pub const REASON_CHARS_MAX: usize = 300;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SalesSettings {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::fields::Fields;
+use super::sales::REASON_CHARS_MAX;
 use crate::app::App;
 use crate::catalogue::model::Stage;
 use crate::error::{Error, Result};
@@ -61,6 +62,11 @@ pub struct ExhibitionSettings {
     /// No new orders; those that hold places can still be paid.
     #[serde(default)]
     pub paused: bool,
+    /// Why, for visitors: at most 300 characters. A pause needs it in both languages.
+    #[serde(default)]
+    pub pause_reason_ko: String,
+    #[serde(default)]
+    pub pause_reason_en: String,
     /// How long places are kept for somebody who has not paid. 60 to 3,600. [seconds]
     #[serde(default = "hold_ttl_s")]
     pub hold_ttl_s: i32,
@@ -132,6 +138,8 @@ impl ExhibitionSettings {
             &mut self.description_en,
             &mut self.venue_ko,
             &mut self.venue_en,
+            &mut self.pause_reason_ko,
+            &mut self.pause_reason_en,
         ] {
             *text = text.replace("\r\n", "\n").trim().to_owned();
         }
@@ -146,6 +154,11 @@ impl ExhibitionSettings {
         fields.text("description_en", &self.description_en, 0..=DESCRIPTION_CHARS_MAX);
         fields.line("venue_ko", &self.venue_ko, 0..=VENUE_CHARS_MAX);
         fields.line("venue_en", &self.venue_en, 0..=VENUE_CHARS_MAX);
+        // A pause that began without one may go on while something else is changed.
+        let needed = self.paused && before.is_none_or(|before| !before.paused || !before.pause_reason_ko.is_empty());
+        for (field, text) in [("pause_reason_ko", &self.pause_reason_ko), ("pause_reason_en", &self.pause_reason_en)] {
+            fields.line(field, text, usize::from(needed)..=REASON_CHARS_MAX);
+        }
         let days = self.ends_on.since(self.starts_on).map_or(i32::MAX, |span| span.get_days());
         if days < 0 {
             fields.refuse("ends_on", "before_start");

@@ -200,6 +200,8 @@ fn exhibition_page(app: &App, e: &Exhibition, language: Language) -> ExhibitionP
         State::SoldOut => ("page.exhibition.sold_out", None),
         State::Ended => ("page.exhibition.ended", None),
     };
+    let reason = e.pause_reason().filter(|_| state == State::Paused);
+    let reason = reason.map(|pause| language.pick(&pause.reason_ko, &pause.reason_en));
     let words_of = |state| if state == State::NotYet { "page.exhibition.queue" } else { "page.order.title" };
     let address = format!("{}/{}", app.settings.base_url, e.code);
     let description = language.pick(&e.description_ko, &e.description_en).to_owned();
@@ -220,7 +222,7 @@ fn exhibition_page(app: &App, e: &Exhibition, language: Language) -> ExhibitionP
         open: state == State::OnSale,
         now_ms: now.as_millisecond(),
         opens: (state == State::NotYet).then_some(opens),
-        next: frame.t(next).to_owned(),
+        next: reason.map_or_else(|| frame.t(next).to_owned(), str::to_owned),
         action: action.map(|path| (frame.t(words_of(state)), path)),
         watch: matches!(state, State::HeldByOthers | State::SoldOut),
         products: e.products.iter().filter(|p| p.active).map(shown).collect(),

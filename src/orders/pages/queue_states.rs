@@ -34,6 +34,7 @@ fn exhibition() -> Exhibition {
         sale_start: at,
         sale_end: at,
         paused: false,
+        pause: Default::default(),
         sales_paused: None,
         hold_ttl_s: 600,
         person_limit: None,

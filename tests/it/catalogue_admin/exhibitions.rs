@@ -133,7 +133,15 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
     let order = app.visitor(1).held(&adult, 2).await;
     app.visitor(1).pay(&order).await.expect(200);
     let owner = app.owner().await;
-    owner.set_product(&adult, json!({ "offered": 30, "sale_end": app.instant(100) })).await.expect(200);
+    // How last year's sale ended.
+    let ended = json!({ "offered": 0, "active": false, "sale_end": app.instant(100) });
+    owner.set_product(&adult, ended).await.expect(200);
+    owner.set_slot(&adult, json!({ "closed": true, "offered": 2 })).await.expect(200);
+    let over = json!({ "paused": true, "pause_reason_ko": "끝", "pause_reason_en": "Over" });
+    owner.set("xyz", over).await.expect(200);
+    let opened = jiff::Timestamp::from_millisecond(app.app().clock.now_ms() + 3_600_000).unwrap();
+    let room = json!({ "rate_per_min": 77, "capacity": 9, "draw": false, "opens_at": opened.to_string() });
+    owner.put_room("xyz", 1, room).await.expect(200);
     let rules = json!({ "exhibition": { "early_min": 5, "late_min": 1, "gates": null, "entries": "once", "per_day": 1, "reentry": false, "gap_s": 0 },
         "products": { adult.product_id.to_string(): { "early_min": 9, "late_min": 1, "gates": null, "entries": "once", "per_day": 1, "reentry": false, "gap_s": 0 } },
         "walk_ins": true });
@@ -163,10 +171,18 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
 
     let products = owner.get(&format!("{PRODUCTS}?exhibition=next")).await.expect(200);
     let [product] = products.body["products"].as_array().unwrap().as_slice() else { panic!("{}", products.body) };
-    assert_eq!((&product["total"], &product["offered"], &product["sold"]), (&json!(40), &json!(30), &json!(0)));
+    assert_eq!((&product["total"], &product["offered"], &product["sold"]), (&json!(40), &json!(40), &json!(0)));
+    assert_eq!(product["active"], true);
     let slots = owner.get(&format!("{SLOTS}?exhibition=next")).await.expect(200);
     let [slot] = slots.body["slots"].as_array().unwrap().as_slice() else { panic!("{}", slots.body) };
     assert_eq!((&slot["date"], &slot["total"], &slot["sold"]), (&json!(app.day(105)), &json!(7), &json!(0)));
+    assert_eq!((&slot["offered"], &slot["closed"]), (&json!(7), &json!(false)));
+    assert_eq!((&made.body["paused"], made.text("pause_reason_en")), (&json!(false), String::new()));
+    let room = owner.room("next").await;
+    assert_eq!((room.text("phase"), revision(&room)), ("idle".into(), 1));
+    assert_eq!((&room.body["config"]["rate_per_min"], &room.body["config"]["capacity"]), (&json!(77), &json!(9)));
+    let opens: jiff::Timestamp = room.body["config"]["opens_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(opens.duration_since(opened).as_hours(), 24 * 100);
     let copied = owner.get(&format!("{EXHIBITIONS}/next/entry-rules")).await.expect(200);
     assert_eq!((&copied.body["exhibition"], &copied.body["walk_ins"]), (&rules["exhibition"], &json!(true)));
     assert_eq!(copied.body["products"][product["id"].to_string()]["early_min"], 9);
@@ -196,6 +212,45 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
     ] {
         assert_eq!(field(owner.post(EXHIBITIONS, ask).await), is(name, code));
     }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_copy_has_the_people_where_they_are_asked_for_and_goes_until_its_room_is_set() {
+    let app = TestApp::start().await;
+    app.given(places(5)).await;
+    let owner = app.owner().await;
+    let kim = app.by("kim", Role::Admin, &["xyz"]).await;
+    app.by("gone", Role::Admin, &["xyz"]).await;
+    app.db.execute("update admin_users set disabled_at = admit_now() where username = 'gone'").await;
+    let config = json!({ "rate_per_min": 77, "draw": false, "opens_at": app.instant(1) });
+    owner.put_room("xyz", 1, config).await.expect(200);
+
+    let copy = |code: &str, ahead: i64, people: bool| json!({ "code": code, "copy_from": "xyz", "first_day": app.day(ahead), "copy_people": people });
+    owner.post(EXHIBITIONS, copy("alone", 99, false)).await.expect(201);
+    kim.get(&format!("{EXHIBITIONS}/alone")).await.refused(403, "auth.forbidden");
+    owner.post(EXHIBITIONS, copy("peopled", 99, true)).await.expect(201);
+    // A token says whose exhibitions it is good for, until the next one.
+    let kim = super::By { app: &app, token: app.access_token("kim").await };
+    kim.get(&format!("{EXHIBITIONS}/peopled")).await.expect(200);
+    assert_eq!(app.recorded().await.2["people"], json!(["kim"]), "who cannot sign in is not taken over");
+    // It is the owner's to make one, also of an exhibition that somebody else runs.
+    kim.post(EXHIBITIONS, copy("theirs", 99, false)).await.refused(403, "auth.forbidden");
+
+    // A schedule that would have passed, or lies further ahead than any may, is none.
+    for (code, ahead) in [("past", -9), ("far", 600)] {
+        owner.post(EXHIBITIONS, copy(code, ahead, false)).await.expect(201);
+        let room = owner.room(code).await;
+        let config = &room.body["config"];
+        assert_eq!((&config["opens_at"], &config["rate_per_min"]), (&json!(null), &json!(77)), "{code}");
+    }
+    // Nobody has done anything with the room of a copy: it goes with the draft. One that was set stays.
+    let ended = owner.delete(&format!("{EXHIBITIONS}/alone"), 1).await.expect(200);
+    assert_eq!(ended.text("outcome"), "deleted");
+    assert_eq!(app.db.one::<i64>("select count(*) from rooms").await, 4);
+    owner.put_room("far", 1, json!({ "rate_per_min": 78 })).await.expect(200);
+    let ended = owner.delete(&format!("{EXHIBITIONS}/far"), 1).await.expect(200);
+    assert_eq!(ended.text("outcome"), "archived");
     app.finish().await;
 }
 
@@ -230,12 +285,23 @@ async fn a_pause_refuses_new_orders_everywhere_within_a_second_and_lets_people_p
     soon(&adult, false).await;
 
     let held = app.visitor(3).held(&adult, 1).await;
-    owner.set("xyz", json!({ "paused": true })).await.expect(200);
+    assert_eq!(field(owner.set("xyz", json!({ "paused": true })).await), is("pause_reason_ko", "required"));
+    let why = json!({ "paused": true, "pause_reason_ko": " 안전 점검 ", "pause_reason_en": "Safety check" });
+    owner.set("xyz", why).await.expect(200);
+    let shown = public(&app, "/api/exhibitions/xyz").await.expect(200);
+    assert_eq!(
+        (shown.text("pause_reason"), shown.text("pause_reason_en")),
+        ("안전 점검".into(), "Safety check".into())
+    );
+    Browser::new(&app).get("/xyz").await.expect(200, &["안전 점검"]);
+    Browser::new(&app).get("/other").await.expect(200, &[]).without("안전 점검");
+    assert_eq!(field(owner.set("xyz", json!({ "pause_reason_en": "" })).await), is("pause_reason_en", "required"));
     app.visitor(4).order(&adult, 1).await.refused(409, "sale.paused");
     app.visitor(5).order(&other, 1).await.expect(201);
     soon(&adult, true).await;
     app.visitor(3).pay(&held).await.expect(200);
     owner.set("xyz", json!({ "paused": false })).await.expect(200);
+    assert_eq!(public(&app, "/api/exhibitions/xyz").await.expect(200).body["pause_reason"], json!(null));
 
     let held = app.visitor(6).held(&adult, 1).await;
     let pause = json!({ "paused": true, "reason_ko": "점검", "reason_en": "Maintenance" });

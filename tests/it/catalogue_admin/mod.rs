@@ -115,6 +115,15 @@ impl By<'_> {
         self.put(&format!("{EXHIBITIONS}/{code}"), seen, change).await
     }
 
+    async fn room(&self, code: &str) -> Answer {
+        self.get(&format!("{EXHIBITIONS}/{code}/room")).await.expect(200)
+    }
+
+    async fn put_room(&self, code: &str, seen: i64, config: Value) -> Answer {
+        let body = json!({ "revision": seen, "config": config });
+        self.call(Method::PUT, &format!("{EXHIBITIONS}/{code}/room"), None, Some(body)).await
+    }
+
     async fn product(&self, code: &str, id: i32) -> Value {
         let list = self.get(&format!("{PRODUCTS}?exhibition={code}")).await.expect(200);
         list.body["products"].as_array().unwrap().iter().find(|p| p["id"] == id).unwrap().clone()

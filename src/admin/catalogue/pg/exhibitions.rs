@@ -1,4 +1,4 @@
-//! Exhibitions: read, locked, made, changed, ended, and their rules of entry copied.
+//! Exhibitions: read, locked, made, changed, ended, and what goes with them to a copy.
 
 use deadpool_postgres::GenericClient;
 use serde_json::json;
@@ -26,7 +26,7 @@ macro_rules! exhibitions {
             "select id, code, revision, stage, name_ko, name_en, description_ko, description_en, venue_ko, venue_en,
                     starts_on, ends_on, sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max,
                     refund_rules, refund_free_h, payment_provider, canary_provider, canary_pct, culture_expense, deposit_h,
-                    picture_digest, picture_height, picture_alt_ko, picture_alt_en
+                    picture_digest, picture_height, picture_alt_ko, picture_alt_en, pause_reason_ko, pause_reason_en
                from exhibitions ",
             $rest
         )
@@ -57,8 +57,10 @@ const INSERT: Statement = Statement::new(
     "admin_catalogue.insert_exhibition",
     "insert into exhibitions (code, stage, name_ko, name_en, description_ko, description_en, venue_ko, venue_en, starts_on,
             ends_on, sale_start_at, sale_end_at, paused, hold_ttl_s, person_limit, open_holds_max, refund_rules,
-            refund_free_h, payment_provider, canary_provider, canary_pct, culture_expense, deposit_h)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+            refund_free_h, payment_provider, canary_provider, canary_pct, culture_expense, deposit_h, pause_reason_ko,
+            pause_reason_en)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+             $25)
      on conflict on constraint exhibition_code_once do nothing returning id",
 );
 
@@ -68,7 +70,8 @@ const UPDATE: Statement = Statement::new(
         set stage = $2, name_ko = $3, name_en = $4, description_ko = $5, description_en = $6, venue_ko = $7, venue_en = $8,
             starts_on = $9, ends_on = $10, sale_start_at = $11, sale_end_at = $12, paused = $13, hold_ttl_s = $14,
             person_limit = $15, open_holds_max = $16, refund_rules = $17, refund_free_h = $18, payment_provider = $19,
-            canary_provider = $20, canary_pct = $21, culture_expense = $22, deposit_h = $23, revision = revision + 1
+            canary_provider = $20, canary_pct = $21, culture_expense = $22, deposit_h = $23, pause_reason_ko = $24,
+            pause_reason_en = $25, revision = revision + 1
       where id = $1",
 );
 
@@ -78,11 +81,16 @@ const DAYS: Statement = Statement::new(
     "select min(visit_date), max(visit_date) from slots where exhibition_id = $1",
 );
 
-/// What was ordered, and what was set up beside the catalogue, keeps an exhibition.
+/// Whoever sets or moves its room comes before or after.
+const LOCK_ROOM: Statement =
+    Statement::new("admin_catalogue.lock_room", "select from rooms where exhibition_id = $1 for update");
+
+/// What was ordered, and what was set up beside the catalogue, keeps an exhibition. A room as a copy begins with, which nobody has
+/// set or moved, does not.
 const IS_KEPT: Statement = Statement::new(
     "admin_catalogue.is_kept",
     "select exists (select from orders where exhibition_id = $1) or exists (select from devices where exhibition_id = $1)
-         or exists (select from rooms where exhibition_id = $1)",
+         or exists (select from rooms where exhibition_id = $1 and (phase <> 'idle' or revision > 1))",
 );
 
 const COPY_RULES: Statement = Statement::new(
@@ -102,6 +110,18 @@ const COPY_REST: Statement = Statement::new(
        from exhibitions s where e.id = $2 and s.id = $1",
 );
 
+/// Those who can sign in. Their names.
+const COPY_PEOPLE: Statement = Statement::new(
+    "admin_catalogue.copy_people",
+    "with added as (
+         insert into admin_user_exhibitions (user_id, exhibition_id)
+         select x.user_id, $2 from admin_user_exhibitions x join admin_users u on u.id = x.user_id
+          where x.exhibition_id = $1 and u.disabled_at is null
+         returning user_id
+     )
+     select u.username from added join admin_users u on u.id = added.user_id order by u.username",
+);
+
 /// A picture that another exhibition shows as well goes on as that one's.
 const HAND_OVER_PICTURES: Statement = Statement::new(
     "admin_catalogue.hand_over_pictures",
@@ -115,8 +135,8 @@ macro_rules! delete_all {
         /// In this order.
         const DELETE_ALL: &[&Statement] = &[&HAND_OVER_PICTURES, $(&$name),*];
         pub const STATEMENTS: &[&Statement] = &[
-            &ONE, &LOCK, &LOCK_WHOLE, &LIST, &COUNT, &ID_OF, &INSERT, &UPDATE, &DAYS, &IS_KEPT, &COPY_RULES, &COPY_REST,
-            &HAND_OVER_PICTURES, $(&$name),*
+            &ONE, &LOCK, &LOCK_WHOLE, &LIST, &COUNT, &ID_OF, &INSERT, &UPDATE, &DAYS, &LOCK_ROOM, &IS_KEPT, &COPY_RULES,
+            &COPY_REST, &COPY_PEOPLE, &HAND_OVER_PICTURES, $(&$name),*
         ];
     };
 }
@@ -125,6 +145,7 @@ delete_all! {
     DELETE_PICTURES = "admin_catalogue.delete_pictures", "delete from pictures where exhibition_id = $1";
     DELETE_RULES = "admin_catalogue.delete_rules", "delete from entry_rules where exhibition_id = $1";
     DELETE_STAFF = "admin_catalogue.delete_staff", "delete from admin_user_exhibitions where exhibition_id = $1";
+    DELETE_ROOM = "admin_catalogue.delete_room", "delete from rooms where exhibition_id = $1";
     DELETE_PRODUCTS = "admin_catalogue.delete_products", "delete from products where exhibition_id = $1";
     DELETE_SLOTS = "admin_catalogue.delete_slots", "delete from slots where exhibition_id = $1";
     DELETE_STOCK = "admin_catalogue.delete_stock", "delete from stock where exhibition_id = $1";
@@ -151,6 +172,8 @@ fn read(r: &Row) -> Result<ExhibitionRow> {
             sale_start: r.get(12),
             sale_end: r.get(13),
             paused: r.get(14),
+            pause_reason_ko: r.get(29),
+            pause_reason_en: r.get(30),
             hold_ttl_s: r.get(15),
             person_limit: r.get(16),
             open_holds_max: r.get(17),
@@ -207,7 +230,7 @@ async fn write(
     s: &ExhibitionSettings,
 ) -> Result<Vec<Row>> {
     let (stage, refund_rules) = (s.stage.as_str(), json!(s.refund_rules));
-    let params: [&(dyn ToSql + Sync); 23] = [
+    let params: [&(dyn ToSql + Sync); 25] = [
         first,
         &stage,
         &s.name_ko,
@@ -231,6 +254,8 @@ async fn write(
         &s.canary_pct,
         &s.culture_expense,
         &s.deposit_h,
+        &s.pause_reason_ko,
+        &s.pause_reason_en,
     ];
     statement.query(client, &params).await
 }
@@ -252,7 +277,9 @@ pub async fn days(client: &impl GenericClient, id: i32) -> Result<Option<(jiff::
     Ok(row.get::<_, Option<_>>(0).zip(row.get(1)))
 }
 
+/// In a transaction that has locked it whole.
 pub async fn is_kept(client: &impl GenericClient, id: i32) -> Result<bool> {
+    LOCK_ROOM.execute(client, &[&id]).await?;
     Ok(IS_KEPT.query_one(client, &[&id]).await?.get(0))
 }
 
@@ -262,6 +289,11 @@ pub async fn copy_rest(client: &impl GenericClient, from: i32, to: i32, products
     COPY_RULES.execute(client, &[&from, &to, &source, &made]).await?;
     COPY_REST.execute(client, &[&from, &to]).await?;
     Ok(())
+}
+
+/// The names of those who belong to the second now as well.
+pub async fn copy_people(client: &impl GenericClient, from: i32, to: i32) -> Result<Vec<String>> {
+    Ok(COPY_PEOPLE.query(client, &[&from, &to]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// One that nothing keeps.
