@@ -46,6 +46,7 @@ mod operations;
 mod outbox;
 mod pages;
 mod payments;
+mod periods;
 mod pictures;
 mod privacy;
 mod queue_draw;
