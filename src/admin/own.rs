@@ -20,7 +20,7 @@ use super::pg::SignInRow;
 use super::{mailbox, pg, recovery, sign_in, totp};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::platform::http::{ClientAddress, Json, Path};
+use crate::platform::http::{ClientAddress, Json, Path, RequestLanguage};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -66,7 +66,7 @@ struct EmailAsk {
     email: Option<String>,
 }
 
-/// Sets where one's own account is written to: links to set a password, and what happens to it.
+/// Sets where one's own account is written to: links to set a password, and what happens to it. The address of before is told.
 #[utoipa::path(put, path = "/api/auth/email", tag = "auth", security(("staff" = [])), request_body = EmailAsk,
     responses((status = 204, description = "it is set"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials"),
@@ -76,6 +76,7 @@ async fn set_email(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
+    RequestLanguage(language): RequestLanguage,
     Json(ask): Json<EmailAsk>,
 ) -> Result<StatusCode> {
     let email = mailbox::checked(ask.email.as_deref())?;
@@ -84,7 +85,7 @@ async fn set_email(
     let transaction = client.transaction().await?;
     let user = pg::lock(&transaction, by.id).await?.ok_or_else(|| Error::bug("an account is gone"))?;
     let change = (json!({ "email": user.email.is_some() }), json!({ "email": email.is_some() }));
-    mailbox::set(&app, &transaction, by.id, email.as_deref()).await?;
+    mailbox::set(&app, &transaction, &user, email.as_deref(), language).await?;
     record(&transaction, &by, caller.address, "user.email", change).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -15,11 +15,11 @@ fn letter(
     app: &App,
     row: &Claimed,
     user: &UserRow,
+    address: Option<String>,
     (language, what): (Language, &str),
     (values, button, note): (&[(&str, String)], (&'static str, String), &'static str),
 ) -> Result<Option<Message>> {
-    let address = mailbox::open(app, user)?.and_then(|email| email.parse::<Address>().ok());
-    let Some(address) = address else { return Ok(None) };
+    let Some(address) = address.and_then(|email| email.parse::<Address>().ok()) else { return Ok(None) };
     let text = |key| words::text(language, key);
     let letter = Letter {
         language: language.tag(),
@@ -42,7 +42,8 @@ pub async fn password_reset(app: &App, row: &Claimed) -> Result<Option<Message>>
     let until = [("time", words::clock_time(wish.until))];
     let button = ("mail.account.reset_link.button", wish.link);
     let what = (wish.language, "reset_link");
-    letter(app, row, &wish.user, what, (&until, button, "mail.account.reset_link.not_me"))
+    let address = mailbox::open(app, &wish.user)?;
+    letter(app, row, &wish.user, address, what, (&until, button, "mail.account.reset_link.not_me"))
 }
 
 pub async fn notice(app: &App, row: &Claimed) -> Result<Option<Message>> {
@@ -52,5 +53,10 @@ pub async fn notice(app: &App, row: &Claimed) -> Result<Option<Message>> {
     drop(client);
     let button = ("mail.account.open", format!("{}/admin#/account", app.settings.base_url));
     let what = (Language::from_tag(&notice.language), notice.what.as_str());
-    letter(app, row, &user, what, (&[], button, "mail.account.not_me"))
+    let (address, not_me) = match &notice.at {
+        // Links no longer come there: whoever reads this cannot help themselves by one.
+        Some(before) => (Some(mailbox::opened(app, user.id, before)?), "mail.account.email_changed.not_me"),
+        None => (mailbox::open(app, &user)?, "mail.account.not_me"),
+    };
+    letter(app, row, &user, address, what, (&[], button, not_me))
 }

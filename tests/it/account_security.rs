@@ -305,6 +305,61 @@ async fn a_recovery_code_opens_once_and_is_told() {
     app.finish().await;
 }
 
+/// Letters of what happened to accounts: to whom, and what they say.
+fn notices(app: &TestApp) -> Vec<(String, String)> {
+    let to = |mail: &str| mail.lines().find_map(|line| line.strip_prefix("To: ")).unwrap().trim().to_owned();
+    let mut all: Vec<_> = mails(app)
+        .into_iter()
+        .filter(|mail| mail.contains("<account_notice."))
+        .map(|mail| (to(&mail), text(&mail, "text/plain")))
+        .collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn whoever_reads_the_mailbox_of_before_is_told_that_the_account_has_another() {
+    let app = shop().await;
+    let owner = boss(&app, "owner", Role::SuperAdmin, &[]).await;
+    let token = app.access_token("runs").await;
+    let own = async |language: &str, email: &str| {
+        let call = app.http.put(app.url("/api/auth/email")).bearer_auth(&token).header("accept-language", language);
+        Answer::of(call.json(&json!({ "password": PASSWORD, "email": email }))).await.expect(204);
+    };
+    let by_owner = async |email: Value| {
+        let call = app.http.put(app.url("/api/admin/users/runs/email")).bearer_auth(&owner.token);
+        Answer::of(call.json(&json!({ "email": email }))).await.expect(204);
+    };
+    // The first address follows nothing, and the same once more is no news.
+    own("en", "first@example.org").await;
+    own("en", " first@example.org ").await;
+    assert_eq!(app.tick("outbox").await, 0);
+
+    own("en", "second@example.org").await;
+    app.tick("outbox").await;
+    let told = notices(&app);
+    let [(to, said)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(to, "first@example.org");
+    assert!(said.contains("no longer the address of the account") && said.contains("tell your admin now"), "{said}");
+    assert!(said.contains("runs") && !said.contains("second@") && !said.contains("#/reset/"), "{said}");
+
+    // Set by an admin, and taken away before the first letter is out: each of them at its own address.
+    by_owner(json!("third@example.org")).await;
+    by_owner(Value::Null).await;
+    by_owner(Value::Null).await;
+    let kept: i64 = app
+        .db
+        .one("select count(*) from account_notices where position('example.org' in encode(email_sealed, 'escape')) > 0")
+        .await;
+    assert_eq!(kept, 0, "sealed");
+    app.tick("outbox").await;
+    let told = notices(&app);
+    let to: Vec<&str> = told.iter().map(|(to, _)| to.as_str()).collect();
+    assert_eq!(to, ["first@example.org", "second@example.org", "third@example.org"]);
+    assert!(told[2].1.contains("관리자에게 알려 주세요") && !told[2].1.contains("example.org"), "{}", told[2].1);
+    app.finish().await;
+}
+
 /// The token of the newest link in the mailbox.
 fn link(app: &TestApp) -> String {
     let mut links: Vec<(std::time::SystemTime, String)> = std::fs::read_dir(&app.mail.0)
@@ -565,6 +620,7 @@ async fn what_cannot_be_recorded_does_not_happen() {
     app.tick("outbox").await;
     let link = link(&app);
     unchanged(&app, "link", complete(&app, &link, OTHER)).await;
+    assert!(notices(&app).iter().all(|(_, said)| said.contains("복구 코드")), "nobody is told of what did not happen");
     complete(&app, &link, OTHER).await.expect(200);
     app.finish().await;
 }
