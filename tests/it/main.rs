@@ -26,6 +26,7 @@ mod devices;
 mod draw;
 mod entrance;
 mod entry_rules;
+mod erasure_races;
 mod expiry;
 mod exports;
 mod faults;
