@@ -26,6 +26,7 @@ mod devices;
 mod draw;
 mod entrance;
 mod entry_rules;
+mod equal_work;
 mod erasure_races;
 mod expiry;
 mod exports;
