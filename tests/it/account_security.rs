@@ -13,6 +13,7 @@ use crate::admin::PASSWORD;
 use crate::control_room::{boss, code};
 use crate::notifications::{mails, text};
 use crate::support::given::places;
+use crate::support::process::command;
 use crate::support::{Answer, Options, TestApp, race};
 
 const OTHER: &str = "quite another password";
@@ -537,6 +538,44 @@ async fn a_link_lets_its_owner_in_while_strangers_go_on() {
     for action in ["user.unlock", "user.password_reset", "user.password"] {
         assert!(log.iter().any(|done| done == action), "{action}: {log:?}");
     }
+    app.finish().await;
+}
+
+/// As an operator runs it on the machine.
+#[tokio::test]
+async fn the_command_that_unlocks_prints_a_link_that_opens_once() {
+    let app = shop().await;
+    for n in 1..=30 {
+        stranger(n).login(&app, "runs", "a wrong password", None).await.refused(401, "auth.invalid_credentials");
+    }
+    stranger(31).login(&app, "runs", PASSWORD, None).await.refused(429, "auth.locked");
+    let ran = command(&app, &["user", "unlock", "runs"]).await;
+    assert!(ran.succeeded, "{}", ran.complained);
+    let (first, link) = ran.said.trim_end().split_once('\n').unwrap();
+    assert!(first.starts_with("unlocked runs") && first.contains("30 minutes"), "{first}");
+    let token = link.strip_prefix("http://localhost:8080/admin#/reset/").unwrap();
+    stranger(32).login(&app, "runs", PASSWORD, None).await.expect(200);
+    let by: String = app
+        .db
+        .one("select user_name || ' ' || (after->>'username') from admin_audit where action = 'user.unlock'")
+        .await;
+    assert!(by.ends_with(" runs") && !by.starts_with("runs"), "{by}");
+    // Where the control room is reached is said, too; and the newest link is the only one.
+    let elsewhere = ["user", "unlock", "runs", "--base-url", "https://tickets.example.org"];
+    let again = command(&app, &elsewhere).await;
+    let newest = again.said.trim_end().rsplit_once("https://tickets.example.org/admin#/reset/").unwrap().1.to_owned();
+    complete(&app, token, OTHER).await.refused(410, "auth.reset_over");
+    complete(&app, &newest, OTHER).await.expect(200);
+    complete(&app, &newest, OTHER).await.refused(410, "auth.reset_over");
+    stranger(33).login(&app, "runs", OTHER, None).await.expect(200);
+
+    for wrong in [["user", "unlock", "nobody-at-all"].as_slice(), &["user", "unlock"], &["user", "unlock", "a' or 1=1"]]
+    {
+        let ran = command(&app, wrong).await;
+        assert!(!ran.succeeded && ran.said.is_empty(), "{wrong:?}: {}", ran.said);
+        assert!(!ran.complained.is_empty() && !ran.complained.contains("panicked"), "{}", ran.complained);
+    }
+    assert_eq!(actions(&app).await.iter().filter(|action| *action == "user.unlock").count(), 2);
     app.finish().await;
 }
 
