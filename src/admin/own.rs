@@ -20,7 +20,7 @@ use super::pg::SignInRow;
 use super::{mailbox, pg, recovery, sign_in, totp, tries};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::platform::http::{ClientAddress, Json, Path};
+use crate::platform::http::{ClientAddress, Json, Path, RequestLanguage};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -68,7 +68,7 @@ struct EmailAsk {
     code: Option<String>,
 }
 
-/// Sets where one's own account is written to: links to set a password, and what happens to it.
+/// Sets where one's own account is written to: links to set a password, and what happens to it. The address of before is told.
 #[utoipa::path(put, path = "/api/auth/email", tag = "auth", security(("staff" = [])), request_body = EmailAsk,
     responses((status = 204, description = "it is set"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token, auth.invalid_credentials, auth.code_required, auth.invalid_code"),
@@ -78,6 +78,7 @@ async fn set_email(
     AppState(app): AppState<App>,
     by: StaffUser,
     caller: ClientAddress,
+    RequestLanguage(language): RequestLanguage,
     Json(ask): Json<EmailAsk>,
 ) -> Result<StatusCode> {
     let email = mailbox::checked(ask.email.as_deref())?;
@@ -93,7 +94,7 @@ async fn set_email(
         let user = sign_in::lock_unchanged(&transaction, &judged).await?;
         totp::prove(&app, &transaction, user.id, code).await?;
         let change = (json!({ "email": user.email.is_some() }), json!({ "email": email.is_some() }));
-        mailbox::set(&app, &transaction, by.id, email.as_deref()).await?;
+        mailbox::set(&app, &transaction, &user, email.as_deref(), language).await?;
         record(&transaction, &by, caller.address, "user.email", change).await?;
         Ok(transaction.commit().await?)
     }

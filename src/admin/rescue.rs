@@ -13,7 +13,7 @@ use super::people::{found, locked, not_oneself, record};
 use super::{mailbox, tries, users};
 use crate::app::App;
 use crate::error::Result;
-use crate::platform::http::{Json, Path};
+use crate::platform::http::{Json, Path, RequestLanguage};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(unlock)).routes(routes!(set_email))
@@ -45,7 +45,7 @@ struct UserEmailAsk {
     email: Option<String>,
 }
 
-/// Sets where an account is written to. A link that was mailed to the address of before ends.
+/// Sets where an account is written to. A link that was mailed to the address of before ends, and that address is told.
 #[utoipa::path(put, path = "/api/admin/users/{username}/email", tag = "admin", security(("staff" = [])), request_body = UserEmailAsk,
     params(("username" = String, Path,)),
     responses((status = 204, description = "it is set"),
@@ -56,6 +56,7 @@ async fn set_email(
     AppState(app): AppState<App>,
     admin: Admin,
     Path(username): Path<String>,
+    RequestLanguage(language): RequestLanguage,
     Json(ask): Json<UserEmailAsk>,
 ) -> Result<StatusCode> {
     let mut client = app.pg.get().await?;
@@ -65,7 +66,7 @@ async fn set_email(
     not_oneself(&admin, &user)?;
     let email = mailbox::checked(ask.email.as_deref())?;
     let user = locked(&transaction, &admin, user).await?;
-    mailbox::set(&app, &transaction, user.id, email.as_deref()).await?;
+    mailbox::set(&app, &transaction, &user, email.as_deref(), language).await?;
     let before = json!({ "email": user.email.is_some() });
     record(&transaction, &admin, "user.email", (before, json!({ "username": username, "email": email.is_some() })))
         .await?;

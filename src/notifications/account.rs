@@ -15,12 +15,12 @@ fn letter(
     app: &App,
     row: &Claimed,
     user: &UserRow,
+    address: Option<String>,
     (language, what): (Language, &str),
     (values, button, note): (&[(&str, String)], (&'static str, String), &'static str),
     also: Option<(String, [&'static str; 2])>,
 ) -> Result<Option<Message>> {
-    let address = mailbox::open(app, user)?.and_then(|email| email.parse::<Address>().ok());
-    let Some(address) = address else { return Ok(None) };
+    let Some(address) = address.and_then(|email| email.parse::<Address>().ok()) else { return Ok(None) };
     let text = |key| words::text(language, key);
     let mut letter = Letter {
         language: language.tag(),
@@ -47,7 +47,8 @@ pub async fn password_reset(app: &App, row: &Claimed) -> Result<Option<Message>>
     let until = [("time", words::clock_time(wish.until))];
     let button = ("mail.account.reset_link.button", wish.link);
     let what = (wish.language, "reset_link");
-    letter(app, row, &wish.user, what, (&until, button, "mail.account.reset_link.not_me"), None)
+    let address = mailbox::open(app, &wish.user)?;
+    letter(app, row, &wish.user, address, what, (&until, button, "mail.account.reset_link.not_me"), None)
 }
 
 /// What happened, by what the outbox calls it.
@@ -55,12 +56,12 @@ fn lead(what: &str) -> &'static str {
     match what {
         "password_reset" => "mail.account.password_reset.lead",
         "recovery_code" => "mail.account.recovery_code.lead",
+        "email_changed" => "mail.account.email_changed.lead",
         _ => "mail.account.codes_tried.lead",
     }
 }
 
 /// In both languages: the one in which it happened is that of whoever did it, who may not be the owner.
-
 pub async fn notice(app: &App, row: &Claimed) -> Result<Option<Message>> {
     let client = app.pg.get().await?;
     let Some(notice) = mailbox::pg::notice(&client, row.order_id).await? else { return Ok(None) };
@@ -72,8 +73,13 @@ pub async fn notice(app: &App, row: &Claimed) -> Result<Option<Message>> {
         Language::Ko => Language::En,
         Language::En => Language::Ko,
     };
+    let (address, not_me) = match &notice.at {
+        // Links no longer come there: whoever reads this cannot help themselves by one.
+        Some(before) => (Some(mailbox::opened(app, user.id, before)?), "mail.account.email_changed.not_me"),
+        None => (mailbox::open(app, &user)?, "mail.account.not_me"),
+    };
     let subject = filled(other, &format!("mail.account.{}.subject", notice.what), &[]);
-    let also = (subject, [lead(&notice.what), "mail.account.not_me"].map(|key| words::text(other, key)));
+    let also = (subject, [lead(&notice.what), not_me].map(|key| words::text(other, key)));
     let what = (language, notice.what.as_str());
-    letter(app, row, &user, what, (&[], button, "mail.account.not_me"), Some(also))
+    letter(app, row, &user, address, what, (&[], button, not_me), Some(also))
 }

@@ -97,7 +97,8 @@ fn private(body: impl Serialize) -> Response {
 /// The room to be changed: there from now on, and nobody else's until the transaction ends.
 pub(super) async fn locked(client: &impl GenericClient, admin: &AdminOf) -> Result<RoomRow> {
     pg::create_if_missing(client, admin.exhibition.id, &Config::default()).await?;
-    pg::lock(client, admin.exhibition.id).await?.ok_or_else(|| Error::bug("a room that is not there"))
+    // A draft may have been deleted since the caller's call came in.
+    pg::lock(client, admin.exhibition.id).await?.ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))
 }
 
 pub(super) fn expect_revision(room: &RoomRow, revision: i64) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::admin::PASSWORD;
 use crate::control_room::{boss, code};
 use crate::notifications::{mails, text};
 use crate::support::given::places;
+use crate::support::process::command;
 use crate::support::{Answer, Options, TestApp, race};
 
 const OTHER: &str = "quite another password";
@@ -313,6 +314,61 @@ async fn a_recovery_code_opens_once_and_is_told() {
     app.finish().await;
 }
 
+/// Letters of what happened to accounts: to whom, and what they say.
+fn notices(app: &TestApp) -> Vec<(String, String)> {
+    let to = |mail: &str| mail.lines().find_map(|line| line.strip_prefix("To: ")).unwrap().trim().to_owned();
+    let mut all: Vec<_> = mails(app)
+        .into_iter()
+        .filter(|mail| mail.contains("<account_notice."))
+        .map(|mail| (to(&mail), text(&mail, "text/plain")))
+        .collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn whoever_reads_the_mailbox_of_before_is_told_that_the_account_has_another() {
+    let app = shop().await;
+    let owner = boss(&app, "owner", Role::SuperAdmin, &[]).await;
+    let token = app.access_token("runs").await;
+    let own = async |language: &str, email: &str| {
+        let call = app.http.put(app.url("/api/auth/email")).bearer_auth(&token).header("accept-language", language);
+        Answer::of(call.json(&json!({ "password": PASSWORD, "email": email }))).await.expect(204);
+    };
+    let by_owner = async |email: Value| {
+        let call = app.http.put(app.url("/api/admin/users/runs/email")).bearer_auth(&owner.token);
+        Answer::of(call.json(&json!({ "email": email }))).await.expect(204);
+    };
+    // The first address follows nothing, and the same once more is no news.
+    own("en", "first@example.org").await;
+    own("en", " first@example.org ").await;
+    assert_eq!(app.tick("outbox").await, 0);
+
+    own("en", "second@example.org").await;
+    app.tick("outbox").await;
+    let told = notices(&app);
+    let [(to, said)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(to, "first@example.org");
+    assert!(said.contains("no longer the address of the account") && said.contains("tell your admin now"), "{said}");
+    assert!(said.contains("runs") && !said.contains("second@") && !said.contains("#/reset/"), "{said}");
+
+    // Set by an admin, and taken away before the first letter is out: each of them at its own address.
+    by_owner(json!("third@example.org")).await;
+    by_owner(Value::Null).await;
+    by_owner(Value::Null).await;
+    let kept: i64 = app
+        .db
+        .one("select count(*) from account_notices where position('example.org' in encode(email_sealed, 'escape')) > 0")
+        .await;
+    assert_eq!(kept, 0, "sealed");
+    app.tick("outbox").await;
+    let told = notices(&app);
+    let to: Vec<&str> = told.iter().map(|(to, _)| to.as_str()).collect();
+    assert_eq!(to, ["first@example.org", "second@example.org", "third@example.org"]);
+    assert!(told[2].1.contains("관리자에게 알려 주세요") && !told[2].1.contains("example.org"), "{}", told[2].1);
+    app.finish().await;
+}
+
 /// The token of the newest link in the mailbox.
 fn link(app: &TestApp) -> String {
     let mut links: Vec<(std::time::SystemTime, String)> = std::fs::read_dir(&app.mail.0)
@@ -493,6 +549,44 @@ async fn a_link_lets_its_owner_in_while_strangers_go_on() {
     app.finish().await;
 }
 
+/// As an operator runs it on the machine.
+#[tokio::test]
+async fn the_command_that_unlocks_prints_a_link_that_opens_once() {
+    let app = shop().await;
+    for n in 1..=30 {
+        stranger(n).login(&app, "runs", "a wrong password", None).await.refused(401, "auth.invalid_credentials");
+    }
+    stranger(31).login(&app, "runs", PASSWORD, None).await.refused(429, "auth.locked");
+    let ran = command(&app, &["user", "unlock", "runs"]).await;
+    assert!(ran.succeeded, "{}", ran.complained);
+    let (first, link) = ran.said.trim_end().split_once('\n').unwrap();
+    assert!(first.starts_with("unlocked runs") && first.contains("30 minutes"), "{first}");
+    let token = link.strip_prefix("http://localhost:8080/admin#/reset/").unwrap();
+    stranger(32).login(&app, "runs", PASSWORD, None).await.expect(200);
+    let by: String = app
+        .db
+        .one("select user_name || ' ' || (after->>'username') from admin_audit where action = 'user.unlock'")
+        .await;
+    assert!(by.ends_with(" runs") && !by.starts_with("runs"), "{by}");
+    // Where the control room is reached is said, too; and the newest link is the only one.
+    let elsewhere = ["user", "unlock", "runs", "--base-url", "https://tickets.example.org"];
+    let again = command(&app, &elsewhere).await;
+    let newest = again.said.trim_end().rsplit_once("https://tickets.example.org/admin#/reset/").unwrap().1.to_owned();
+    complete(&app, token, OTHER).await.refused(410, "auth.reset_over");
+    complete(&app, &newest, OTHER).await.expect(200);
+    complete(&app, &newest, OTHER).await.refused(410, "auth.reset_over");
+    stranger(33).login(&app, "runs", OTHER, None).await.expect(200);
+
+    for wrong in [["user", "unlock", "nobody-at-all"].as_slice(), &["user", "unlock"], &["user", "unlock", "a' or 1=1"]]
+    {
+        let ran = command(&app, wrong).await;
+        assert!(!ran.succeeded && ran.said.is_empty(), "{wrong:?}: {}", ran.said);
+        assert!(!ran.complained.is_empty() && !ran.complained.contains("panicked"), "{}", ran.complained);
+    }
+    assert_eq!(actions(&app).await.iter().filter(|action| *action == "user.unlock").count(), 2);
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn a_link_is_worth_no_new_guesses_at_codes() {
     let app = shop().await;
@@ -573,6 +667,7 @@ async fn what_cannot_be_recorded_does_not_happen() {
     app.tick("outbox").await;
     let link = link(&app);
     unchanged(&app, "link", complete(&app, &link, OTHER)).await;
+    assert!(notices(&app).iter().all(|(_, said)| said.contains("복구 코드")), "nobody is told of what did not happen");
     complete(&app, &link, OTHER).await.expect(200);
     app.finish().await;
 }

@@ -1,9 +1,13 @@
 //! What staff do to an order is on record together with what they did, or it is not done.
 
+use std::time::Duration;
+
+use admit::admin::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
+use crate::support::lines::{Break, Lines};
 use crate::support::visitor::Held;
 use crate::support::{Answer, Given, Kind, TestApp};
 
@@ -93,6 +97,63 @@ async fn what_cannot_be_recorded_is_not_done() {
         assert_eq!(desk.audited(action).await, 1, "{action}");
     }
     crate::refunds::carried(&app).await;
+    app.finish().await;
+}
+
+/// Gives one ticket away at an instance whose messages may break; true: it said so.
+async fn gives(app: &TestApp, lines: &Lines, product: i32, key: &str) -> bool {
+    let token = app.access_token("boss").await;
+    let url = format!("http://{}/api/admin/exhibitions/xyz/complimentary", app.instances[1].address);
+    let gift = json!({ "items": [{ "product_id": product, "quantity": 1 }], "reason": "press" });
+    let give = app.http.post(url).bearer_auth(&token).header("idempotency-key", key).json(&gift);
+    tokio::select! {
+        heard = Answer::heard(give) => heard.is_ok_and(|answer| answer.status == 201),
+        // The dead say nothing.
+        () = lines.died() => false,
+    }
+}
+
+/// A gift's places are held in a commit of their own, before the gift is made and recorded. Whose process dies between the two,
+/// or before or after any other message, has given with a record or, once the hold has lapsed, not at all.
+#[tokio::test]
+async fn a_gift_whose_process_dies_is_recorded_or_lapses() {
+    let mut app = TestApp::start().await;
+    let adult = app.given(Kind { places: 500, ..Kind::default() }).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let count = async |app: &TestApp, rows: &str| app.db.one::<i64>(&format!("select count(*) from {rows}")).await;
+    let (mut left_held, mut broken) = (0, 0);
+    for how in [Break::KilledBefore, Break::KilledAfter] {
+        for n in 1.. {
+            let lines = Lines::lay(&app.settings()).await;
+            let settings = lines.settings(app.settings());
+            app.add_instance_with(settings).await;
+            lines.arm(n, how);
+            let key = format!("{how:?} {n}");
+            let given = gives(&app, &lines, adult.product_id, &key).await;
+            let fired = lines.fired();
+            app.kill(1);
+            left_held += count(&app, "orders where state = 'held'").await;
+            app.advance(Duration::from_secs(700)).await;
+            while app.tick("expire").await > 0 {}
+            app.until("the audit has put Redis right", async || {
+                app.tick("audit").await;
+                app.stores_agree().await
+            })
+            .await;
+            let paid = count(&app, "orders where state = 'paid'").await;
+            let recorded = count(&app, "admin_audit where action = 'order.complimentary'").await;
+            let tickets = count(&app, "tickets").await;
+            assert_eq!((recorded, tickets), (paid, paid), "{key}");
+            assert_eq!(app.stock(adult.stock_id).await, (0, paid as i32), "{key}");
+            assert_eq!(app.redis_free(&adult).await, Some(500 - paid), "{key}");
+            if !fired {
+                assert!(given && n > 5, "{key}: a gift has more steps than that");
+                break;
+            }
+            broken += 1;
+        }
+    }
+    assert!(left_held >= 2 && broken > left_held, "{left_held} of {broken} were held without a record");
     app.finish().await;
 }
 

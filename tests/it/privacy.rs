@@ -21,7 +21,7 @@ const PAID: &str = "select count(*) from contacts c join orders o on o.id = c.or
     where c.erased_at is null and o.state in ('paid', 'partially_refunded')";
 
 /// An exhibition whose last day is so many days from now.
-async fn ends_in(app: &TestApp, given: &Given, days: i32) {
+pub async fn ends_in(app: &TestApp, given: &Given, days: i32) {
     app.db
         .execute(&format!(
             "update exhibitions set ends_on = (admit_now() at time zone 'Asia/Seoul')::date + {days} where id = {}",
@@ -35,14 +35,14 @@ async fn days(app: &TestApp, n: u64) {
     app.advance(Duration::from_secs(n * 86_400)).await;
 }
 
-async fn with_mail(visitor: &Visitor<'_>, given: &Given, quantity: i64) -> Held {
+pub async fn with_mail(visitor: &Visitor<'_>, given: &Given, quantity: i64) -> Held {
     let mut ask = visitor.ask(given, quantity);
     ask["customer_email"] = json!("hong@example.org");
     ask["consent"] = json!({ "version": admit::orders::consent::VERSION, "marketing": true });
     Held::from(&Answer::of(visitor.post("/api/orders").json(&ask)).await.expect(201))
 }
 
-async fn expired(app: &TestApp, visitor: &Visitor<'_>, given: &Given) -> Held {
+pub async fn expired(app: &TestApp, visitor: &Visitor<'_>, given: &Given) -> Held {
     let order = visitor.held(given, 1).await;
     app.advance(Duration::from_secs(700)).await;
     app.tick("expire").await;
@@ -273,23 +273,23 @@ async fn nobody_is_forgotten_while_money_is_on_its_way_to_them() {
     app.finish().await;
 }
 
-struct Privacy<'a> {
+pub struct Privacy<'a> {
     app: &'a TestApp,
     token: String,
 }
 
 impl<'a> Privacy<'a> {
-    async fn of(app: &'a TestApp) -> Privacy<'a> {
+    pub async fn of(app: &'a TestApp) -> Privacy<'a> {
         app.account("owner", Role::SuperAdmin, &[]).await;
         Privacy { app, token: app.access_token("owner").await }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
         let request = self.app.http.request(method, self.app.url(&format!("/api/admin/privacy/requests{path}")));
         Answer::of(request.bearer_auth(&self.token).json(&body)).await
     }
 
-    async fn asked(&self, kind: &str, phone: &str) -> Answer {
+    pub async fn asked(&self, kind: &str, phone: &str) -> Answer {
         self.call(Method::POST, "", json!({ "kind": kind, "verified_by": "phone", "phone": phone })).await
     }
 

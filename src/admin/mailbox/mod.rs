@@ -13,6 +13,9 @@ use crate::orders::contact::{check_email, masked_email};
 use crate::platform::ids;
 use crate::platform::texts::Language;
 
+/// Key id and sealed address.
+pub type Sealed = (String, Vec<u8>);
+
 /// What a letter is about.
 #[derive(Clone, Copy)]
 pub enum Notice {
@@ -22,6 +25,8 @@ pub enum Notice {
     RecoveryCode,
     /// Somebody who knows the password has tried codes, too many of them.
     CodesTried,
+    /// The account is written to elsewhere from now on, or nowhere; told at the address of before.
+    EmailChanged,
 }
 
 impl Notice {
@@ -30,6 +35,7 @@ impl Notice {
             Notice::PasswordReset => "password_reset",
             Notice::RecoveryCode => "recovery_code",
             Notice::CodesTried => "codes_tried",
+            Notice::EmailChanged => "email_changed",
         }
     }
 }
@@ -39,9 +45,12 @@ fn about(user_id: i32) -> Vec<u8> {
 }
 
 pub fn open(app: &App, user: &UserRow) -> Result<Option<String>> {
-    let Some((key_id, sealed)) = &user.email else { return Ok(None) };
-    let plain = app.secrets.open(key_id, &about(user.id), sealed)?;
-    String::from_utf8(plain).map(Some).map_err(Error::bug)
+    user.email.as_ref().map(|sealed| opened(app, user.id, sealed)).transpose()
+}
+
+/// An address that the account has, or has had.
+pub fn opened(app: &App, user_id: i32, (key_id, sealed): &Sealed) -> Result<String> {
+    String::from_utf8(app.secrets.open(key_id, &about(user_id), sealed)?).map_err(Error::bug)
 }
 
 /// Enough to tell whether it is the right one.
@@ -56,11 +65,25 @@ pub fn checked(email: Option<&str>) -> Result<Option<String>> {
     if errors.is_empty() { Ok(email) } else { Err(Error::field("email", "email")) }
 }
 
-/// In a transaction, under the account's lock. A link that was mailed to the address of before ends.
-pub async fn set(app: &App, client: &impl GenericClient, user_id: i32, email: Option<&str>) -> Result<()> {
-    let sealed = email.map(|email| app.secrets.seal(&about(user_id), email.as_bytes())).transpose()?;
-    pg::set(client, user_id, sealed.as_ref()).await?;
-    super::reset::pg::end(client, user_id).await
+/// In a transaction, with the account as it is under its lock. A link that was mailed to the address of before ends, and
+/// whoever reads that mailbox is told: a thief who has taken an account takes its address first.
+pub async fn set(
+    app: &App,
+    client: &impl GenericClient,
+    user: &UserRow,
+    email: Option<&str>,
+    language: Language,
+) -> Result<()> {
+    let before = open(app, user)?;
+    let sealed = email.map(|email| app.secrets.seal(&about(user.id), email.as_bytes())).transpose()?;
+    pg::set(client, user.id, sealed.as_ref()).await?;
+    if before.as_deref() != email
+        && let Some(before) = &user.email
+    {
+        let notice = Notice::EmailChanged.as_str();
+        pg::tell(client, ids::row_id(app.clock.now()), user.id, notice, language.tag(), Some(before)).await?;
+    }
+    super::reset::pg::end(client, user.id).await
 }
 
 /// In the transaction of what it is told of.
@@ -74,5 +97,5 @@ pub async fn tell(
     if user.email.is_none() {
         return Ok(());
     }
-    pg::tell(client, ids::row_id(now), user.id, notice.as_str(), language.tag()).await
+    pg::tell(client, ids::row_id(now), user.id, notice.as_str(), language.tag(), None).await
 }

@@ -11,6 +11,7 @@ pub mod pg;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -205,21 +206,37 @@ pub async fn count(app: &App, by: &Claimant, user: Option<&UserRow>, what: What)
     for (counter, row) in counters.into_iter().zip(rows) {
         let failed = row.failed.saturating_add(1);
         let wait_s = wait_s(failed, counter.free);
-        pg::count(&transaction, &counter.id, user.map(|user| user.id), failed, wait_s).await?;
-        if let (true, Some(user)) = (wait_s > 0, user) {
-            let by_us = Actor { address: Some(by.address), ..Actor::system("sign_in") };
-            let after = json!({ "username": user.username, "what": what.as_str(), "source": counter.source,
-                "failed": failed, "wait_s": wait_s });
-            let entry = Entry { by: &by_us, action: "user.lock", exhibition_id: None, before: Value::Null, after };
-            audit::record(&transaction, &entry).await?;
-            if what == What::Code && failed == counter.free && counter.source == "strangers" {
-                mailbox::tell(&transaction, app.clock.now(), user, Notice::CodesTried, by.language).await?;
-            }
+        let user_id = user.map(|user| user.id);
+        pg::count(&transaction, &counter.id, user_id, failed, wait_s).await?;
+        match user {
+            Some(user) if wait_s > 0 => begins(app, &transaction, (by, user), what, (&counter, failed, wait_s)).await?,
+            // Of nobody there is nothing to record. Counted the same once more, it takes as long.
+            None if wait_s > 0 => pg::count(&transaction, &counter.id, None, failed, wait_s).await?,
+            _ => {}
         }
         counted.push((counter, failed, row.locked_until));
     }
     transaction.commit().await?;
     Ok(Counted(counted))
+}
+
+/// A wait, which goes on record, and is told to whoever's password is known.
+async fn begins(
+    app: &App,
+    client: &impl GenericClient,
+    (by, user): (&Claimant, &UserRow),
+    what: What,
+    (counter, failed, wait_s): (&Counter, i32, i64),
+) -> Result<()> {
+    let by_us = Actor { address: Some(by.address), ..Actor::system("sign_in") };
+    let after = json!({ "username": user.username, "what": what.as_str(), "source": counter.source,
+        "failed": failed, "wait_s": wait_s });
+    let entry = Entry { by: &by_us, action: "user.lock", exhibition_id: None, before: Value::Null, after };
+    audit::record(client, &entry).await?;
+    if what == What::Code && failed == counter.free && counter.source == "strangers" {
+        mailbox::tell(client, app.clock.now(), user, Notice::CodesTried, by.language).await?;
+    }
+    Ok(())
 }
 
 /// What became of a try: a right one forgets those before it, a wrong one stays counted, and one that nobody has judged (too

@@ -54,7 +54,8 @@ async fn resend(State(app): State<App>, by: Support, Path(number): Path<String>)
     // One after the other, or two at once would both find that it was sent four times.
     let locked = pg::lock(&transaction, order.facts.id).await?;
     let mail = again(locked.state).ok_or_else(|| Error::conflict("order.nothing_to_send"))?;
-    if !order.facts.has_email {
+    // As it is now: whoever was forgotten meanwhile has none.
+    if !locked.has_email {
         return Err(Error::conflict("order.no_address"));
     }
     let (sent, first) = pg::resent(&transaction, order.facts.id).await?;

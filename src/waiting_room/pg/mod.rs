@@ -82,12 +82,14 @@ const ONE: Statement = Statement::new("rooms.one", select_room!("where r.exhibit
 
 const LOCK: Statement = Statement::new("rooms.lock", select_room!("where r.exhibition_id = $1 for update of r"));
 
+/// Of an exhibition that is there; a draft that is being deleted is waited for.
 const CREATE: Statement = Statement::new(
     "rooms.create",
     "insert into rooms (exhibition_id, phase_at, capacity, slack, rate_per_min, claim_window_s, idle_s, hard_s,
                         late_share_pct, invited_share_pct, stock_factor_pct, draw, beacon, prequeue_at, opens_at,
                         freeze_lead_s, safety_on_per_s, safety_off_after_s, brake_p99_ms, brake_error_pct)
-     values ($1, admit_now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+     select e.id, admit_now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
+       from exhibitions e where e.id = $1 for key share
      on conflict on constraint rooms_key do nothing",
 );
 

@@ -182,3 +182,103 @@ async fn a_device_that_is_being_added_keeps_its_draft() {
     helper.call(Method::DELETE, &one, Some(2), None).await.refused(403, "auth.forbidden");
     app.finish().await;
 }
+
+/// The least that a room is made of. `naive`: without a look at its exhibition, which may be going.
+fn add_room(naive: bool, exhibition_id: i32) -> String {
+    let columns = "exhibition_id, phase_at, capacity, slack, rate_per_min, claim_window_s, idle_s, hard_s, late_share_pct, invited_share_pct,
+                   stock_factor_pct, draw, beacon, freeze_lead_s, safety_on_per_s, safety_off_after_s, brake_p99_ms, brake_error_pct";
+    let of = "now(), 1, 0, 60, 60, 60, 120, 20, 0, 100, false, 'local', 60, 0, 60, 1000, 5";
+    match naive {
+        true => format!("insert into rooms ({columns}) values ({exhibition_id}, {of})"),
+        false => format!(
+            "insert into rooms ({columns}) select id, {of} from exhibitions where id = {exhibition_id} for key share"
+        ),
+    }
+}
+
+async fn draft(app: &TestApp, owner: &By<'_>, code: &str) -> i32 {
+    owner.post(EXHIBITIONS, app.new_exhibition(code)).await.expect(201);
+    app.refresh().await;
+    app.db.one(&format!("select id from exhibitions where code = '{code}'")).await
+}
+
+async fn somebody_waits(app: &TestApp) {
+    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    app.until("somebody waits", async || app.db.one::<i64>(waits).await > 0).await;
+}
+
+/// Whoever sets up the room of a draft that somebody deletes at this moment finds it gone, and is told so.
+#[tokio::test]
+async fn a_room_that_is_set_up_when_its_draft_goes_is_answered_that_it_is_gone() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    let owner = app.owner().await;
+    let mut client = app.db.client().await;
+    for (code, control) in [("naive", true), ("waits", false)] {
+        let id = draft(&app, &owner, code).await;
+        // As `exhibitions::end` does it, held before its commit.
+        let deleting = client.transaction().await.unwrap();
+        let whole =
+            format!("select from exhibitions where id = {id} for update; delete from exhibitions where id = {id}");
+        deleting.batch_execute(&whole).await.unwrap();
+        let setting_up = async {
+            if control {
+                let other = app.db.client().await;
+                let refused = other.batch_execute(&add_room(true, id)).await.unwrap_err();
+                // Which nobody can tell from a mistake of ours: a 500.
+                assert_eq!(refused.as_db_error().unwrap().constraint(), Some("room_exhibition"));
+            } else {
+                let ask = json!({ "revision": 1, "config": { "capacity": 9 } });
+                let answer = owner.call(Method::PUT, &format!("{EXHIBITIONS}/{code}/room"), None, Some(ask)).await;
+                answer.refused(404, "catalogue.unknown_exhibition");
+            }
+        };
+        tokio::join!(setting_up, async {
+            somebody_waits(&app).await;
+            deleting.commit().await.unwrap();
+        });
+    }
+    assert_eq!(app.db.one::<i64>("select count(*) from rooms").await, 0);
+
+    // The other way round the draft stays.
+    let id = draft(&app, &owner, "stays").await;
+    let adding = client.transaction().await.unwrap();
+    adding.batch_execute(&add_room(false, id)).await.unwrap();
+    let one = format!("{EXHIBITIONS}/stays");
+    let (ended, ()) = tokio::join!(owner.delete(&one, 1), async {
+        somebody_waits(&app).await;
+        adding.commit().await.unwrap();
+    });
+    assert_eq!(ended.expect(200).text("outcome"), "archived");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_room_and_the_end_of_its_draft_meet_in_every_order() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    let owner = app.owner().await;
+    for round in 0..16 {
+        let code = format!("draft-{round}");
+        let id = draft(&app, &owner, &code).await;
+        let one = format!("{EXHIBITIONS}/{code}");
+        let room = format!("{one}/room");
+        let move_it = format!("{room}/phase");
+        let (settings, phase) =
+            (json!({ "revision": 1, "config": { "capacity": 9 } }), json!({ "to": "bypass", "revision": 1 }));
+        let (ended, set, moved) = tokio::join!(
+            owner.delete(&one, 1),
+            owner.call(Method::PUT, &room, None, Some(settings)),
+            owner.post(&move_it, phase),
+        );
+        let rooms: i64 = app.db.one(&format!("select count(*) from rooms where exhibition_id = {id}")).await;
+        let gone = [&set, &moved].iter().filter(|answer| answer.status == 404).count();
+        match ended.expect(200).text("outcome").as_str() {
+            "archived" => assert_eq!((rooms, gone), (1, 0), "{set:?} {moved:?}"),
+            _ => assert_eq!((rooms, gone), (0, 2), "{set:?} {moved:?}"),
+        }
+        // Of the two one may have been second.
+        assert!([&set, &moved].iter().all(|answer| [200, 404, 409].contains(&answer.status)), "{set:?} {moved:?}");
+    }
+    app.finish().await;
+}

@@ -107,6 +107,16 @@ impl Lines {
         self.state.at.store(n, Ordering::SeqCst);
     }
 
+    /// Counts from now on, and breaks nothing.
+    pub fn count(&self) {
+        self.arm(u64::MAX, Break::Failed);
+    }
+
+    /// Messages since then.
+    pub fn sent(&self) -> u64 {
+        self.state.sent.load(Ordering::SeqCst)
+    }
+
     pub fn disarm(&self) {
         self.state.at.store(0, Ordering::SeqCst);
     }

@@ -72,6 +72,28 @@ fn spawn(settings: &Settings) -> Child {
         .expect("the admit binary")
 }
 
+/// What one of the commands came to.
+pub struct Ran {
+    pub succeeded: bool,
+    pub said: String,
+    pub complained: String,
+}
+
+/// One of the commands of the real binary, run to its end over the stores of a test.
+pub async fn command(app: &TestApp, args: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_admit"))
+        .args(args)
+        .env_clear()
+        .envs(environment(&app.settings()))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("the admit binary");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ran { succeeded: output.status.success(), said: text(output.stdout), complained: text(output.stderr) }
+}
+
 impl Process {
     pub async fn serve(app: &TestApp) -> Process {
         Process::serve_with(app, app.settings()).await

@@ -13,7 +13,7 @@ use crate::stock::PersonKey;
 
 const LOCK: Statement = Statement::new(
     "care.lock",
-    "select state, person_key, person_places, person_counted from orders where id = $1 for update",
+    "select state, person_key, person_places, person_counted, has_email from orders where id = $1 for update",
 );
 
 const LOCK_CONTACT: Statement =
@@ -88,6 +88,7 @@ pub struct Locked {
     pub person_key: PersonKey,
     pub person_places: i32,
     pub person_counted: bool,
+    pub has_email: bool,
 }
 
 /// The order is nobody else's until the transaction ends.
@@ -99,6 +100,7 @@ pub async fn lock(client: &impl GenericClient, order_id: Uuid) -> Result<Locked>
         person_key: r.get::<_, &[u8]>(1).try_into().map_err(Error::bug)?,
         person_places: r.get(2),
         person_counted: r.get(3),
+        has_email: r.get(4),
     })
 }
 
