@@ -54,6 +54,23 @@ pub struct Round {
     pub took_ms: u64,
 }
 
+/// Messages of an exhibition that are not done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Messages {
+    pub pending: i64,
+    /// Those of `pending` that were tried in vain.
+    pub failing: i64,
+    pub dead: i64,
+    pub set_aside: i64,
+}
+
+/// What a worker counted for all. An exhibition that is not in it has none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counted {
+    pub at_ms: i64,
+    pub messages: BTreeMap<i32, Messages>,
+}
+
 /// The last seconds of one process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -74,6 +91,8 @@ pub struct Picture {
     pub providers: BTreeMap<String, String>,
     /// Staff who called it in the last minutes, and when they did last. [unix ms]
     pub people: HashMap<i32, i64>,
+    /// None: this process does not count.
+    pub counted: Option<Counted>,
 }
 
 impl Picture {
@@ -123,6 +142,7 @@ struct State {
     unsaved: HashMap<i32, Counts>,
     workers: BTreeMap<String, Round>,
     people: HashMap<i32, i64>,
+    counted: Option<Counted>,
     beats: VecDeque<Picture>,
 }
 
@@ -166,6 +186,10 @@ impl Pulse {
         self.state().workers.insert(worker.to_owned(), round);
     }
 
+    pub fn counted(&self, messages: BTreeMap<i32, Messages>, now_ms: i64) {
+        self.state().counted = Some(Counted { at_ms: now_ms, messages });
+    }
+
     /// Somebody of the staff has called.
     pub fn seen(&self, user_id: i32, now_ms: i64) {
         self.state().people.insert(user_id, now_ms);
@@ -194,6 +218,7 @@ impl Pulse {
         picture.beats = state.beats.len();
         state.people.retain(|_, seen_ms| now_ms - *seen_ms < PEOPLE_MS);
         picture.people.clone_from(&state.people);
+        picture.counted.clone_from(&state.counted);
         for beat in &state.beats {
             picture.add(beat);
         }

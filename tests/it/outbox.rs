@@ -302,3 +302,26 @@ async fn messages_of_an_older_release_are_placed_and_found() {
     assert!(of_order.body["messages"].as_array().unwrap().iter().all(|one| one["order_number"] == number.as_str()));
     app.finish().await;
 }
+
+/// Every worker counts every two seconds, beside a sale: never by going through what was sent.
+#[tokio::test]
+async fn messages_are_counted_by_the_index_of_what_is_not_done() {
+    let app = TestApp::start().await;
+    app.given(places(5)).await;
+    app.db
+        .execute(
+            "insert into outbox (kind, order_id, exhibition_id, state, outcome, next_try_at, created_at, done_at)
+             select 'order_paid', gen_random_uuid(), e.id, case n % 500 when 0 then 'dead' when 1 then 'pending' else 'done' end,
+                    case n % 500 when 0 then 'timeout' end, now(), now(), case when n % 500 <> 1 then now() end
+               from exhibitions e, generate_series(1, 20000) n;
+             analyze outbox",
+        )
+        .await;
+    let all = admit::notifications::outbox::pg::STATEMENTS;
+    let counts = all.iter().find(|statement| statement.name == "messages.by_exhibition").unwrap();
+    let plan = app.db.client().await.query(&format!("explain {}", counts.sql), &[]).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    assert!(!plan.iter().any(|line| line.contains("Seq Scan")), "{plan:#?}");
+    app.db.execute("delete from outbox").await;
+    app.finish().await;
+}

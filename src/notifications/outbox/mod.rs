@@ -5,6 +5,7 @@
 //! time by it; that whoever did it is on record in the same transaction. Refuses to send what would be of no use any more:
 //! codes that have lapsed, and turns in a line whose address is gone.
 
+pub mod counts;
 pub mod pg;
 
 use std::collections::BTreeMap;
