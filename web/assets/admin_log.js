@@ -54,5 +54,6 @@
     at.root.append(filter, about, part.box);
   }
 
+  globalThis.AdminLog = { difference };
   Admin.page({ id: "log", key: "o", least: "admin", show });
 })();
