@@ -207,7 +207,8 @@ both("invitations", async (visitor) => {
 
 visit("control room: waiting room, a draw by two admins, en", wide("en"), async (visitor) => {
   const { page, context } = visitor;
-  visitor.refusals.add(422).add(409);
+  // The public page asks for the visitor's own proof, and this browser has no number.
+  visitor.refusals.add(422).add(409).add(401);
   const code = await exhibition(), [one, two] = [await account("admin", [code]), await account("admin", [code])];
   await signIn(page, `#/${code}/room`, one);
   const schedule = part(page, "opens_at");
@@ -254,6 +255,7 @@ visit("control room: waiting room, a draw by two admins, en", wide("en"), async 
   await page.locator(".timeline .event").nth(3).waitFor({ timeout: 30_000 });
   const drawn = await room(code);
   assert.deepEqual([drawn.draw.m, drawn.draw.weak, drawn.draw.beacon_value], [1, false, Buffer.from("03 11 17 24 31 40").toString("hex")]);
+  await settled(page);
   await visitor.inspect("control room, draw, drawn");
   // Where the links lead, the same is public.
   const [public_page] = await Promise.all([context.waitForEvent("page"), page.locator(`main a[href='/${code}/queue/draw']`).click()]);
@@ -347,6 +349,7 @@ both("messages on the board", async (visitor) => {
   const shown = (name) => page.locator(`#live-messages-${name}`);
   await page.locator("#live-messages-dead", { hasText: "1" }).waitFor();
   assert.deepEqual(await Promise.all(["pending", "failing", "dead", "set_aside"].map((name) => shown(name).innerText())), ["2", "1", "1", "0"]);
+  assert.equal(await page.locator(".counts .tile.bad").count(), 2, "what fails and what was given up stands out");
   assert.match(await page.locator("#live-counted").innerText(), /\d/, "and how old that is");
   await visitor.inspect("control room, live, messages");
   // While it is looked at, the link stays the same, and what has gone goes from the board.

@@ -24,7 +24,7 @@
   /** Where the value is entered; made once, so that what is typed stays while the page looks again. */
   function entering(of) {
     const set = form({
-      fields: [{ name: "value", label: t("draw.value"), hint: t("draw.value_hint"), maxlength: 200, autocomplete: "off", spellcheck: "false" }],
+      fields: [{ name: "value", label: t("draw.value"), hint: t("draw.value_hint"), wide: true, maxlength: 200, autocomplete: "off", spellcheck: "false" }],
       submit: t("draw.enter"), quiet: true,
       send: async (values) => {
         expect(values, "value");

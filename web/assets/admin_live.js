@@ -96,14 +96,17 @@
 
   /** Messages as the workers counted them last: made once, since somebody may be at its link when the next picture comes. */
   function messages(at) {
-    const values = {}, about = h("p", { class: "fine", id: "live-counted" });
-    const row = ([name, bad]) => h("div", null, h("dt", null, t(`live.messages.${name}`)), (values[name] = h("dd", { id: `live-messages-${name}`, "data-bad": bad || null }, "–")));
-    const box = h("div", null, h("h3", null, t("live.messages")), h("dl", { class: "facts counts" }, [["pending"], ["failing", true], ["dead", true], ["set_aside"]].map(row)), about,
+    const about = h("p", { class: "fine", id: "live-counted" });
+    const tiles = [["pending"], ["failing", true], ["dead", true], ["set_aside"]].map(([name, bad]) => {
+      const value = h("strong", { id: `live-messages-${name}` }, "–");
+      return { name, bad, value, box: h("div", { class: "tile" }, h("span", { class: "name" }, t(`live.messages.${name}`)), value) };
+    });
+    const box = h("div", null, h("h3", null, t("live.messages")), h("div", { class: "tiles counts" }, tiles.map((one) => one.box)), about,
       AdminSession.may("admin") && h("p", null, h("a", { href: `#/${at.code}/operations` }, t("live.messages_see"))));
     return { box, set(now) {
-      for (const [name, value] of Object.entries(values)) {
-        const bad = Boolean(value.dataset.bad && now?.[name] > 0);
-        value.replaceChildren(bad ? badge(number(now[name]), "bad") : number(now?.[name]));
+      for (const { name, bad, value, box: tile } of tiles) {
+        value.textContent = number(now?.[name]);
+        tile.classList.toggle("bad", Boolean(bad && now?.[name] > 0));
       }
       about.textContent = now ? t("live.counted", { age: age(now.age_ms) }) : t("live.uncounted");
     } };
@@ -124,7 +127,7 @@
       h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box),
       // On a phone right below the figures: what one sees and what one can do about it.
       may && h("div", { class: "aside" }, room.box, sales && sales.box),
-      h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), system_box, mails.box))));
+      h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), mails.box, system_box))));
     let past = [], heard_ms = 0, state = "", folded = null, folded_at = 0, last_counted = "";
 
     function on_board(board) {

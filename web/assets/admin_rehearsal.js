@@ -10,7 +10,7 @@
     [t("rehearsal.began"), `${moment(one.began_at)} · ${one.user_name}`], one.running ? [t("rehearsal.ends"), moment(one.ends_at)] : [t("rehearsal.ended"), moment(one.ended_at)]]);
 
   AdminWaiting.tabs.rehearsal = function (at) {
-    const now = h("div"), last = h("div"), whole = [panel(t("rehearsal.title"), h("p", { class: "fine" }, t("rehearsal.lead")), now), panel(t("rehearsal.visitors"), last)];
+    const now = h("div"), last = h("div"), whole = [h("section", { class: "panel" }, h("p", { class: "fine" }, t("rehearsal.lead")), now), panel(t("rehearsal.visitors"), last)];
     let set = null, drawn = "";
     const begin = (of) => {
       const made = form({
@@ -44,8 +44,8 @@
       entries = entries.concat(said.entries);
       next = said.next;
       return [table({ caption: t("waiting.tab.history"), empty: t("waiting.no_history"), head: [t("log.at"), t("log.user"), t("log.action"), t("log.change")],
-        rows: entries.map((one) => [moment(one.at), who(one), word("action", one.action), AdminLog.difference(one.before, one.after)]) }), next && button(t("more"), part.again)];
+        rows: entries.map((one) => [moment(one.at), who(one), word("action", one.action), AdminLog.difference(one.before, one.after, (name) => word("waiting", name))]) }), next && button(t("more"), part.again)];
     });
-    at.root.append(panel(t("waiting.tab.history"), h("p", { class: "fine" }, t("waiting.history_lead"), " ", h("a", { href: `#/log?exhibition=${at.code}&action=room.` }, t("room.log"))), part.box));
+    at.root.append(h("p", { class: "fine" }, t("waiting.history_lead"), " ", h("a", { href: `#/log?exhibition=${at.code}&action=room.` }, t("room.log"))), part.box);
   };
 })();

@@ -115,7 +115,7 @@
       const { config, draw } = room, missing = advice(room, at.exhibition);
       state.replaceChildren(panel(t("waiting.state"), AdminRoom.state(room), missing.length > 0 && h("ul", { class: "advice" }, missing.map((one) => h("li", null, one))), facts([
         [t("waiting.prequeue_at"), told("prequeue_at", config.prequeue_at)], config.draw && [t("waiting.freeze_at"), moment(room.closed_at ?? room.freeze_at)], [t("waiting.opens_at"), told("opens_at", config.opens_at)],
-        [t("waiting.draw"), config.draw ? [t(draw.seed ? "waiting.is_drawn" : draw.root ? "waiting.is_closed" : draw.seed_hash ? "waiting.is_announced" : "waiting.is_planned"), " ", h("a", { href: `#/${at.code}/room/draw` }, t("waiting.more"))] : t("no")],
+        [t("room.draw"), config.draw ? [t(draw.seed ? "waiting.is_drawn" : draw.root ? "waiting.is_closed" : draw.seed_hash ? "waiting.is_announced" : "waiting.is_planned"), " ", h("a", { href: `#/${at.code}/room/draw` }, t("waiting.more"))] : t("no")],
         [t("waiting.run"), number(room.run)]]), AdminRoom.moves(of), links(at, room)));
     }
     const of = looked_at(at, (_, room) => {
