@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,10 @@ const FIRST_MS: f64 = 0.5;
 /// Whoever has not called for so long is not said to be there. [ms]
 pub const PEOPLE_MS: i64 = 5 * 60 * 1_000;
 const GROWTH: f64 = 1.25;
+/// A count that takes longer than this is rested from, so many times as long: with tens of thousands of messages that nobody can send,
+/// counting takes a twentieth of a core at most.
+const COUNT_FREE: Duration = Duration::from_millis(50);
+const COUNT_REST: u32 = 20;
 
 /// What is counted of an exhibition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +147,7 @@ struct State {
     workers: BTreeMap<String, Round>,
     people: HashMap<i32, i64>,
     counted: Option<Counted>,
+    count_after: Option<Instant>,
     beats: VecDeque<Picture>,
 }
 
@@ -186,8 +191,15 @@ impl Pulse {
         self.state().workers.insert(worker.to_owned(), round);
     }
 
-    pub fn counted(&self, messages: BTreeMap<i32, Messages>, now_ms: i64) {
-        self.state().counted = Some(Counted { at_ms: now_ms, messages });
+    pub fn counted(&self, messages: BTreeMap<i32, Messages>, took: Duration, now_ms: i64) {
+        let mut state = self.state();
+        state.counted = Some(Counted { at_ms: now_ms, messages });
+        state.count_after = Some(Instant::now() + took.saturating_sub(COUNT_FREE) * COUNT_REST);
+    }
+
+    /// What takes long to count is counted less often.
+    pub fn may_count(&self) -> bool {
+        self.state().count_after.is_none_or(|after| after <= Instant::now())
     }
 
     /// Somebody of the staff has called.
@@ -258,6 +270,17 @@ mod tests {
         pulse.put_back(&unsaved);
         pulse.put_back(&unsaved);
         assert_eq!(What::Placed.of(&pulse.take_unsaved()[&7]), 26);
+    }
+
+    #[test]
+    fn what_takes_long_to_count_is_counted_less_often() {
+        let pulse = Pulse::new("work".into());
+        assert!(pulse.may_count());
+        pulse.counted(BTreeMap::new(), Duration::from_millis(50), 1_000);
+        assert!(pulse.may_count());
+        pulse.counted(BTreeMap::new(), Duration::from_secs(5), 2_000);
+        assert!(!pulse.may_count());
+        assert_eq!(pulse.beat(3_000).counted.unwrap().at_ms, 2_000, "what was counted last is told on");
     }
 
     #[test]

@@ -29,11 +29,21 @@
   }
 
   function move(of, to) {
+    // What was asked is about the room as it is now. Whoever was faster is told of first; a second try knows of it.
+    let seen = of.now.revision;
+    async function send(values) {
+      try {
+        return await of.change("POST", "room/phase", { to, revision: seen ?? of.now.revision, ...values });
+      } catch (error) {
+        if (error.status === 409) seen = null;
+        throw error;
+      }
+    }
     const room = of.now, reason = (language, lang) => ({ name: `reason_${lang}`, label: language, type: "textarea", maxlength: 300, lang, rows: 2, wide: true, value: room[`reason_${lang}`] });
     return confirm({
       title: name_of(room.phase, to), lines: [t(`room.will.${to}`), EXPLAINED.includes(to) && t("room.reason_lead")].filter(Boolean), act: name_of(room.phase, to), danger: !CALM.includes(to),
       fields: EXPLAINED.includes(to) ? [reason(t("room.reason_ko"), "ko"), reason(t("room.reason_en"), "en")] : [],
-      send: (values) => of.change("POST", "room/phase", { to, revision: of.now.revision, ...values }),
+      send,
     });
   }
 

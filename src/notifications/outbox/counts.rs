@@ -2,6 +2,7 @@
 //! that a live board asks Postgres nothing, however many watch it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use super::pg;
 use crate::app::App;
@@ -10,7 +11,14 @@ use crate::observability::pulse::Messages;
 
 /// Always "nothing more to do". When Postgres is away, what was counted last stays, and the boards say how old it is.
 pub async fn tick(app: &App) -> Result<usize> {
-    let rows = pg::by_exhibition(&app.pg.get().await?).await?;
+    if !app.pulse.may_count() {
+        return Ok(0);
+    }
+    let client = app.pg.get().await?;
+    let started = Instant::now();
+    let rows = pg::by_exhibition(&client).await?;
+    let took = started.elapsed();
+    drop(client);
     let mut messages: BTreeMap<i32, Messages> = BTreeMap::new();
     for (exhibition_id, state, count) in rows {
         let of = messages.entry(exhibition_id).or_default();
@@ -21,6 +29,6 @@ pub async fn tick(app: &App) -> Result<usize> {
             _ => of.set_aside = count,
         }
     }
-    app.pulse.counted(messages, app.clock.now_ms());
+    app.pulse.counted(messages, took, app.clock.now_ms());
     Ok(0)
 }
