@@ -371,7 +371,7 @@ visit("control room: waiting room, on a phone, ko", { locale: "ko", device: PHON
   await signIn(page, `#/${code}/room`, await account("admin", [code]));
   for (const tab of ["", "/draw", "/invites", "/rehearsal", "/history"]) {
     await go(page, `#/${code}/room${tab}`);
-    await page.locator("main .panel").first().waitFor();
+    await page.locator("main .panel, main tbody").first().waitFor();
     await visitor.inspect(`control room, phone, room${tab.replace("/", " ")}`);
   }
   visitor.wellMade();
