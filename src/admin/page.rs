@@ -16,7 +16,7 @@ use crate::platform::http::assets;
 use crate::platform::texts::{self, Language};
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 35] = [
+const SCRIPTS: [&str; 39] = [
     "uplot.js",
     "admin_ui.js",
     "admin_forms.js",
@@ -30,6 +30,10 @@ const SCRIPTS: [&str; 35] = [
     "admin_sales.js",
     "admin_dashboard.js",
     "admin_live.js",
+    "admin_waiting.js",
+    "admin_draw.js",
+    "admin_invites.js",
+    "admin_rehearsal.js",
     "admin_orders.js",
     "admin_history.js",
     "admin_refunds.js",
@@ -90,11 +94,28 @@ async fn show(PageLanguage(language): PageLanguage) -> Result<Response<Body>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting_room::model::{Config, Rehearsal};
 
     #[test]
     fn every_script_of_the_page_is_there() {
         for name in SCRIPTS {
             assert_ne!(assets::url(name), "/assets/missing", "{name}");
+        }
+    }
+
+    /// What the page says of a setting is what the server refuses.
+    #[test]
+    fn bounds_on_the_page_of_a_room_are_its_own() {
+        let source = |name: &str| std::fs::read_to_string(format!("web/assets/{name}")).unwrap();
+        let (settings, rehearsal) = (source("admin_waiting.js"), source("admin_room.js"));
+        for (field, _, least, most) in Config::default().bounds() {
+            // One bound is between two settings, and is told in words.
+            let said = field.contains(' ') || settings.contains(&format!("whole(\"{field}\", {least}, {most})"));
+            assert!(said, "{field}");
+        }
+        for (field, _, least, most) in Rehearsal::default().bounds() {
+            let said = rehearsal.split(&format!("asked(\"{field}\", ")).nth(1).unwrap();
+            assert!(said.split(')').next().unwrap().ends_with(&format!(", {least}, {most}")), "{field}");
         }
     }
 

@@ -9,7 +9,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::Heard;
+use super::messages::MessagesLive;
+use super::{Heard, messages};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::observability::pulse::{BEAT, Picture, What};
@@ -44,6 +45,8 @@ pub struct LiveBoard {
     providers: Vec<ProviderLive>,
     instances: Vec<InstanceLive>,
     workers: Vec<WorkerLive>,
+    /// Null: nobody counts them at the moment.
+    messages: Option<MessagesLive>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -205,6 +208,7 @@ pub fn board(app: &App, exhibition: &Exhibition) -> LiveBoard {
         providers: providers(heard),
         instances: instances(heard, now_ms),
         workers: workers(heard, now_ms),
+        messages: messages::live(heard, exhibition.id, now_ms),
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod figures;
 pub mod live;
+pub mod messages;
 pub mod pg;
 pub mod redis;
 

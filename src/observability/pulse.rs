@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,10 @@ const FIRST_MS: f64 = 0.5;
 /// Whoever has not called for so long is not said to be there. [ms]
 pub const PEOPLE_MS: i64 = 5 * 60 * 1_000;
 const GROWTH: f64 = 1.25;
+/// A count that takes longer than this is rested from, so many times as long: with tens of thousands of messages that nobody can send,
+/// counting takes a twentieth of a core at most.
+const COUNT_FREE: Duration = Duration::from_millis(50);
+const COUNT_REST: u32 = 20;
 
 /// What is counted of an exhibition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,23 @@ pub struct Round {
     pub took_ms: u64,
 }
 
+/// Messages of an exhibition that are not done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Messages {
+    pub pending: i64,
+    /// Those of `pending` that were tried in vain.
+    pub failing: i64,
+    pub dead: i64,
+    pub set_aside: i64,
+}
+
+/// What a worker counted for all. An exhibition that is not in it has none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counted {
+    pub at_ms: i64,
+    pub messages: BTreeMap<i32, Messages>,
+}
+
 /// The last seconds of one process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -74,6 +95,8 @@ pub struct Picture {
     pub providers: BTreeMap<String, String>,
     /// Staff who called it in the last minutes, and when they did last. [unix ms]
     pub people: HashMap<i32, i64>,
+    /// None: this process does not count.
+    pub counted: Option<Counted>,
 }
 
 impl Picture {
@@ -123,6 +146,8 @@ struct State {
     unsaved: HashMap<i32, Counts>,
     workers: BTreeMap<String, Round>,
     people: HashMap<i32, i64>,
+    counted: Option<Counted>,
+    count_after: Option<Instant>,
     beats: VecDeque<Picture>,
 }
 
@@ -166,6 +191,17 @@ impl Pulse {
         self.state().workers.insert(worker.to_owned(), round);
     }
 
+    pub fn counted(&self, messages: BTreeMap<i32, Messages>, took: Duration, now_ms: i64) {
+        let mut state = self.state();
+        state.counted = Some(Counted { at_ms: now_ms, messages });
+        state.count_after = Some(Instant::now() + took.saturating_sub(COUNT_FREE) * COUNT_REST);
+    }
+
+    /// What takes long to count is counted less often.
+    pub fn may_count(&self) -> bool {
+        self.state().count_after.is_none_or(|after| after <= Instant::now())
+    }
+
     /// Somebody of the staff has called.
     pub fn seen(&self, user_id: i32, now_ms: i64) {
         self.state().people.insert(user_id, now_ms);
@@ -194,6 +230,7 @@ impl Pulse {
         picture.beats = state.beats.len();
         state.people.retain(|_, seen_ms| now_ms - *seen_ms < PEOPLE_MS);
         picture.people.clone_from(&state.people);
+        picture.counted.clone_from(&state.counted);
         for beat in &state.beats {
             picture.add(beat);
         }
@@ -233,6 +270,17 @@ mod tests {
         pulse.put_back(&unsaved);
         pulse.put_back(&unsaved);
         assert_eq!(What::Placed.of(&pulse.take_unsaved()[&7]), 26);
+    }
+
+    #[test]
+    fn what_takes_long_to_count_is_counted_less_often() {
+        let pulse = Pulse::new("work".into());
+        assert!(pulse.may_count());
+        pulse.counted(BTreeMap::new(), Duration::from_millis(50), 1_000);
+        assert!(pulse.may_count());
+        pulse.counted(BTreeMap::new(), Duration::from_secs(5), 2_000);
+        assert!(!pulse.may_count());
+        assert_eq!(pulse.beat(3_000).counted.unwrap().at_ms, 2_000, "what was counted last is told on");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 19] = [
+pub const WORKERS: [Worker; 20] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
@@ -37,6 +37,11 @@ pub const WORKERS: [Worker; 19] = [
         name: "message_index",
         every: Duration::from_secs(60),
         tick: |app| Box::pin(crate::notifications::outbox::place(app)),
+    },
+    Worker {
+        name: "message_counts",
+        every: Duration::from_secs(2),
+        tick: |app| Box::pin(crate::notifications::outbox::counts::tick(app)),
     },
     Worker { name: "audit", every: Duration::from_secs(1), tick: |app| Box::pin(audit(app)) },
     Worker { name: "gauges", every: Duration::from_secs(5), tick: |app| Box::pin(gauges::tick(app)) },

@@ -61,6 +61,14 @@ pub struct RoomShown {
     #[schema(value_type = Option<String>, format = DateTime)]
     freeze_at: Option<Timestamp>,
     draw: DrawShown,
+    /// When the beacon's named round is made; null: nothing was announced.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    beacon_at: Option<Timestamp>,
+    /// When the cohort of this run was closed, and when it was drawn.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    closed_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    drawn_at: Option<Timestamp>,
     /// Whether Admit checks the beacon's own signature; else the draw rests on the organiser's word for its value.
     beacon_verified: bool,
     /// Of a manual beacon: how many admins have entered its value, 2 at most.
@@ -71,6 +79,8 @@ pub struct RoomShown {
 
 pub(super) async fn shown(app: &App, client: &impl GenericClient, room: &RoomRow) -> Result<Response> {
     let manual = room.draw.manual.as_ref();
+    let committed = room.draw.committed.as_ref();
+    let beacon_at = committed.map(|committed| beacon::round_at(app, room.config.beacon, committed.round));
     Ok(private(RoomShown {
         exhibition_code: room.code.clone(),
         phase: room.phase,
@@ -84,6 +94,9 @@ pub(super) async fn shown(app: &App, client: &impl GenericClient, room: &RoomRow
         config: room.config.clone(),
         freeze_at: commitment::freeze_at(&room.config),
         draw: commitment::shown(app, room)?,
+        beacon_at: beacon_at.transpose()?,
+        closed_at: room.draw.cohort.as_ref().map(|cohort| cohort.frozen_at),
+        drawn_at: room.draw.drawn.as_ref().map(|drawn| drawn.at),
         beacon_verified: beacon::is_verified(room.config.beacon),
         beacon_entries: manual.map_or(0, |manual| 1 + u8::from(manual.second.is_some())),
         rehearsal: pg::last_rehearsal(client, room.exhibition_id, room.run).await?.map(RehearsalShown::from),

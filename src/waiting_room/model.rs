@@ -254,7 +254,7 @@ impl Config {
 }
 
 /// What is to be rehearsed: a crowd of simulated visitors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Rehearsal {
     pub people: i32,
     /// They arrive evenly within this time. [s]

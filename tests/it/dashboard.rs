@@ -235,6 +235,61 @@ async fn the_live_board_shows_this_second_of_every_instance() {
     app.finish().await;
 }
 
+/// Counted by the workers, not by who watches: whoever shows a board asks Postgres nothing.
+#[tokio::test]
+async fn the_live_board_tells_which_messages_wait_fail_and_were_given_up() {
+    let mut app = TestApp::start().await;
+    app.add_instance().await;
+    app.given(places(5)).await;
+    app.given(Kind { code: "other", ..places(5) }).await;
+    app.account("helps", Role::Support, &["xyz"]).await;
+    let token = app.access_token("helps").await;
+    // Told, and heard by the others in the next beat.
+    let beats = async || {
+        for _ in 0..2 {
+            for instance in &app.instances {
+                admit::dashboard::beat(&instance.app).await.unwrap();
+            }
+        }
+    };
+    // The first picture of a board that was watched before may be an older one.
+    let shown = async || pictures(&app, 1, &token, 2).await[1]["messages"].clone();
+    beats().await;
+    assert_eq!(shown().await, Value::Null, "nobody has counted");
+
+    app.db
+        .execute(
+            "insert into outbox (kind, order_id, exhibition_id, state, tries, outcome, next_try_at, created_at, done_at, set_aside_why)
+             select 'order_paid', gen_random_uuid(), e.id, s.state, 1, s.outcome, now() + interval '1 hour', now(),
+                    case when s.state <> 'pending' then now() end, case when s.state = 'set_aside' then 'they were called' end
+               from exhibitions e join (values ('xyz', 'pending', null), ('xyz', 'pending', 'timeout'), ('xyz', 'pending', 'refused'),
+                    ('xyz', 'dead', 'timeout'), ('xyz', 'set_aside', 'timeout'), ('xyz', 'done', null), ('other', 'dead', 'timeout'))
+                    as s (code, state, outcome) using (code)",
+        )
+        .await;
+    app.tick("message_counts").await;
+    beats().await;
+    let counted = shown().await;
+    let figures = ["pending", "failing", "dead", "set_aside"].map(|name| counted[name].as_i64().unwrap());
+    assert_eq!(figures, [3, 2, 1, 1]);
+    let age_ms = |counted: &Value| counted["age_ms"].as_i64().unwrap();
+    let young_ms = age_ms(&counted);
+
+    // What is not counted anew gets old, and says so.
+    app.advance(Duration::from_secs(4)).await;
+    app.db.execute("delete from outbox").await;
+    beats().await;
+    let old = shown().await;
+    assert_eq!(old["dead"], 1);
+    assert!(age_ms(&old) >= 4_000 && age_ms(&old) > young_ms, "{old}");
+    app.tick("message_counts").await;
+    beats().await;
+    let none = shown().await;
+    assert!(["pending", "failing", "dead", "set_aside"].iter().all(|name| none[name] == 0), "{none}");
+    assert!(age_ms(&none) < age_ms(&old), "{none}");
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn a_board_costs_the_same_however_many_watch_it() {
     let app = TestApp::start().await;

@@ -375,7 +375,7 @@ async fn letters_about_accounts_that_die_are_listed_and_can_be_set_aside() {
     forgot(&app, "here").await;
     let client = app.app().pg.get().await.unwrap();
     let user: i32 = app.db.one("select id from admin_users where username = 'here'").await;
-    admit::admin::mailbox::pg::tell(&client, uuid::Uuid::now_v7(), user, "codes_tried", "en").await.unwrap();
+    admit::admin::mailbox::pg::tell(&client, uuid::Uuid::now_v7(), user, "codes_tried", "en", None).await.unwrap();
     drop(client);
     assert_eq!(app.db.one::<i64>("select count(*) from outbox where exhibition_id is null").await, 0);
     app.db.execute("update outbox set state = 'dead', outcome = 'refused', tries = 12, done_at = admit_now()").await;
@@ -436,5 +436,28 @@ async fn a_link_that_cannot_be_written_is_given_up() {
     assert_eq!(app.tick("outbox").await, 1);
     let row = "select state || ' ' || outcome from outbox";
     assert_eq!(app.db.one::<String>(row).await, "dead not_written");
+    app.finish().await;
+}
+
+/// Every worker counts every two seconds, beside a sale: never by going through what was sent.
+#[tokio::test]
+async fn messages_are_counted_by_the_index_of_what_is_not_done() {
+    let app = TestApp::start().await;
+    app.given(places(5)).await;
+    app.db
+        .execute(
+            "insert into outbox (kind, order_id, exhibition_id, state, outcome, next_try_at, created_at, done_at)
+             select 'order_paid', gen_random_uuid(), e.id, case n % 500 when 0 then 'dead' when 1 then 'pending' else 'done' end,
+                    case n % 500 when 0 then 'timeout' end, now(), now(), case when n % 500 <> 1 then now() end
+               from exhibitions e, generate_series(1, 20000) n;
+             analyze outbox",
+        )
+        .await;
+    let all = admit::notifications::outbox::pg::STATEMENTS;
+    let counts = all.iter().find(|statement| statement.name == "messages.by_exhibition").unwrap();
+    let plan = app.db.client().await.query(&format!("explain {}", counts.sql), &[]).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    assert!(!plan.iter().any(|line| line.contains("Seq Scan")), "{plan:#?}");
+    app.db.execute("delete from outbox").await;
     app.finish().await;
 }

@@ -555,7 +555,11 @@ async fn a_manual_beacon_counts_when_two_admins_have_entered_the_same() {
     app.account("admin-3", Role::SuperAdmin, &[]).await;
     one.set(json!({ "beacon": "manual", "opens_at": app.ahead(300), "freeze_lead_s": 120 })).await.expect(200);
     one.beacon("1").await.refused(409, "room.beacon_not_wanted");
-    one.to(Phase::Prequeue).await.expect(200);
+    let announced = one.to(Phase::Prequeue).await.expect(200).body;
+    // Fifteen seconds after the cohort is to be closed, on a whole second; nothing else has happened yet.
+    let beacon_at: Timestamp = announced["beacon_at"].as_str().unwrap().parse().unwrap();
+    assert!((194..=196).contains(&(beacon_at.as_second() - app.app().clock.now().as_second())), "{beacon_at}");
+    assert!(announced["closed_at"].is_null() && announced["drawn_at"].is_null());
     one.beacon("1").await.refused(409, "room.beacon_not_wanted");
     for (value, code) in [
         (String::new(), "required"),
@@ -592,7 +596,11 @@ async fn a_manual_beacon_counts_when_two_admins_have_entered_the_same() {
     assert_eq!(statuses, [200, 409]);
     assert_eq!(value().await, Beacon::Value(b"03 11 17".to_vec()));
     one.beacon("03 11 18").await.refused(409, "room.beacon_not_wanted");
-    assert_eq!(one.room().await.body["beacon_entries"], 2);
+    let agreed = one.room().await.body;
+    assert_eq!((&agreed["beacon_entries"], &agreed["drawn_at"]), (&json!(2), &Value::Null));
+    assert_eq!(agreed["closed_at"], json!(row().await.draw.cohort.unwrap().frozen_at));
+    assert!(pg::drawn(&app.pg().await, given.exhibition_id, 1, Some(b"03 11 17".as_slice()), &[4; 32]).await.unwrap());
+    assert_eq!(one.room().await.body["drawn_at"], json!(row().await.draw.drawn.unwrap().at));
     assert_eq!(app.db.one::<i64>("select count(*) from admin_audit where action = 'room.beacon'").await, 4);
     assert!(!beacon::is_verified(BeaconKind::Manual) && !beacon::is_verified(BeaconKind::Local));
     app.finish().await;

@@ -80,7 +80,7 @@
     }
     function refuse(error) {
       if (error.code === "aborted") return;
-      if (error.status === 412) {
+      if (error.status === 412 || (again && error.code === "room.changed_meanwhile")) {
         trouble.replaceChildren(notice(t("changed"), true, again && h("p", null, AdminUi.button(t("load_again"), again))));
         return;
       }

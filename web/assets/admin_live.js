@@ -94,6 +94,24 @@
     ];
   }
 
+  /** Messages as the workers counted them last: made once, since somebody may be at its link when the next picture comes. */
+  function messages(at) {
+    const about = h("p", { class: "fine", id: "live-counted" });
+    const tiles = [["pending"], ["failing", true], ["dead", true], ["set_aside"]].map(([name, bad]) => {
+      const value = h("strong", { id: `live-messages-${name}` }, "–");
+      return { name, bad, value, box: h("div", { class: "tile" }, h("span", { class: "name" }, t(`live.messages.${name}`)), value) };
+    });
+    const box = h("div", null, h("h3", null, t("live.messages")), h("div", { class: "tiles counts" }, tiles.map((one) => one.box)), about,
+      AdminSession.may("admin") && h("p", null, h("a", { href: `#/${at.code}/operations` }, t("live.messages_see"))));
+    return { box, set(now) {
+      for (const { name, bad, value, box: tile } of tiles) {
+        value.textContent = number(now?.[name]);
+        tile.classList.toggle("bad", Boolean(bad && now?.[name] > 0));
+      }
+      about.textContent = now ? t("live.counted", { age: age(now.age_ms) }) : t("live.uncounted");
+    } };
+  }
+
   function past_table(past) {
     const shown = past.filter((_, n) => (past.length - 1 - n) % 10 === 0).reverse(), room = past.some((one) => one.room);
     const figures = FIGURES.filter((one) => room || !one.room);
@@ -103,13 +121,13 @@
   function show(at) {
     const freshness = h("p", { class: "fresh", id: "freshness" }, t("live.connecting")), about = h("div"), halted = h("div");
     at.heading(t("live.title"), freshness);
-    const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div");
+    const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div"), mails = messages(at);
     const may = AdminSession.may("admin"), room = may && AdminRoom.controls(at), own = may && AdminSales.of(at), sales = AdminSession.may("super_admin") && AdminSales.controls(at);
     at.root.append(about, halted, h("div", { class: "beside" },
       h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box),
       // On a phone right below the figures: what one sees and what one can do about it.
       may && h("div", { class: "aside" }, room.box, own.box, sales && sales.box),
-      h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), system_box))));
+      h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), mails.box, system_box))));
     let past = [], heard_ms = 0, state = "", folded = null, folded_at = 0, last_counted = "";
 
     function on_board(board) {
@@ -130,6 +148,7 @@
       if (counted !== last_counted) stock_box.replaceChildren(stocks(board.stocks));
       last_counted = counted;
       system_box.replaceChildren(...system(board));
+      mails.set(board.messages);
       // Open, it is being read: then it is made anew every ten seconds.
       if (!folded || !folded.open || board.at - folded_at >= 10000) {
         const open = folded?.open;

@@ -5,6 +5,7 @@
 //! time by it; that whoever did it is on record in the same transaction. Refuses to send what would be of no use any more:
 //! codes and links that have lapsed, turns in a line whose address is gone, and news of accounts that are old by now.
 
+pub mod counts;
 pub mod pg;
 
 use std::collections::BTreeMap;

@@ -92,6 +92,16 @@ const COUNTS: Statement = Statement::new(
        join outbox b on b.id = s.oldest",
 );
 
+/// Of every exhibition at once, for the live boards. Nothing but what is not done is read, which is a small index; only
+/// whether what waits was tried in vain stands in its row.
+const BY_EXHIBITION: Statement = Statement::new(
+    "messages.by_exhibition",
+    "select exhibition_id, state, count(*) from outbox where state <> 'done' and exhibition_id > 0 group by 1, 2
+      union all
+     select exhibition_id, 'failing', count(*) from outbox
+      where state <> 'done' and state = 'pending' and exhibition_id > 0 and outcome is not null group by 1",
+);
+
 /// By id, so that two who send the same again wait for each other. The worker holds no row for longer than a statement.
 const LOCKED: Statement = Statement::new(
     "messages.locked",
@@ -138,6 +148,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &DONE,
     &OF_ORDER,
     &COUNTS,
+    &BY_EXHIBITION,
     &LOCKED,
     &OLDEST_DEAD,
     &REPLAY,
@@ -214,6 +225,12 @@ pub async fn of_order(client: &impl GenericClient, number: &str, wanted: &Wanted
 /// State, how many, and when the oldest of them was written.
 pub async fn counts(client: &impl GenericClient, exhibitions: &[i32]) -> Result<Vec<(String, i64, Timestamp)>> {
     let rows = COUNTS.query(client, &[&exhibitions]).await?;
+    Ok(rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
+}
+
+/// Exhibition, state and how many; `failing` are those of `pending` that were tried in vain.
+pub async fn by_exhibition(client: &impl GenericClient) -> Result<Vec<(i32, String, i64)>> {
+    let rows = BY_EXHIBITION.query(client, &[]).await?;
     Ok(rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
 }
 

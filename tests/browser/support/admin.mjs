@@ -61,6 +61,7 @@ export function board(changes = {}) {
     providers: [{ name: "toss", state: "closed" }, { name: "stripe", state: "half_open" }],
     instances: [{ name: "serve-1", age_ms: 420, writer_waiting: 3 }, { name: "serve-2", age_ms: 9_100, writer_waiting: 0 }],
     workers: [{ name: "expire", outcome: "worked", age_ms: 1_200, took_ms: 4 }, { name: "recover", outcome: "failed", age_ms: 800, took_ms: 1_900 }],
+    messages: { pending: 12, failing: 3, dead: 1, set_aside: 4, age_ms: 1_400 },
     ...changes,
   };
 }
