@@ -165,7 +165,7 @@ pub async fn save(client: &impl GenericClient, counts: &HashMap<i32, Counts>) ->
     };
     let tried = column(&|c| What::Placed.of(c) + What::Failed.of(c));
     let failed = column(&|c| What::Failed.of(c));
-    let sent = column(&|c| What::Paid.of(c) + What::Declined.of(c) + What::Doubted.of(c));
+    let sent = column(&|c| What::Ended.of(c) + What::Doubted.of(c));
     let doubted = column(&|c| What::Doubted.of(c));
     let scanned = column(&|c| What::Scanned.of(c) + What::ScanFailed.of(c));
     let scan_failed = column(&|c| What::ScanFailed.of(c));
