@@ -51,12 +51,12 @@ export function totp(secret, ahead = 0) {
 /** One picture of the live board, as the server sends it. */
 export function board(changes = {}) {
   return {
-    at: Date.now(), paused: false, heard_age_ms: 300,
-    room: { phase: "open", stale: false, waiting: 18_240, active: 287, capacity: 300, admitted_per_s: 19.6, rate_per_s: 20, reason_ko: "", reason_en: "" },
-    placed_per_s: 14.2, paid_per_s: 11.8, declined_per_s: 0.4, failed_per_s: 0, error_rate: 0.0012, p50_ms: 14, p95_ms: 61,
+    at: Date.now(), paused: false, paused_by: [], pause_reason_ko: null, pause_reason_en: null, heard_age_ms: 300,
+    room: { phase: "open", stale: false, waiting: 18_240, active: 287, capacity: 300, admitted_per_s: 19.6, rate_per_s: 20, brake: 1, reason_ko: "", reason_en: "" },
+    placed_per_s: 14.2, paid_per_s: 11.8, declined_per_s: 0.4, doubted_per_s: 0, payment_success: 0.991, failed_per_s: 0, error_rate: 0.0012, p50_ms: 14, p95_ms: 61,
     stocks: [
-      { stock_id: 1, product_id: 1, slot_id: null, name_ko: "기간 중 자유 관람권", name_en: "Open-date ticket", date: null, start_time: null, end_time: null, total: 5000, offered: 5000, held: 212, sold: 3120, free: 1668 },
-      { stock_id: 2, product_id: null, slot_id: 1, name_ko: "", name_en: "", date: "2026-12-24", start_time: "10:00:00", end_time: "12:00:00", total: 400, offered: 350, held: 12, sold: 338, free: 0 },
+      { stock_id: 1, product_id: 1, slot_id: null, name_ko: "기간 중 자유 관람권", name_en: "Open-date ticket", date: null, start_time: null, end_time: null, paused: false, closed: false, total: 5000, offered: 5000, held: 212, sold: 3120, free: 1668 },
+      { stock_id: 2, product_id: null, slot_id: 1, name_ko: "", name_en: "", date: "2026-12-24", start_time: "10:00:00", end_time: "12:00:00", paused: false, closed: false, total: 400, offered: 350, held: 12, sold: 338, free: 0 },
     ],
     providers: [{ name: "toss", state: "closed" }, { name: "stripe", state: "half_open" }],
     instances: [{ name: "serve-1", age_ms: 420, writer_waiting: 3 }, { name: "serve-2", age_ms: 9_100, writer_waiting: 0 }],
