@@ -223,7 +223,10 @@ pub fn board(app: &App, exhibition: &Exhibition) -> LiveBoard {
         paid_per_s: per_s(What::Paid),
         declined_per_s: per_s(What::Declined),
         doubted_per_s: per_s(What::Doubted),
-        payment_success: all.payments.get(&exhibition.id).map(|[ended, doubted]| *ended as f64 / (ended + doubted) as f64),
+        payment_success: all
+            .payments
+            .get(&exhibition.id)
+            .map(|[ended, doubted]| *ended as f64 / (ended + doubted) as f64),
         failed_per_s: per_s(What::Failed),
         error_rate: if all.answered == 0 { 0.0 } else { all.failed as f64 / all.answered as f64 },
         p50_ms: all.quantile_ms(0.5),

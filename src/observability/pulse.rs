@@ -41,9 +41,13 @@ pub enum What {
     /// A payment came to a certain end at its provider at once: accepted, refused, or an account to pay into. What becomes of it
     /// later is none of its own, and what was in doubt is not counted here when it is known.
     Ended,
+    /// Somebody got a number in the waiting room.
+    Joined,
+    /// Somebody was let in by it. Both not in a rehearsal.
+    Admitted,
 }
 
-const KINDS: usize = 8;
+const KINDS: usize = 10;
 pub type Counts = [u64; KINDS];
 
 /// Payments that came to a certain end at once, and those that did not.
@@ -178,7 +182,13 @@ impl Pulse {
     }
 
     pub fn count(&self, exhibition_id: i32, what: What) {
-        self.state().sales.entry(exhibition_id).or_default()[what as usize] += 1;
+        self.count_many(exhibition_id, what, 1);
+    }
+
+    pub fn count_many(&self, exhibition_id: i32, what: What, times: usize) {
+        if times > 0 {
+            self.state().sales.entry(exhibition_id).or_default()[what as usize] += times as u64;
+        }
     }
 
     pub fn worked(&self, worker: &str, outcome: &str, took: Duration, now_ms: i64) {

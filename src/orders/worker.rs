@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 19] = [
+pub const WORKERS: [Worker; 20] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },
@@ -49,6 +49,11 @@ pub const WORKERS: [Worker; 19] = [
         name: "entrances",
         every: Duration::from_secs(10),
         tick: |app| Box::pin(crate::dashboard::figures::entrances(app)),
+    },
+    Worker {
+        name: "figures_check",
+        every: Duration::from_secs(300),
+        tick: |app| Box::pin(crate::dashboard::figures::check(app)),
     },
     Worker { name: "purge", every: Duration::from_secs(3600), tick: |app| Box::pin(purge::tick(app)) },
     Worker {
