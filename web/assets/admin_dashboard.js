@@ -60,7 +60,7 @@
     const box = h("div"), show = () => box.replaceChildren(...charts(said));
     const pick = h("select", { id: "range", onchange: () => { range = pick.value; show(); } }, Object.keys(RANGES).map((one) => h("option", { value: one, selected: one === range }, t(`dash.range.${one}`))));
     show();
-    return [h("p", { class: "field" }, h("label", { for: "range" }, t("dash.range")), pick), box];
+    return [h("div", { class: "inline" }, h("p", { class: "field" }, h("label", { for: "range" }, t("dash.range")), pick)), box];
   }
 
   function draw(said) {

@@ -67,11 +67,11 @@
     }
   }
 
-  /** What is told of a figure below it. */
-  const ABOUT = new Set(["doubted", "payment", "rate"]);
+  /** Figures that need a word, below them all. */
+  const ABOUT = ["doubted", "payment", "rate"];
   function figure({ id, as, bad, warn, room }) {
     const value = h("strong", { id: `live-${id}` }, "–"), line = spark(KEPT);
-    const box = h("div", { class: "tile", hidden: room }, h("span", { class: "name" }, t(`live.${id}`)), value, ABOUT.has(id) && h("span", { class: "fine" }, t(`live.${id}_is`)), line.element);
+    const box = h("div", { class: "tile", hidden: room }, h("span", { class: "name" }, t(`live.${id}`)), value, line.element);
     return { box, set(now, past, board) {
       value.textContent = as(now);
       box.classList.toggle("bad", Boolean((bad && now !== null && bad(now)) || warn?.(board)));
@@ -119,7 +119,7 @@
     const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div");
     const may = AdminSession.may("admin"), room = may && AdminRoom.controls(at), sales = AdminSession.may("super_admin") && AdminSales.controls(at);
     at.root.append(about, halted, h("div", { class: "beside" },
-      h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box),
+      h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), ABOUT.map((id) => h("p", { class: "fine" }, `${t(`live.${id}`)}: ${t(`live.${id}_is`)}`)), past_box),
       // On a phone right below the figures: what one sees and what one can do about it.
       may && h("div", { class: "aside" }, room.box, sales && sales.box),
       h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), system_box))));
