@@ -232,21 +232,104 @@ select b.id, b.kind, b.exhibition_id, coalesce(o.exhibition_id, n.exhibition_id,
 -- invariant: the pass an order was placed with is a whole session
 select id, number from orders where octet_length(pass_sid) <> 16;
 
--- invariant: the figures are what the events up to their cursor add up to
+-- invariant: the figures of each hour are what the events up to their cursor add up to
 with seen as (
-    select e.kind, e.to_state, e.from_state, e.at, e.order_id from order_events e cross join figures_cursor c where (e.changed, e.id) <= (c.changed, c.id)
+    select e.id, e.kind, e.to_state, e.from_state, date_trunc('hour', e.at) as at, e.at as instant, e.order_id, e.about, o.exhibition_id, o.total_won
+      from order_events e join orders o on o.id = e.order_id cross join figures_cursor c
+     where (e.changed, e.id) <= (c.changed, c.id)
+), began as (
+    select distinct on (order_id) exhibition_id, at from seen
+     where to_state in ('confirming', 'awaiting_deposit', 'paid') order by order_id, id
+), moved as (
+    select exhibition_id, at, (kind = 'held')::int as placed, 0 as attempted,
+           case when to_state = 'paid' and from_state <> 'paid' then 1 when kind = 'deposit_reversed' then -1 else 0 end as paid,
+           (kind = 'declined')::int as declined, (to_state = 'expired')::int as expired, (to_state = 'cancelled')::int as cancelled,
+           0 as refunds, 0::bigint as refunded, total_won
+      from seen
+    union all
+    select exhibition_id, at, 0, 1, 0, 0, 0, 0, 0, 0, 0 from began
+    union all
+    select s.exhibition_id, s.at, 0, 0, 0, 0, 0, 0, (r.amount_won > 0)::int, r.amount_won, 0
+      from seen s join refunds r
+        on r.id = s.about or (s.about is null and r.order_id = s.order_id and r.created_at = s.instant and r.kind <> 'automatic')
+     where s.to_state in ('refunded', 'partially_refunded')
 ), truth as (
-    select o.exhibition_id, count(*) filter (where s.kind = 'held') as placed,
-           count(*) filter (where s.to_state = 'paid' and s.from_state <> 'paid') - count(*) filter (where s.kind = 'deposit_reversed') as paid,
-           coalesce(sum(o.total_won) filter (where s.to_state = 'paid' and s.from_state <> 'paid'), 0)
-             - coalesce(sum(o.total_won) filter (where s.kind = 'deposit_reversed'), 0) as won
-      from seen s join orders o on o.id = s.order_id group by 1
+    select exhibition_id, at, sum(placed) as placed, sum(attempted) as attempted, sum(paid) as paid, sum(declined) as declined,
+           sum(expired) as expired, sum(cancelled) as cancelled, sum(paid::bigint * total_won) as revenue_won,
+           sum(refunds) as refunds, sum(refunded) as refunded_won
+      from moved group by 1, 2
 ), told as (
-    select exhibition_id, sum(placed) as placed, sum(paid) as paid, sum(revenue_won) as won from figures_hours group by 1
+    select exhibition_id, at, placed, attempted, paid, declined, expired, cancelled, revenue_won, refunds, refunded_won from figures_hours
+), each_column as (
+    select coalesce(t.exhibition_id, f.exhibition_id) as exhibition_id, coalesce(t.at, f.at) as at, c.name, coalesce(c.truth, 0) as truth,
+           coalesce(c.told, 0) as told
+      from truth t full join told f using (exhibition_id, at)
+     cross join lateral (values
+           ('placed', t.placed, f.placed), ('attempted', t.attempted, f.attempted), ('paid', t.paid, f.paid),
+           ('declined', t.declined, f.declined), ('expired', t.expired, f.expired), ('cancelled', t.cancelled, f.cancelled),
+           ('revenue_won', t.revenue_won, f.revenue_won), ('refunds', t.refunds, f.refunds),
+           ('refunded_won', t.refunded_won, f.refunded_won)) as c (name, truth, told)
 )
-select coalesce(t.exhibition_id, f.exhibition_id) as exhibition_id, t.placed, f.placed as told_placed, t.paid, f.paid as told_paid, t.won, f.won as told_won
-  from truth t full join told f using (exhibition_id)
- where coalesce(t.placed, 0) <> coalesce(f.placed, 0) or coalesce(t.paid, 0) <> coalesce(f.paid, 0) or coalesce(t.won, 0) <> coalesce(f.won, 0);
+select exhibition_id, at, name, truth, told from each_column where truth <> told;
+
+-- invariant: the figures of each product and slot are what the events up to their cursor add up to
+with seen as (
+    select e.kind, e.to_state, e.from_state, e.at, e.order_id, e.about, o.exhibition_id, o.slot_id
+      from order_events e join orders o on o.id = e.order_id cross join figures_cursor c
+     where (e.changed, e.id) <= (c.changed, c.id)
+), places as (
+    select s.exhibition_id, i.product_id, case when p.dated then s.slot_id end as slot_id, (s.at at time zone 'Asia/Seoul')::date as day,
+           i.quantity * case when s.kind = 'deposit_reversed' then -1 else 1 end as sold, 0 as given_back,
+           i.quantity::bigint * i.unit_won * case when s.kind = 'deposit_reversed' then -1 else 1 end as won
+      from seen s join order_items i on i.order_id = s.order_id join products p on p.id = i.product_id
+     where (s.to_state = 'paid' and s.from_state <> 'paid') or s.kind = 'deposit_reversed'
+    union all
+    select s.exhibition_id, t.product_id, t.slot_id, (s.at at time zone 'Asia/Seoul')::date, 0, 1, 0
+      from seen s
+      left join refunds r on s.about is null and r.order_id = s.order_id and r.created_at = s.at and r.kind <> 'automatic'
+      join refund_tickets e on e.refund_id = coalesce(s.about, r.id) join tickets t on t.id = e.ticket_id
+     where s.to_state in ('refunded', 'partially_refunded')
+), of_products as (
+    select exhibition_id, product_id, day, sum(sold) as sold, sum(given_back) as given_back, sum(won) as won from places group by 1, 2, 3
+), of_slots as (
+    select exhibition_id, slot_id, sum(sold) as sold, sum(given_back) as given_back from places where slot_id is not null group by 1, 2
+)
+select 'product' as what, exhibition_id, product_id as id, day, t.sold, f.sold as told_sold, t.given_back, f.given_back as told_given_back,
+       t.won, f.sold_won as told_won
+  from of_products t full join figures_products f using (exhibition_id, product_id, day)
+ where (coalesce(t.sold, 0), coalesce(t.given_back, 0), coalesce(t.won, 0)) <> (coalesce(f.sold, 0), coalesce(f.given_back, 0), coalesce(f.sold_won, 0))
+union all
+select 'slot', exhibition_id, slot_id, null, t.sold, f.sold, t.given_back, f.given_back, 0, 0
+  from of_slots t full join figures_slots f using (exhibition_id, slot_id)
+ where (coalesce(t.sold, 0), coalesce(t.given_back, 0)) <> (coalesce(f.sold, 0), coalesce(f.given_back, 0));
+
+-- invariant: the figures of conversion are what the passes have come to
+with told as (
+    select exhibition_id, sum(came_placed) as placed, sum(came_attempted) as attempted, sum(came_paid) as paid from figures_hours group by 1
+), counted as (
+    select exhibition_id, count(*) as placed, count(*) filter (where step >= 2) as attempted, count(*) filter (where step = 3) as paid
+      from figures_passes group by 1
+)
+select exhibition_id::text as what, c.placed, t.placed as told_placed, c.attempted, t.attempted as told_attempted, c.paid, t.paid as told_paid
+  from counted c full join told t using (exhibition_id)
+ where (coalesce(c.placed, 0), coalesce(c.attempted, 0), coalesce(c.paid, 0)) <> (coalesce(t.placed, 0), coalesce(t.attempted, 0), coalesce(t.paid, 0))
+union all
+-- Passes of people who are forgotten are known here alone.
+select o.number, 0, 0, 0, 0, s.step, coalesce(p.step, 0)
+  from (select e.order_id, max(case e.to_state when 'held' then 1 when 'paid' then 3 else 2 end) as step
+          from order_events e cross join figures_cursor c
+         where (e.changed, e.id) <= (c.changed, c.id) and (e.kind = 'held' or e.to_state in ('confirming', 'awaiting_deposit', 'paid'))
+         group by 1) s
+  join orders o on o.id = s.order_id left join figures_passes p on p.exhibition_id = o.exhibition_id and p.sid = o.pass_sid
+ where o.pass_sid is not null and s.step > coalesce(p.step, 0);
+
+-- invariant: the figures tell no entrance that was none
+-- They may tell fewer: of the last seconds, and what is heard of later than two days.
+with truth as (
+    select exhibition_id, date_trunc('hour', scanned_at) as at, count(*) as entrances from scans where allowed and direction = 'in' group by 1, 2
+)
+select exhibition_id, at, t.entrances, f.entrances as told from figures_hours f left join truth t using (exhibition_id, at)
+ where f.entrances > coalesce(t.entrances, 0);
 
 -- invariant: no letter about an account waits without its cause
 select b.id, b.kind from outbox b left join password_resets r on r.id = b.order_id

@@ -3,7 +3,7 @@
 --        5 pass: hash sid -> 'hard_ms|hold id or -'  6 late: zset lane:rank -> rank
 --        7 called: hash lane:rank -> when a late one was called                                       (same {code} tag)
 -- ARGV   1 run  2 now_ms  3 lane  4 rank  5 sid  6 1 if within the time to claim  7 claim window ms for the late
--- REPLY  {"admitted", expiry ms, hard end ms} | {"ended"}: this rank has been inside and is not any more
+-- REPLY  {"admitted", expiry ms, hard end ms, 1 for the first time} | {"ended"}: this rank has been inside and is not any more
 --        | {"not_yet", serving} | {"late", how many are before it} | {"full", how many are before it}: called, but
 --        there is no room; first in the lane of the late | {"closed", phase} | {"other_run", run} | {"unready"}
 -- REPEAT an admitted one is admitted again, with the same ends
@@ -19,7 +19,7 @@ local who = ARGV[3] .. ':' .. ARGV[4]
 local expiry = tonumber(redis.call('zscore', KEYS[4], sid) or '0')
 if expiry > now then
   local hard = string.match(redis.call('hget', KEYS[5], sid) or '', '^(%d+)|')
-  return { 'admitted', expiry, tonumber(hard or expiry) }
+  return { 'admitted', expiry, tonumber(hard or expiry), 0 }
 end
 local phase = room[1]
 if phase ~= 'open' and phase ~= 'paused' and phase ~= 'drain' then return { 'closed', phase } end
@@ -41,4 +41,4 @@ redis.call('zadd', KEYS[4], expiry, sid)
 redis.call('hset', KEYS[5], sid, string.format('%.0f|-', hard))
 redis.call('zrem', KEYS[6], who)
 redis.call('hdel', KEYS[7], who)
-return { 'admitted', expiry, hard }
+return { 'admitted', expiry, hard, 1 }

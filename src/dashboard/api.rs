@@ -1,7 +1,8 @@
 //! The dashboard, and the live board as a stream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -34,12 +35,13 @@ pub fn routes() -> OpenApiRouter<App> {
 
 #[derive(Deserialize)]
 struct Which {
-    exhibition: String,
+    exhibition: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct Dashboard {
-    exhibition_code: String,
+    /// Null: the sums of all that the caller may enter.
+    exhibition_code: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
     currency: &'static str,
@@ -52,16 +54,30 @@ struct Dashboard {
     refunds: Refunds,
     /// How often somebody was let in.
     entrance_count: i64,
+    /// Let in today and not yet out, as far as people are scanned out.
+    people_inside: i64,
     /// Places sold and not given back, by type of product.
     products_sold: BTreeMap<String, i64>,
+    /// Of one exhibition; of all there are `exhibitions`.
     products: Vec<ProductFigures>,
     slots: Vec<SlotFigures>,
+    exhibitions: Vec<ExhibitionFigures>,
     /// The last 48.
     hours: Vec<HourFigures>,
     /// The newest first.
     days: Vec<DayFigures>,
     conversion: Conversion,
     success: Successes,
+    /// The last nightly comparison of all figures with the history; null: none was made yet.
+    checked: Option<Checked>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Checked {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// Kinds of figures that differed; `admit doctor --sweep` says more.
+    differences: usize,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -103,13 +119,53 @@ struct SlotFigures {
     total: i32,
 }
 
-/// From the waiting room to a ticket. Null where no room is open: nobody counted.
+#[derive(Serialize, ToSchema)]
+struct ExhibitionFigures {
+    code: String,
+    total_orders: i64,
+    total_revenue: i64,
+    today_orders: i64,
+    today_revenue: i64,
+    today_entrances: i64,
+    people_inside: i64,
+}
+
+/// Orders of the whole sale, step by step; no step is more than the one before.
 #[derive(Serialize, ToSchema)]
 struct Conversion {
-    joined: Option<u32>,
-    admitted: Option<u32>,
     placed: i64,
+    /// Their payment began.
+    attempted: i64,
     paid: i64,
+    /// Null: nobody has ever waited.
+    room: Option<RoomConversion>,
+}
+
+/// People of all openings of the waiting room but rehearsals, by their passes: each counts once at every step, however many orders they
+/// place. Orders placed while no room was open are not among them.
+#[derive(Serialize, ToSchema)]
+struct RoomConversion {
+    joined: i64,
+    admitted: i64,
+    placed: i64,
+    attempted: i64,
+    paid: i64,
+}
+
+impl From<&Totals> for Conversion {
+    fn from(totals: &Totals) -> Conversion {
+        // Whoever placed an order was let in, and had joined: what a process counted is lost when it is killed.
+        let admitted = totals.admitted.max(totals.came_placed);
+        let room = RoomConversion {
+            joined: totals.joined.max(admitted),
+            admitted,
+            placed: totals.came_placed,
+            attempted: totals.came_attempted,
+            paid: totals.came_paid,
+        };
+        let (placed, attempted, paid) = (totals.placed, totals.attempted, totals.paid);
+        Conversion { placed, attempted, paid, room: Some(room).filter(|room| room.joined > 0) }
+    }
 }
 
 /// Shares of 1; null: nothing was tried.
@@ -117,7 +173,8 @@ struct Conversion {
 struct Successes {
     /// Orders that were placed, of all that could have been: sold out, a limit or a mistake of the visitor's is no failure.
     reservation: Success,
-    /// Payments that came to a certain end at once, accepted or refused by the bank; doubt and an absent provider are failures.
+    /// Payments that came to a certain end at once: accepted, refused by the bank, or an account to pay into; doubt and an absent provider
+    /// are failures. Each attempt counts once. Cash and what staff marked as paid are not among them.
     payment: Success,
     /// Scans that were answered, with whatever verdict.
     scan: Success,
@@ -135,35 +192,70 @@ impl Success {
     }
 }
 
-/// Figures of an exhibition, kept up as things happen; some seconds old.
+/// Figures of an exhibition, or of all that the caller may enter; kept up as things happen, some seconds old.
 #[utoipa::path(get, path = "/api/admin/dashboard", tag = "admin", security(("staff" = [])),
-    params(("exhibition" = String, Query, description = "Code of the exhibition.")),
+    params(("exhibition" = Option<String>, Query, description = "Code of the exhibition; without it all together.")),
     responses((status = 200, body = Dashboard), (status = 400, description = "request.malformed_query"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 503, description = "server.starting, server.database_away")))]
 async fn dashboard(AppState(app): AppState<App>, by: Support, Query(which): Query<Which>) -> Result<Response> {
-    let exhibition = app.catalogue.current().known(&which.exhibition)?;
-    if !by.user.may_enter(exhibition.id) {
-        return Err(Error::forbidden("auth.forbidden"));
-    }
+    let catalogue = app.catalogue.current();
+    let (one, all) = match &which.exhibition {
+        Some(code) => {
+            let exhibition = catalogue.known(code)?;
+            if !by.user.may_enter(exhibition.id) {
+                return Err(Error::forbidden("auth.forbidden"));
+            }
+            (Some(exhibition.clone()), vec![exhibition])
+        }
+        None => {
+            catalogue.ready()?;
+            let entered = catalogue.exhibitions().iter().filter(|exhibition| by.user.may_enter(exhibition.id));
+            (None, entered.cloned().collect())
+        }
+    };
+    let body = figures(&app, one.as_deref(), &all).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response())
+}
+
+/// Of `one`, or of all together.
+async fn figures(app: &App, one: Option<&Exhibition>, all: &[Arc<Exhibition>]) -> Result<Dashboard> {
     let now = app.clock.now();
     let today = seoul_day(app.clock.today_in_seoul())?.0;
     let until = now.round(jiff::TimestampRound::new().smallest(jiff::Unit::Hour).mode(jiff::RoundMode::Trunc));
     let until = until.map_err(Error::bug)?;
-    let client = app.pg.get().await?;
-    let totals = pg::totals(&client, exhibition.id, today).await?;
-    let hours = pg::hours(&client, exhibition.id, until - SignedDuration::from_hours(HOURS - 1), until).await?;
-    let days = pg::days(&client, exhibition.id, DAYS_MAX).await?;
-    let (by_product, by_slot) = (pg::products(&client, exhibition.id).await?, pg::slots(&client, exhibition.id).await?);
-    drop(client);
-    let products = products(&exhibition, &by_product);
-    let mut products_sold = BTreeMap::new();
-    for product in &products {
-        *products_sold.entry(product.r#type.clone()).or_default() += product.sold - product.given_back;
+    let ids: Vec<i32> = all.iter().map(|exhibition| exhibition.id).collect();
+    let mut inside = HashMap::new();
+    for id in &ids {
+        inside.insert(*id, app.gate_board.counts(app, *id).await?.inside);
     }
-    let body = Dashboard {
-        exhibition_code: exhibition.code.clone(),
+    let client = app.pg.get().await?;
+    let by_exhibition = pg::totals(&client, &ids, today).await?;
+    let hours = pg::hours(&client, &ids, until - SignedDuration::from_hours(HOURS - 1), until).await?;
+    let days = pg::days(&client, &ids, DAYS_MAX).await?;
+    let (by_product, by_slot) = (pg::products(&client, &ids).await?, pg::slots(&client, &ids).await?);
+    let checked = pg::check::last(&client).await?.map(|(at, found)| Checked { at, differences: found.len() });
+    drop(client);
+    let mut products_sold = BTreeMap::new();
+    for product in all.iter().flat_map(|exhibition| products(exhibition, &by_product)) {
+        *products_sold.entry(product.r#type).or_default() += product.sold - product.given_back;
+    }
+    let totals: Totals = by_exhibition.values().copied().sum();
+    let each = |exhibition: &Arc<Exhibition>| {
+        let of = by_exhibition.get(&exhibition.id).copied().unwrap_or_default();
+        ExhibitionFigures {
+            code: exhibition.code.clone(),
+            total_orders: of.paid,
+            total_revenue: of.revenue_won,
+            today_orders: of.today_paid,
+            today_revenue: of.today_won,
+            today_entrances: of.today_entrances,
+            people_inside: inside[&exhibition.id],
+        }
+    };
+    Ok(Dashboard {
+        exhibition_code: one.map(|exhibition| exhibition.code.clone()),
         as_of: now,
         currency: "KRW",
         total_orders: totals.paid,
@@ -172,22 +264,24 @@ async fn dashboard(AppState(app): AppState<App>, by: Support, Query(which): Quer
         today_revenue: totals.today_won,
         refunds: Refunds { count: totals.refunds, amount: totals.refunded_won },
         entrance_count: totals.entrances,
+        people_inside: inside.values().sum(),
         products_sold,
-        products,
-        slots: slots(&exhibition, &by_slot),
+        products: one.map(|exhibition| products(exhibition, &by_product)).unwrap_or_default(),
+        slots: one.map(|exhibition| slots(exhibition, &by_slot)).unwrap_or_default(),
+        exhibitions: if one.is_some() { vec![] } else { all.iter().map(each).collect() },
         hours,
         days,
-        conversion: conversion(&app, &exhibition, &totals),
+        conversion: Conversion::from(&totals),
         success: Successes {
             reservation: Success::new(totals.tried, totals.failed),
             payment: Success::new(totals.sent, totals.doubted),
             scan: Success::new(totals.scanned, totals.scan_failed),
         },
-    };
-    Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response())
+        checked,
+    })
 }
 
-fn products(e: &Exhibition, sold: &std::collections::HashMap<i32, pg::Sold>) -> Vec<ProductFigures> {
+fn products(e: &Exhibition, sold: &HashMap<i32, pg::Sold>) -> Vec<ProductFigures> {
     let figures = e.products.iter().filter_map(|product| {
         let (stock, sold) = (e.stock.get(&product.stock_id)?, sold.get(&product.id).copied().unwrap_or_default());
         Some(ProductFigures {
@@ -207,7 +301,7 @@ fn products(e: &Exhibition, sold: &std::collections::HashMap<i32, pg::Sold>) -> 
     figures.collect()
 }
 
-fn slots(e: &Exhibition, sold: &std::collections::HashMap<i32, pg::Sold>) -> Vec<SlotFigures> {
+fn slots(e: &Exhibition, sold: &HashMap<i32, pg::Sold>) -> Vec<SlotFigures> {
     let figures = e.slots.iter().filter_map(|slot| {
         let (stock, sold) = (e.stock.get(&slot.stock_id)?, sold.get(&slot.id).copied().unwrap_or_default());
         Some(SlotFigures {
@@ -223,21 +317,6 @@ fn slots(e: &Exhibition, sold: &std::collections::HashMap<i32, pg::Sold>) -> Vec
         })
     });
     figures.collect()
-}
-
-fn conversion(app: &App, e: &Exhibition, totals: &Totals) -> Conversion {
-    let lanes = app.rooms.of(&e.code).map(|room| {
-        let view = room.view();
-        let sum = |of: fn(&crate::waiting_room::model::LaneSnap) -> u32| view.snap.lanes.iter().map(of).sum::<u32>();
-        (sum(|lane| lane.seq), sum(|lane| lane.serving))
-    });
-    Conversion {
-        joined: lanes.map(|lanes| lanes.0),
-        // Nobody behind the last number has been called.
-        admitted: lanes.map(|lanes| lanes.1.min(lanes.0)),
-        placed: totals.placed,
-        paid: totals.paid,
-    }
 }
 
 /// The live board: a picture as soon as it is opened and another whenever something newer is known, which is at least once a

@@ -25,7 +25,13 @@ const FRESH_MS: i64 = 5_000;
 pub struct LiveBoard {
     /// Unix ms.
     at: i64,
+    /// Nobody can order here.
     paused: bool,
+    /// By which switches; both may be on.
+    paused_by: Vec<PausedBy>,
+    /// Why all sales are paused, in the words for visitors.
+    pause_reason_ko: Option<String>,
+    pause_reason_en: Option<String>,
     /// How old what is known of the processes is. [ms]
     heard_age_ms: i64,
     /// How old the stocks are. [ms]
@@ -35,6 +41,11 @@ pub struct LiveBoard {
     placed_per_s: f64,
     paid_per_s: f64,
     declined_per_s: f64,
+    /// Payments without a certain end, and those that could not begin since their provider is away.
+    doubted_per_s: f64,
+    /// Of the payments of the last minute, those that came to a certain end at once: accepted, refused by the bank, or an account to
+    /// pay into. Cash and what staff marked as paid are not among them. Null: there were none.
+    payment_success: Option<f64>,
     /// Orders that could not be placed for a reason of ours; sold out is none.
     failed_per_s: f64,
     /// Of all answers of the API, those that were our failure.
@@ -49,6 +60,13 @@ pub struct LiveBoard {
     messages: Option<MessagesLive>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum PausedBy {
+    AllSales,
+    Exhibition,
+}
+
 #[derive(Serialize, ToSchema)]
 struct RoomLive {
     phase: Phase,
@@ -59,6 +77,8 @@ struct RoomLive {
     admitted_per_s: f64,
     /// At most, as lowered by the brake.
     rate_per_s: f64,
+    /// 1: not braking; below: the rate is lowered to this share, since orders are slow or fail.
+    brake: f64,
     reason_ko: String,
     reason_en: String,
 }
@@ -76,6 +96,10 @@ struct StockLive {
     start_time: Option<jiff::civil::Time>,
     #[schema(value_type = Option<String>)]
     end_time: Option<jiff::civil::Time>,
+    /// A product that is not sold now, whatever is free.
+    paused: bool,
+    /// A slot that does not take place.
+    closed: bool,
     total: i32,
     offered: i32,
     held: i32,
@@ -193,13 +217,21 @@ pub fn board(app: &App, exhibition: &Exhibition) -> LiveBoard {
     let per_s = |what: What| what.of(&counts) as f64 / seconds;
     LiveBoard {
         at: now_ms,
-        paused: exhibition.paused,
+        paused: exhibition.is_paused(),
+        paused_by: paused_by(exhibition),
+        pause_reason_ko: exhibition.sales_paused.as_ref().map(|pause| pause.reason_ko.clone()),
+        pause_reason_en: exhibition.sales_paused.as_ref().map(|pause| pause.reason_en.clone()),
         heard_age_ms: now_ms - heard_ms,
         stocks_age_ms: app.catalogue.current().as_of.map_or(i64::MAX, |as_of| now_ms - as_of.as_millisecond()),
         room: room(app, &exhibition.code, now_ms),
         placed_per_s: per_s(What::Placed),
         paid_per_s: per_s(What::Paid),
         declined_per_s: per_s(What::Declined),
+        doubted_per_s: per_s(What::Doubted),
+        payment_success: all
+            .payments
+            .get(&exhibition.id)
+            .map(|[ended, doubted]| *ended as f64 / (ended + doubted) as f64),
         failed_per_s: per_s(What::Failed),
         error_rate: if all.answered == 0 { 0.0 } else { all.failed as f64 / all.answered as f64 },
         p50_ms: all.quantile_ms(0.5),
@@ -210,6 +242,11 @@ pub fn board(app: &App, exhibition: &Exhibition) -> LiveBoard {
         workers: workers(heard, now_ms),
         messages: messages::live(heard, exhibition.id, now_ms),
     }
+}
+
+fn paused_by(e: &Exhibition) -> Vec<PausedBy> {
+    let switches = [(e.sales_paused.is_some(), PausedBy::AllSales), (e.paused, PausedBy::Exhibition)];
+    switches.into_iter().filter(|(on, _)| *on).map(|(_, by)| by).collect()
 }
 
 fn room(app: &App, code: &str, now_ms: i64) -> Option<RoomLive> {
@@ -227,6 +264,7 @@ fn room(app: &App, code: &str, now_ms: i64) -> Option<RoomLive> {
         capacity: snap.capacity,
         admitted_per_s: snap.lanes.iter().map(|lane| lane.passed_per_s).sum(),
         rate_per_s: snap.rate_per_s,
+        brake: snap.brake,
         reason_ko: snap.reason_ko.clone(),
         reason_en: snap.reason_en.clone(),
     })
@@ -245,6 +283,8 @@ fn stocks(e: &Exhibition) -> Vec<StockLive> {
             date: None,
             start_time: None,
             end_time: None,
+            paused: false,
+            closed: false,
             total: level.total,
             offered: level.offered,
             held: level.held,
@@ -254,7 +294,7 @@ fn stocks(e: &Exhibition) -> Vec<StockLive> {
     };
     let products = e.products.iter().filter_map(|p| {
         let (name_ko, name_en) = (Some(p.name_ko.clone()), Some(p.name_en.clone()));
-        Some(StockLive { product_id: Some(p.id), name_ko, name_en, ..stock(p.stock_id)? })
+        Some(StockLive { product_id: Some(p.id), name_ko, name_en, paused: !p.active, ..stock(p.stock_id)? })
     });
     let slots = e.slots.iter().filter_map(|s| {
         let date = Some(s.date);
@@ -263,6 +303,7 @@ fn stocks(e: &Exhibition) -> Vec<StockLive> {
             date,
             start_time: s.start_time,
             end_time: s.end_time,
+            closed: s.closed,
             ..stock(s.stock_id)?
         })
     });

@@ -98,6 +98,11 @@ impl Metrics {
         gauge!("admit_money_differences", "provider" => provider).set(count as f64);
     }
 
+    /// What of the dashboard's figures differed from the history at the last comparison, in kinds.
+    pub fn figures_differ(&self, count: usize) {
+        gauge!("admit_figures_differences").set(count as f64);
+    }
+
     pub fn scan(&self, reason: &'static str) {
         counter!("admit_scans_total", "reason" => reason).increment(1);
     }
@@ -180,6 +185,10 @@ fn describe() {
     describe_gauge!(
         "admit_money_differences",
         "What a provider's books and ours said differently at the last comparison."
+    );
+    describe_gauge!(
+        "admit_figures_differences",
+        "Kinds of figures of the dashboard that differed from the history last night."
     );
     describe_counter!("http_requests_total", "Answered requests by method, route and status.");
     describe_histogram!("http_request_duration_seconds", "From the request's head to its answer.");

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const BEAT: Duration = Duration::from_millis(450);
 /// Beats that a picture covers, about five seconds: one alone flickers.
 pub const BEATS: usize = 11;
+/// Beats of a minute: payments are too few for a share of five seconds.
+const MINUTE: usize = 133;
 /// Upper bounds grow by a quarter each, from half a millisecond to over a minute.
 const BUCKETS: usize = 54;
 const FIRST_MS: f64 = 0.5;
@@ -30,6 +32,7 @@ pub enum What {
     Placed,
     /// An order could not be placed for a reason of ours. Sold out is none.
     Failed,
+    /// An order was paid, by whatever road.
     Paid,
     /// The bank or the buyer refused.
     Declined,
@@ -39,10 +42,20 @@ pub enum What {
     Scanned,
     /// A scan was not.
     ScanFailed,
+    /// A payment came to a certain end at its provider at once: accepted, refused, or an account to pay into. What becomes of it
+    /// later is none of its own, and what was in doubt is not counted here when it is known.
+    Ended,
+    /// Somebody got a number in the waiting room.
+    Joined,
+    /// Somebody was let in by it. Both not in a rehearsal.
+    Admitted,
 }
 
-const KINDS: usize = 7;
+const KINDS: usize = 10;
 pub type Counts = [u64; KINDS];
+
+/// Payments that came to a certain end at once, and those that did not.
+pub type Payments = [u64; 2];
 
 impl What {
     pub fn of(self, counts: &Counts) -> u64 {
@@ -89,6 +102,8 @@ pub struct Picture {
     pub buckets: Vec<u64>,
     /// By exhibition.
     pub sales: HashMap<i32, Counts>,
+    /// By exhibition, of the last minute.
+    pub payments: HashMap<i32, Payments>,
     pub workers: BTreeMap<String, Round>,
     pub writer_waiting: usize,
     /// Breakers of the payment providers.
@@ -111,6 +126,9 @@ impl Picture {
         for (id, counts) in &other.sales {
             add(self.sales.entry(*id).or_default(), counts);
         }
+        for (id, payments) in &other.payments {
+            add(self.payments.entry(*id).or_default(), payments);
+        }
     }
 
     /// At most so long took this share of the answers [ms]; None: there were none.
@@ -126,7 +144,7 @@ impl Picture {
     }
 }
 
-fn add(sum: &mut Counts, more: &Counts) {
+fn add<const N: usize>(sum: &mut [u64; N], more: &[u64; N]) {
     for (sum, more) in sum.iter_mut().zip(more) {
         *sum += more;
     }
@@ -136,6 +154,11 @@ fn bucket(elapsed: Duration) -> usize {
     let ms = elapsed.as_secs_f64() * 1_000.0;
     let at = (ms / FIRST_MS).max(1.0).log(GROWTH).ceil();
     (at as usize).min(BUCKETS - 1)
+}
+
+fn payments(sales: &HashMap<i32, Counts>) -> HashMap<i32, Payments> {
+    let of = |counts: &Counts| [What::Ended.of(counts), What::Doubted.of(counts)];
+    sales.iter().map(|(id, counts)| (*id, of(counts))).filter(|(_, payments)| *payments != [0, 0]).collect()
 }
 
 #[derive(Default)]
@@ -149,6 +172,8 @@ struct State {
     counted: Option<Counted>,
     count_after: Option<Instant>,
     beats: VecDeque<Picture>,
+    /// Payments of the last minute, beat by beat.
+    minute: VecDeque<HashMap<i32, Payments>>,
 }
 
 pub struct Pulse {
@@ -182,7 +207,13 @@ impl Pulse {
     }
 
     pub fn count(&self, exhibition_id: i32, what: What) {
-        self.state().sales.entry(exhibition_id).or_default()[what as usize] += 1;
+        self.count_many(exhibition_id, what, 1);
+    }
+
+    pub fn count_many(&self, exhibition_id: i32, what: What, times: usize) {
+        if times > 0 {
+            self.state().sales.entry(exhibition_id).or_default()[what as usize] += times as u64;
+        }
     }
 
     pub fn worked(&self, worker: &str, outcome: &str, took: Duration, now_ms: i64) {
@@ -215,6 +246,10 @@ impl Pulse {
         for (id, counts) in &sales {
             add(state.unsaved.entry(*id).or_default(), counts);
         }
+        state.minute.push_back(payments(&sales));
+        if state.minute.len() > MINUTE {
+            state.minute.pop_front();
+        }
         let beat = Picture {
             answered: taken(&self.answered),
             failed: taken(&self.failed),
@@ -233,6 +268,9 @@ impl Pulse {
         picture.counted.clone_from(&state.counted);
         for beat in &state.beats {
             picture.add(beat);
+        }
+        for (id, payments) in state.minute.iter().flatten() {
+            add(picture.payments.entry(*id).or_default(), payments);
         }
         picture
     }
@@ -281,6 +319,18 @@ mod tests {
         pulse.counted(BTreeMap::new(), Duration::from_secs(5), 2_000);
         assert!(!pulse.may_count());
         assert_eq!(pulse.beat(3_000).counted.unwrap().at_ms, 2_000, "what was counted last is told on");
+    }
+
+    #[test]
+    fn payments_are_remembered_for_a_minute() {
+        let pulse = Pulse::new("a".into());
+        pulse.count(7, What::Doubted);
+        pulse.count(7, What::Paid);
+        for beat in 0..MINUTE as i64 {
+            pulse.count(7, What::Ended);
+            assert_eq!(pulse.beat(beat * 450).payments[&7], [beat as u64 + 1, 1]);
+        }
+        assert_eq!(pulse.beat(60_000).payments[&7], [MINUTE as u64 - 1, 0], "the doubt was a minute ago");
     }
 
     #[test]

@@ -45,8 +45,9 @@ pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, 
         }
         None => ids::row_id(app.clock.now()),
     };
-    let provider = provider_for(app, order, attempt_id)?;
-    app.gateways.is_there(provider).inspect_err(|_| app.pulse.count(order.facts.exhibition_id, What::Doubted))?;
+    let away = |error: &Error| count_away(app, order, error);
+    let provider = provider_for(app, order, attempt_id).inspect_err(away)?;
+    app.gateways.is_there(provider).inspect_err(away)?;
     let entry = Entry {
         facts: order.facts.clone(),
         ask: Ask::Open { attempt_id, provider },
@@ -55,13 +56,21 @@ pub async fn open(app: &App, order: &Order, amount_won: i64, key: Option<&str>, 
     match app.writer.submit(entry).await {
         Reply::Opened { n, provider, before } => {
             let order_id = format!("{}-{n}", order.facts.number);
-            let client_secret = open_there(app, order, attempt_id, provider, &order_id, before).await?;
+            let opened = open_there(app, order, attempt_id, provider, &order_id, before).await;
+            let client_secret = opened.inspect_err(away)?;
             Ok(Opened { order_id, provider, client_secret })
         }
         Reply::Refused(refusal) => Err(refused(refusal)),
         Reply::Failed(error) => Err(error),
         Reply::Unknown => Err(Error::unavailable("order.unknown_outcome", "an unknown commit")),
         other => Err(Error::bug(format!("opening an attempt was answered {other:?}"))),
+    }
+}
+
+/// A payment that cannot begin since its provider is away. Each call counts: whoever tries again fails again.
+fn count_away(app: &App, order: &Order, error: &Error) {
+    if error.code == "payment.provider_away" {
+        app.pulse.count(order.facts.exhibition_id, What::Doubted);
     }
 }
 
@@ -187,7 +196,7 @@ pub async fn confirm(
     }
 
     // Before anything begins: the hold goes on, nothing is charged, and the same call may be repeated.
-    app.gateways.admit(attempt.provider)?;
+    app.gateways.admit(attempt.provider).inspect_err(|error| count_away(app, &order, error))?;
     let origin = Origin::new("visitor", "confirm", request_id);
     let begin = Begin { payment_key, confirm_key, fingerprint };
     if let Err(error) = begin.begin(app, &order, &attempt, &origin).await {

@@ -197,10 +197,6 @@ pub async fn doubted(app: &App, order: &Order, attempt: &Attempt, origin: &Origi
     let ask = Ask::Doubt { attempt_id: attempt.id };
     match app.writer.submit(Entry { facts: order.facts.clone(), ask, origin: origin.clone() }).await {
         Reply::Failed(error) => Err(error),
-        Reply::Doubted => {
-            app.pulse.count(order.facts.exhibition_id, What::Doubted);
-            Ok(())
-        }
         _ => Ok(()),
     }
 }

@@ -55,6 +55,11 @@ pub const WORKERS: [Worker; 20] = [
         every: Duration::from_secs(10),
         tick: |app| Box::pin(crate::dashboard::figures::entrances(app)),
     },
+    Worker {
+        name: "figures_check",
+        every: Duration::from_secs(300),
+        tick: |app| Box::pin(crate::dashboard::figures::check(app)),
+    },
     Worker { name: "purge", every: Duration::from_secs(3600), tick: |app| Box::pin(purge::tick(app)) },
     Worker {
         name: "retention",

@@ -13,6 +13,7 @@ use super::token::{self, Pass, QueueToken};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Result};
+use crate::observability::pulse::What;
 use crate::platform::texts::Language;
 
 /// Lets somebody in who has been called; with `extend`, doubles the time to claim instead, once.
@@ -49,9 +50,12 @@ pub async fn claim(
     let keys = RoomKeys::new(&app.redis, &room.code, token.run);
     let reply = redis::claim(keys, &ask, now_ms).await?;
     app.metrics.claimed(&room.code, tag(&reply));
+    if matches!(reply, Claim::Admitted { first: true, .. }) && !view.snap.rehearsal {
+        app.pulse.count(exhibition.id, What::Admitted);
+    }
     let mut seen = status::stand(app, exhibition, &room, &view, &proofs, language);
     match reply {
-        Claim::Admitted { expires_ms, hard_ms } => {
+        Claim::Admitted { expires_ms, hard_ms, .. } => {
             let pass = Pass { sid: ask.sid, run: token.run, epoch: view.snap.epoch, lane, rank, hard_ms };
             let sealed = pass.issue(&app.secrets, &room.code)?;
             let keep_s = ((hard_ms - now_ms) / 1000).max(1);

@@ -324,7 +324,7 @@ impl Crowd {
 /// What a claim makes of somebody.
 fn enter(person: &mut Person, reply: &Claim, cast: &Cast, scene: &Scene<'_>) {
     match *reply {
-        Claim::Admitted { expires_ms, hard_ms } => {
+        Claim::Admitted { expires_ms, hard_ms, .. } => {
             let ends_ms = (scene.now_ms + cast.stay_ms(person.index)).min(hard_ms);
             person.step = Step::Inside { ends_ms, renew_ms: renew_at(scene.row, expires_ms) };
         }

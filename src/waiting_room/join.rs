@@ -18,6 +18,7 @@ use super::{draw, invite as invites};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, Kind, Result};
+use crate::observability::pulse::What;
 use crate::platform::http::ClientAddress;
 use crate::platform::texts::Language;
 
@@ -237,7 +238,11 @@ async fn serve(app: &App, room: &Room, lane: Lane, run: u32, epoch: u32) {
                 continue;
             }
         };
-        app.metrics.joined(&room.code, numbers.iter().filter(|(_, had)| !had).count());
+        let given = numbers.iter().filter(|(_, had)| !had).count();
+        app.metrics.joined(&room.code, given);
+        if !room.view().snap.rehearsal {
+            app.pulse.count_many(room.exhibition_id, What::Joined, given);
+        }
         for (one, (number, _)) in batch.into_iter().zip(numbers) {
             // A caller who has gone asks again and gets the same.
             let _ = one.answer.send(Ok(number));

@@ -291,6 +291,10 @@ visit("control room: the board and the dashboard tell what is sold", wide("en"),
   await go(page, `#/${code}`);
   await page.getByRole("row", { name: /Open-date ticket/ }).waitFor();
   await visitor.inspect("control room, dashboard for real");
+  // The first page says how each does today.
+  await go(page, "#/");
+  await page.locator(`[data-of="${code}"] dd`).first().waitFor();
+  await visitor.inspect("control room, exhibitions with their figures");
   visitor.wellMade();
 });
 
@@ -320,6 +324,10 @@ both("the dashboard", async (visitor) => {
   const { width, height } = await chart.boundingBox();
   await chart.hover({ position: { x: width / 2, y: height / 2 } });
   assert.notEqual(await readout.innerText(), last);
+  // Another range, of days.
+  await page.locator("#range").selectOption("14d");
+  assert.equal(await page.getByRole("slider").first().getAttribute("aria-valuemax"), "13");
+  await visitor.inspect("control room, dashboard of days");
   visitor.wellMade();
 });
 

@@ -8,10 +8,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::devices::{Door, codes};
+use crate::entry_rules::rules;
 use crate::support::given::places;
 use crate::support::{Answer, Kind, TestApp};
 
-async fn figures(app: &TestApp, token: &str) -> Value {
+pub async fn figures(app: &TestApp, token: &str) -> Value {
     // Until there is nothing more to read: a transaction that began before hides what came after it for a moment.
     app.until("the figures have read everything", async || {
         app.tick("figures").await;
@@ -73,7 +74,7 @@ async fn the_dashboard_says_what_was_sold_given_back_and_let_in() {
     );
     let slot = &said["slots"][0];
     assert_eq!((&slot["sold"], &slot["given_back"], &slot["free"]), (&json!(5), &json!(1), &json!(16)));
-    assert_eq!(said["conversion"], json!({ "joined": null, "admitted": null, "placed": 3, "paid": 2 }));
+    assert_eq!(said["conversion"], json!({ "placed": 3, "attempted": 2, "paid": 2, "room": null }));
     let sum =
         |list: &str, of: &str| said[list].as_array().unwrap().iter().map(|h| h[of].as_i64().unwrap()).sum::<i64>();
     assert_eq!(
@@ -136,6 +137,27 @@ async fn entrances_belong_to_their_hour_and_go_when_they_are_undone() {
     admit::dashboard::beat(app.app()).await.unwrap();
     admit::dashboard::save(app.app()).await.unwrap();
     assert_eq!(figures(&app, &door.admin).await["success"]["scan"], json!({ "rate": 1.0, "of": 3 }));
+
+    // Who is inside: one came and stayed. They go, and another comes.
+    let inside = async |people: i64| {
+        // Counted anew after two seconds at most.
+        app.until(&format!("{people} inside"), async || figures(&app, &door.admin).await["people_inside"] == people)
+            .await;
+    };
+    inside(1).await;
+    let reentry = json!({ "exhibition": rules(json!({ "reentry": true })), "products": {} });
+    door.call(Method::PUT, "/api/admin/exhibitions/xyz/entry-rules", reentry).await.expect(200);
+    let moves = async |qr: &str, direction: &str| {
+        let ask = json!({ "qr_code": qr, "direction": direction });
+        let scan = app.http.post(app.url("/api/entrance/scan")).bearer_auth(&shift).json(&ask);
+        assert_eq!(Answer::of(scan).await.expect(200).text("reason"), "ok");
+    };
+    moves(&qr[1], "in").await;
+    inside(2).await;
+    moves(&qr[0], "out").await;
+    inside(1).await;
+    moves(&qr[1], "out").await;
+    inside(0).await;
     app.finish().await;
 }
 
@@ -171,7 +193,7 @@ async fn an_event_that_commits_late_is_not_missed() {
 }
 
 /// The next pictures of a live board.
-async fn pictures(app: &TestApp, at: usize, token: &str, count: usize) -> Vec<Value> {
+pub async fn pictures(app: &TestApp, at: usize, token: &str, count: usize) -> Vec<Value> {
     let url = format!("http://{}/api/admin/exhibitions/xyz/live", app.instances[at].address);
     let mut reply = app.http.get(url).bearer_auth(token).send().await.unwrap();
     assert_eq!(
@@ -309,8 +331,8 @@ async fn a_board_costs_the_same_however_many_watch_it() {
 #[tokio::test]
 async fn figures_are_for_whoever_may_enter() {
     let app = TestApp::start().await;
-    app.given(places(30)).await;
-    app.given(Kind { code: "other", ..places(5) }).await;
+    let adult = app.given(places(30)).await;
+    let other = app.given(Kind { code: "other", ..places(5) }).await;
     app.account("boss", Role::Admin, &["xyz"]).await;
     let token = app.access_token("boss").await;
     let ask = |query: &str| {
@@ -318,6 +340,35 @@ async fn figures_are_for_whoever_may_enter() {
     };
     Answer::of(ask("?exhibition=other")).await.refused(403, "auth.forbidden");
     Answer::of(ask("?exhibition=none")).await.refused(404, "catalogue.unknown_exhibition");
-    Answer::of(ask("")).await.refused(400, "request.malformed_query");
+    // Without a name it is all that the caller may enter, together and one by one.
+    app.account("owner", Role::SuperAdmin, &[]).await;
+    app.visitor(1).pay(&app.visitor(1).held(&adult, 2).await).await.expect(200);
+    app.visitor(2).pay(&app.visitor(2).held(&other, 1).await).await.expect(200);
+    figures(&app, &token).await;
+    let one = Answer::of(ask("")).await.expect(200).body;
+    assert_eq!(
+        (&one["exhibition_code"], &one["total_orders"], &one["today_revenue"]),
+        (&json!(null), &json!(1), &json!(20_000))
+    );
+    let owner = app.access_token("owner").await;
+    let all = app.http.get(app.url("/api/admin/dashboard")).bearer_auth(&owner);
+    let all = Answer::of(all).await.expect(200).body;
+    let sum = |list: &str, of: &str| all[list].as_array().unwrap().iter().map(|h| h[of].as_i64().unwrap()).sum::<i64>();
+    assert_eq!(
+        [&all["total_orders"], &all["today_revenue"], &all["products_sold"]["adult"], &all["conversion"]["paid"]],
+        [&json!(2), &json!(30_000), &json!(3), &json!(2)]
+    );
+    assert_eq!(
+        [sum("hours", "paid"), sum("days", "revenue"), sum("exhibitions", "today_revenue")],
+        [2, 30_000, 30_000]
+    );
+    let codes = |said: &Value| -> Vec<String> {
+        said["exhibitions"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut known = codes(&all);
+    known.sort();
+    assert_eq!((codes(&one), known), (vec!["xyz".to_owned()], vec!["other".to_owned(), "xyz".to_owned()]));
+    // Of one there is nothing about the others.
+    assert_eq!(Answer::of(ask("?exhibition=xyz")).await.expect(200).body["exhibitions"], json!([]));
     app.finish().await;
 }

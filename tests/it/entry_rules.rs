@@ -278,7 +278,7 @@ fn the_evaluator_of_devices_gives_the_same_answers() {
 
 const RULES: &str = "/api/admin/exhibitions/xyz/entry-rules";
 
-fn rules(change: Value) -> Value {
+pub fn rules(change: Value) -> Value {
     let mut rules = json!({ "early_min": 30, "late_min": 0, "gates": null, "entries": "once", "per_day": 1,
         "reentry": false, "gap_s": 0 });
     for (name, value) in change.as_object().unwrap() {

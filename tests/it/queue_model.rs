@@ -215,7 +215,7 @@ impl Model {
         }
         if let Some(expires_ms) = self.act.get(&ask.sid).copied().filter(|at| *at > now_ms) {
             let hard_ms = self.pass.get(&ask.sid).map_or(expires_ms, |inside| inside.hard_ms);
-            return Claim::Admitted { expires_ms, hard_ms };
+            return Claim::Admitted { expires_ms, hard_ms, first: false };
         }
         if !phase.allows_claims() {
             return Claim::Closed(phase);
@@ -244,7 +244,7 @@ impl Model {
         of.called.remove(&name);
         self.act.insert(ask.sid, expires_ms);
         self.pass.insert(ask.sid, Inside { hard_ms, hold: None });
-        Claim::Admitted { expires_ms, hard_ms }
+        Claim::Admitted { expires_ms, hard_ms, first: true }
     }
 
     fn renew(&mut self, sid: &Sid, now_ms: i64) -> Option<i64> {

@@ -169,15 +169,38 @@
     first = false;
   }
 
+  /** Where a card says how its exhibition does today. */
+  function card(figures, code) {
+    const box = h("dl", { class: "today", "data-of": code });
+    figures.set(code, box);
+    return box;
+  }
+
+  /** Orders, revenue and entrances of today on the cards, and all together above them. */
+  function today(at, figures) {
+    const { number, won } = AdminUi;
+    const show = (one) => [["dash.today_orders", number(one.today_orders)], ["dash.today_revenue", won(one.today_revenue)], ["start.today_entrances", number(one.today_entrances)]]
+      .map(([name, value]) => h("div", null, h("dt", null, t(name)), h("dd", null, value)));
+    const all = part(at, () => at.get("/api/admin/dashboard"), (said) => {
+      for (const one of said.exhibitions) figures.get(one.code)?.replaceChildren(...show(one));
+      const sum = said.exhibitions.reduce((entrances, one) => entrances + one.today_entrances, 0);
+      return said.exhibitions.length > 1 && h("section", { class: "all-of-them", "aria-label": t("start.all") }, h("p", { class: "fine" }, t("start.all")), h("dl", { class: "today" }, show({ ...said, today_entrances: sum })));
+    });
+    at.root.querySelector(".heading").after(all.box);
+    at.every(15000, all.again);
+  }
+
   page({ id: "start", least: "staff", nav: false, show(at) {
     at.heading(t("start.title"));
-    const dashboard = AdminSession.may("support");
+    const dashboard = AdminSession.may("support"), figures = new Map();
     if (!exhibitions.length) at.root.append(h("p", null, t("start.none")));
     at.root.append(h("ul", { class: "cards" }, exhibitions.map((one) => h("li", null,
       one.stage && one.stage !== "published" && badge(word("stage", one.stage)),
       h("h2", null, dashboard ? h("a", { href: `#/${one.code}` }, named(one)) : named(one)),
-      h("p", { class: "fine" }, one.starts_on ? `${one.code} · ${AdminUi.date(one.starts_on)} – ${AdminUi.date(one.ends_on)}` : one.code)))));
+      h("p", { class: "fine" }, one.starts_on ? `${one.code} · ${AdminUi.date(one.starts_on)} – ${AdminUi.date(one.ends_on)}` : one.code),
+      dashboard && card(figures, one.code)))));
     if (!dashboard) at.root.append(h("p", { class: "notice" }, t("start.staff")));
+    else today(at, figures);
   } });
 
   $("exhibition").addEventListener("change", function () {

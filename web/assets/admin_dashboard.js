@@ -17,41 +17,50 @@
       h("span", { class: "fine" }, t("dash.target", { target: percent(target, 0), of: number(one.of) })), h("span", { class: "fine" }, t(`dash.success.${name}_is`)));
   }
 
-  function conversion(c) {
-    const steps = ["joined", "admitted", "placed", "paid"].filter((name) => c[name] !== null);
-    if (!steps.length) return h("p", { class: "fine" }, t("none"));
-    const most = Math.max(...steps.map((name) => c[name]), 1);
-    return table({ caption: t("dash.conversion"), head: [t("dash.step"), num(t("dash.people")), num(t("dash.of_before")), t("dash.share")],
-      rows: steps.map((name, n) => [t(`dash.${name}`), number(c[name]), n ? percent(c[steps[n - 1]] ? c[name] / c[steps[n - 1]] : null) : "–", stack([{ kind: "first", share: c[name] / most }], percent(c[name] / most, 0))]) });
+  /** One after the other, of the same people or orders. */
+  function steps(caption, names, c) {
+    const most = Math.max(c[names[0]], 1);
+    return table({ caption, head: [t("dash.step"), num(t("dash.people")), num(t("dash.of_before")), t("dash.share")],
+      rows: names.map((name, n) => [t(`dash.${name}`), number(c[name]), n ? percent(c[names[n - 1]] ? c[name] / c[names[n - 1]] : null) : "–", stack([{ kind: "first", share: c[name] / most }], percent(c[name] / most, 0))]) });
   }
+  const conversion = (c) => [
+    c.room && [h("h3", null, t("dash.conversion.room")), h("p", { class: "fine" }, t("dash.conversion.room_is")), steps(t("dash.conversion.room"), ["joined", "admitted", "placed", "attempted", "paid"], c.room)],
+    h("h3", null, t("dash.conversion.orders")), steps(t("dash.conversion.orders"), ["placed", "attempted", "paid"], c),
+  ];
 
   /** Of what is on offer, what is in valid tickets: what was given back is free again. */
   const taken = (one) => (one.offered ? (one.sold - one.given_back) / one.offered : 0);
   const sales = (caption, first, rows) => table({ caption, head: [first, num(t("dash.sold")), num(t("dash.given_back")), num(t("dash.free")), num(t("dash.offered")), t("dash.share")],
     rows: rows.map(([name, one]) => [name, number(one.sold - one.given_back), number(one.given_back), number(one.free), number(one.offered), stack([{ kind: "first", share: taken(one) }], t("dash.sold_share", { share: percent(taken(one), 0) }))]) });
 
-  const DAYS_SHOWN = 60;
-  function every_day(list) {
+  /** What the charts may show: so many hours, or days. */
+  const RANGES = { "48h": null, "14d": 14, "60d": 60, "400d": 400 };
+  let range = "48h";
+  /** The days come newest first, and only those on which something happened: a chart wants every day, oldest first. */
+  function every_day(list, most) {
     const known = new Map(list.map((one) => [one.day, one])), first = [...known.keys()].sort()[0] ?? today();
-    const from = [first, days_from(today(), 1 - DAYS_SHOWN)].sort()[1], all = [];
+    const from = [first, days_from(today(), 1 - most)].sort()[1], all = [];
     for (let day = from; day <= today(); day = days_from(day, 1)) all.push(known.get(day) ?? { day, placed: 0, paid: 0, revenue: 0, refunded: 0 });
     return all;
   }
   const hour = (one) => `${clock(one.at)}`;
-  function over_time(said) {
-    const { hours } = said;
-    // They come newest first, and only those on which something happened: a chart wants every day, oldest first.
-    const days = every_day(said.days);
+  function charts(said) {
+    const most = RANGES[range], over = t(`dash.range.${range}`), rows = most ? every_day(said.days, most) : said.hours;
+    const at = (one) => (most ? date(one.day) : moment(one.at)), labels = rows.map((one) => (most ? one.day.slice(5) : hour(one)));
+    const chart = (name, series, format) => [h("h3", null, t(name)), columns({ caption: `${t(name)}, ${over}`, labels, label: (n) => at(rows[n]), series, format })];
     return [
-      h("h3", null, t("dash.hours")),
-      columns({ caption: t("dash.hours"), labels: hours.map(hour), label: (n) => moment(hours[n].at), series: [{ name: t("dash.paid_orders"), kind: "first", values: hours.map((one) => one.paid) }, { name: t("dash.unpaid_orders"), kind: "second", values: hours.map((one) => Math.max(0, one.placed - one.paid)) }] }),
-      days.length > 1 && h("h3", null, t("dash.days")),
-      days.length > 1 && columns({ caption: `${t("dash.days")}, ${t("dash.revenue")}`, labels: days.map((one) => one.day.slice(5)), label: (n) => date(days[n].day), series: [{ name: t("dash.revenue"), kind: "first", values: days.map((one) => one.revenue) }], format: won }),
-      numbers({ caption: t("dash.days"), head: [t("dash.day"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded"))],
-        rows: [...days].reverse().map((one) => [date(one.day), number(one.placed), number(one.paid), won(one.revenue), won(one.refunded)]) }),
-      numbers({ caption: t("dash.hours"), head: [t("dash.hour"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded")), num(t("dash.entrances"))],
-        rows: [...hours].reverse().map((one) => [moment(one.at), number(one.placed), number(one.paid), won(one.revenue), won(one.refunded), number(one.entrances)]) }),
-    ];
+      chart("dash.orders", [{ name: t("dash.paid_orders"), kind: "first", values: rows.map((one) => one.paid) }, { name: t("dash.unpaid_orders"), kind: "second", values: rows.map((one) => Math.max(0, one.placed - one.paid)) }]),
+      chart("dash.revenue", [{ name: t("dash.revenue"), kind: "first", values: rows.map((one) => one.revenue) }], won),
+      numbers({ caption: `${t("dash.over_time")}, ${over}`, head: [t(most ? "dash.day" : "dash.hour"), num(t("dash.placed")), num(t("dash.paid")), num(t("dash.revenue")), num(t("dash.refunded"))],
+        rows: [...rows].reverse().map((one) => [at(one), number(one.placed), number(one.paid), won(one.revenue), won(one.refunded)]) }),
+    ].flat();
+  }
+
+  function over_time(said) {
+    const box = h("div"), show = () => box.replaceChildren(...charts(said));
+    const pick = h("select", { id: "range", onchange: () => { range = pick.value; show(); } }, Object.keys(RANGES).map((one) => h("option", { value: one, selected: one === range }, t(`dash.range.${one}`))));
+    show();
+    return [h("div", { class: "inline" }, h("p", { class: "field" }, h("label", { for: "range" }, t("dash.range")), pick)), box];
   }
 
   function draw(said) {
@@ -62,9 +71,10 @@
         tile(t("dash.today_orders"), number(said.today_orders), t("dash.in_all", { n: number(said.total_orders) })),
         tile(t("dash.today_revenue"), won(said.today_revenue), t("dash.in_all", { n: won(said.total_revenue) })),
         tile(t("dash.refunds"), number(said.refunds.count), won(said.refunds.amount)),
-        tile(t("dash.entrance_count"), number(said.entrance_count)), sold && tile(t("dash.products_sold"), number(Object.values(said.products_sold).reduce((a, b) => a + b, 0)), sold)),
+        tile(t("dash.entrance_count"), number(said.entrance_count)), tile(t("dash.people_inside"), number(said.people_inside), t("dash.people_inside_is")), sold && tile(t("dash.products_sold"), number(Object.values(said.products_sold).reduce((a, b) => a + b, 0)), sold)),
       panel(t("dash.over_time"), over_time(said)),
-      panel(t("dash.entrances"), columns({ caption: t("dash.entrances"), labels: said.hours.map(hour), label: (n) => moment(said.hours[n].at), series: [{ name: t("dash.entrances"), kind: "first", values: said.hours.map((one) => one.entrances) }] })),
+      panel(t("dash.entrances"), columns({ caption: t("dash.entrances"), labels: said.hours.map(hour), label: (n) => moment(said.hours[n].at), series: [{ name: t("dash.entrances"), kind: "first", values: said.hours.map((one) => one.entrances) }] }),
+        numbers({ caption: t("dash.entrances"), head: [t("dash.hour"), num(t("dash.entrances"))], rows: [...said.hours].reverse().map((one) => [moment(one.at), number(one.entrances)]) })),
       panel(t("dash.products"), sales(t("dash.products"), t("dash.product"), said.products.map((one) => [`${named(one)} · ${won(one.price)}`, one]))),
       said.slots.length > 0 && panel(t("dash.slots"), sales(t("dash.slots"), t("dash.slot"), said.slots.map((one) => [slot(one), one]))),
       panel(t("dash.conversion"), conversion(said.conversion)),

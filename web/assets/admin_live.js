@@ -9,10 +9,15 @@
   const FIGURES = [
     { id: "placed", of: (b) => b.placed_per_s, as: per_s }, { id: "paid", of: (b) => b.paid_per_s, as: per_s },
     { id: "declined", of: (b) => b.declined_per_s, as: per_s }, { id: "failed", of: (b) => b.failed_per_s, as: per_s, bad: (v) => v > 0 },
+    { id: "doubted", of: (b) => b.doubted_per_s, as: per_s, bad: (v) => v > 0 },
+    // What is promised (`TARGETS` of the dashboard).
+    { id: "payment", of: (b) => b.payment_success, as: (v) => percent(v, 1), bad: (v) => v < 0.98 },
     { id: "errors", of: (b) => b.error_rate, as: (v) => percent(v, 2), bad: (v) => v >= 0.01 },
     { id: "p50", of: (b) => b.p50_ms, as: ms }, { id: "p95", of: (b) => b.p95_ms, as: ms, bad: (v) => v >= 1000 },
     { id: "waiting", of: (b) => b.room?.waiting ?? null, as: number, room: true }, { id: "active", of: (b) => b.room?.active ?? null, as: number, room: true },
+    { id: "capacity", of: (b) => b.room?.capacity ?? null, as: number, room: true },
     { id: "admitted", of: (b) => b.room?.admitted_per_s ?? null, as: per_s, room: true },
+    { id: "rate", of: (b) => b.room?.rate_per_s ?? null, as: per_s, room: true, warn: (b) => Boolean(b.room && b.room.brake < 1) },
   ];
 
   /** Events of a stream, one after the other, until it ends or is silent for too long. */
@@ -62,12 +67,14 @@
     }
   }
 
-  function figure({ id, as, bad, room }) {
+  /** Figures that need a word, below them all. */
+  const ABOUT = ["doubted", "payment", "rate"];
+  function figure({ id, as, bad, warn, room }) {
     const value = h("strong", { id: `live-${id}` }, "–"), line = spark(KEPT);
     const box = h("div", { class: "tile", hidden: room }, h("span", { class: "name" }, t(`live.${id}`)), value, line.element);
-    return { box, set(now, past) {
+    return { box, set(now, past, board) {
       value.textContent = as(now);
-      box.classList.toggle("bad", Boolean(bad && now !== null && bad(now)));
+      box.classList.toggle("bad", Boolean((bad && now !== null && bad(now)) || warn?.(board)));
       line.set(past);
     } };
   }
@@ -78,7 +85,7 @@
       head: [t("live.stock"), { text: t("live.sold"), num: true }, { text: t("live.held"), num: true }, { text: t("live.free"), num: true }, { text: t("live.offered"), num: true }, t("live.share")],
       rows: list.map((one) => {
         const of = one.offered || one.total || 1;
-        return [[named(one), slot(one)].filter(Boolean).join(" · "), number(one.sold), number(one.held), number(one.free), one.offered === one.total ? number(one.offered) : t("live.of_total", { n: number(one.offered), of: number(one.total) }),
+        return [[[named(one), slot(one)].filter(Boolean).join(" · "), one.paused && [" ", badge(t("live.product_paused"), "bad")], one.closed && [" ", badge(t("live.slot_closed"), "bad")]], number(one.sold), number(one.held), number(one.free), one.offered === one.total ? number(one.offered) : t("live.of_total", { n: number(one.offered), of: number(one.total) }),
           stack([{ kind: "first", share: one.sold / of }, { kind: "second", share: one.held / of }], t("live.share_is", { sold: percent(one.sold / of, 0), held: percent(one.held / of, 0) }))];
       }),
     });
@@ -118,13 +125,19 @@
     return numbers({ caption: t("live.past"), head: [t("live.at"), ...figures.map((one) => ({ text: t(`live.${one.id}`), num: true }))], rows: shown.map((one) => [clock_s(one.at), ...figures.map((f) => f.as(f.of(one)))]) });
   }
 
+  /** Who has paused the sale, and why, as far as anybody has said so. */
+  function paused(board) {
+    const why = named({ name_ko: board.pause_reason_ko, name_en: board.pause_reason_en });
+    return board.paused_by.map((by) => [t(`live.paused_by.${by}`), by === "all_sales" && why].filter(Boolean).join(" "));
+  }
+
   function show(at) {
     const freshness = h("p", { class: "fresh", id: "freshness" }, t("live.connecting")), about = h("div"), halted = h("div");
     at.heading(t("live.title"), freshness);
     const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div"), mails = messages(at);
     const may = AdminSession.may("admin"), room = may && AdminRoom.controls(at), own = may && AdminSales.of(at), sales = AdminSession.may("super_admin") && AdminSales.controls(at);
     at.root.append(about, halted, h("div", { class: "beside" },
-      h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), past_box),
+      h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), ABOUT.map((id) => h("p", { class: "fine" }, `${t(`live.${id}`)}: ${t(`live.${id}_is`)}`)), past_box),
       // On a phone right below the figures: what one sees and what one can do about it.
       may && h("div", { class: "aside" }, room.box, own.box, sales && sales.box),
       h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), mails.box, system_box))));
@@ -138,11 +151,11 @@
       about.replaceChildren();
       FIGURES.forEach((one, n) => {
         if (one.room) figures[n].box.hidden = !board.room;
-        figures[n].set(one.of(board), past.map(one.of));
+        figures[n].set(one.of(board), past.map(one.of), board);
       });
       const share = board.room && board.room.capacity ? board.room.active / board.room.capacity : null;
       figures[FIGURES.findIndex((one) => one.id === "active")].box.title = share === null ? "" : t("live.active_of", { n: number(board.room.active), of: number(board.room.capacity) });
-      const troubles = [board.paused && t("live.paused"), board.heard_age_ms > SILENT_MS && t("live.unheard", { age: age(board.heard_age_ms) }), board.stocks_age_ms > SILENT_MS && t("live.stocks_old", { age: age(board.stocks_age_ms) }), board.room?.stale && t("live.room_stale")].filter(Boolean).join(" ");
+      const troubles = [...paused(board), board.heard_age_ms > SILENT_MS && t("live.unheard", { age: age(board.heard_age_ms) }), board.stocks_age_ms > SILENT_MS && t("live.stocks_old", { age: age(board.stocks_age_ms) }), board.room?.stale && t("live.room_stale")].filter(Boolean).join(" ");
       if (halted.textContent !== troubles) halted.replaceChildren(...(troubles ? [notice(troubles)] : []));
       const counted = JSON.stringify(board.stocks);
       if (counted !== last_counted) stock_box.replaceChildren(stocks(board.stocks));

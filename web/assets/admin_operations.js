@@ -54,12 +54,21 @@
     return h("section", { "aria-label": t("live.providers") }, part.box);
   }
 
+  /** How the figures of the dashboard compared with the history last night. */
+  function checked(at) {
+    return Admin.part(at, () => at.get(`/api/admin/dashboard?exhibition=${encodeURIComponent(at.code)}`), ({ checked: last }) => {
+      if (!last) return h("p", { class: "fine" }, t("operations.figures_unchecked"));
+      const when = { at: moment(last.at) };
+      return last.differences ? notice(t("operations.figures_differ", { ...when, n: number(last.differences) })) : h("p", { class: "fine" }, t("operations.figures_agree", when));
+    }).box;
+  }
+
   Admin.page({ id: "operations", key: "w", least: "admin", of: true, show(at) {
     const here = at.rest[0] || "";
     at.heading(t(here ? `operations.tab.${here}` : "operations.title"));
     at.root.append(h("nav", { class: "tabs", "aria-label": t("operations.title") }, ["", "webhooks", "stock", "online"].map((id) =>
       h("a", { href: `#/${at.code}/operations${id && `/${id}`}`, "aria-current": id === here ? "page" : null }, t(id ? `operations.tab.${id}` : "operations.tab")))));
-    at.root.append(providers(at));
+    at.root.append(providers(at), checked(at));
     if (tabs[here]) tabs[here](at);
     else at.root.append(h("p", null, t("no_page")));
   } });

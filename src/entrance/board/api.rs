@@ -1,6 +1,5 @@
 //! The gate board for devices, and with the devices themselves for admins.
 
-use axum::Extension;
 use axum::extract::State as AppState;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -9,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Board, Counts};
+use super::Counts;
 use crate::admin::access::AdminOf;
 use crate::app::App;
 use crate::entrance::conflicts;
@@ -18,7 +17,7 @@ use crate::entrance::reply::private;
 use crate::error::Result;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(counts)).routes(routes!(board)).layer(Extension(Board::default()))
+    OpenApiRouter::new().routes(routes!(counts)).routes(routes!(board))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -33,8 +32,8 @@ struct CountsShown {
 #[utoipa::path(get, path = "/api/entrance/counts", tag = "entrance", security(("device" = [])),
     responses((status = 200, body = CountsShown), (status = 401, description = "device.unknown"),
         (status = 403, description = "device.revoked"), (status = 503, description = "server.database_away")))]
-async fn counts(AppState(app): AppState<App>, Extension(board): Extension<Board>, device: Device) -> Result<Response> {
-    let counts = board.counts(&app, device.exhibition_id).await?;
+async fn counts(AppState(app): AppState<App>, device: Device) -> Result<Response> {
+    let counts = app.gate_board.counts(&app, device.exhibition_id).await?;
     Ok(private(CountsShown { counts, server_time: app.clock.now_ms() }))
 }
 
@@ -68,9 +67,9 @@ struct DeviceLag {
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 503, description = "server.starting, server.database_away")))]
-async fn board(AppState(app): AppState<App>, Extension(board): Extension<Board>, admin: AdminOf) -> Result<Response> {
+async fn board(AppState(app): AppState<App>, admin: AdminOf) -> Result<Response> {
     let (now, id) = (app.clock.now(), admin.exhibition.id);
-    let counts = board.counts(&app, id).await?;
+    let counts = app.gate_board.counts(&app, id).await?;
     let client = app.pg.get().await?;
     let listed = devices::pg::list(&client, id, 2 * DEVICES_MAX).await?;
     let open_conflicts = conflicts::pg::open(&client, id).await?;

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::ends::first_end;
 use super::entry::{Ask, Captured, Entry, Hold, Refusal, Reply};
 use super::money::{KnownRefund, TicketRow};
 use super::rows::{AttemptChange, EventRow, PersonChange, Rows, Wake};
 use crate::error::Error;
+use crate::observability::pulse::What;
 use crate::orders::model::{AttemptState, OrderFacts, OrderState, Origin, Seat};
 use crate::payments::Provider;
 use crate::stock::Level;
@@ -81,13 +83,20 @@ pub struct Books {
     pub rows: Rows,
     /// What Redis is told after the commit, per exhibition.
     pub wakes: BTreeMap<i32, Wake>,
+    /// What is counted after the commit, per exhibition: payments that came to their first end.
+    pub payments: Vec<(i32, What)>,
 }
 
 impl Books {
     /// What changed nothing, such as a repeat, is not recorded again.
     pub fn decide(&mut self, entry: &Entry) -> Reply {
         let events = self.rows.events.len();
+        let attempt = |books: &Books| books.attempts.get(&entry.ask.attempt_id()?).map(|attempt| attempt.state);
+        let before = attempt(self);
         let reply = self.judge(entry);
+        if let Some(what) = first_end(before, attempt(self), &entry.origin.cause) {
+            self.payments.push((entry.facts.exhibition_id, what));
+        }
         if let Some(act) = entry.origin.act.as_deref().filter(|_| self.rows.events.len() > events) {
             self.rows.acts.push(act.clone());
         }

@@ -191,6 +191,22 @@ impl Ask {
         matches!(self, Ask::Cancel { seen: Some(_) })
     }
 
+    /// The attempt that it is about.
+    pub fn attempt_id(&self) -> Option<Uuid> {
+        match self {
+            Ask::Open { attempt_id, .. }
+            | Ask::Begin { attempt_id, .. }
+            | Ask::Accept { attempt_id, .. }
+            | Ask::Decline { attempt_id, .. }
+            | Ask::Doubt { attempt_id }
+            | Ask::Await { attempt_id, .. }
+            | Ask::Reverse { attempt_id, .. }
+            | Ask::LapseDeposit { attempt_id }
+            | Ask::Cash { attempt_id, .. } => Some(*attempt_id),
+            Ask::Hold(_) | Ask::SettleFree { .. } | Ask::Refund(_) | Ask::Expire | Ask::Cancel { .. } => None,
+        }
+    }
+
     pub fn seat(&self) -> Option<&Seat> {
         match self {
             Ask::Hold(hold) => Some(&hold.seat),

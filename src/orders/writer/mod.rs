@@ -8,6 +8,7 @@
 
 mod columns;
 mod decide;
+mod ends;
 mod entry;
 mod money;
 mod pg;
@@ -189,6 +190,9 @@ async fn try_batch(
     match result {
         Ok((replies, books)) => {
             *connection = Some(current);
+            for (exhibition_id, what) in &books.payments {
+                app.pulse.count(*exhibition_id, *what);
+            }
             tell_redis(app, books);
             Ok(replies)
         }

@@ -13,6 +13,8 @@ pub enum Claim {
     Admitted {
         expires_ms: i64,
         hard_ms: i64,
+        /// Not a repeat.
+        first: bool,
     },
     Ended,
     NotYet,
@@ -57,7 +59,11 @@ pub async fn claim(keys: RoomKeys<'_>, ask: &ClaimAsk, now_ms: i64) -> Result<Cl
     ];
     let reply = keys.redis.run(&CLAIM, names, args).await?;
     Ok(match tag_of(&CLAIM, &reply)?.as_str() {
-        "admitted" => Claim::Admitted { expires_ms: int_of(&CLAIM, &reply, 1)?, hard_ms: int_of(&CLAIM, &reply, 2)? },
+        "admitted" => Claim::Admitted {
+            expires_ms: int_of(&CLAIM, &reply, 1)?,
+            hard_ms: int_of(&CLAIM, &reply, 2)?,
+            first: int_of(&CLAIM, &reply, 3)? == 1,
+        },
         "ended" => Claim::Ended,
         "not_yet" => Claim::NotYet,
         "late" => Claim::Late { before: number(&CLAIM, &reply, 1)? },

@@ -15,7 +15,8 @@ pub struct Proxy {
 }
 
 struct State {
-    target: String,
+    /// The first of them that listens.
+    targets: Vec<String>,
     refuse: AtomicBool,
     /// Refuse everything from the moment the trap springs.
     cut_when_sprung: AtomicBool,
@@ -27,10 +28,15 @@ struct State {
 
 impl Proxy {
     pub async fn start(target: &str) -> Proxy {
+        Proxy::before(&[target]).await
+    }
+
+    /// In front of several, as a balancer is: each connection goes to the first that is there.
+    pub async fn before(targets: &[&str]) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
-            target: target.to_owned(),
+            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
             refuse: AtomicBool::new(false),
             cut_when_sprung: AtomicBool::new(false),
             trap: std::sync::Mutex::new(None),
@@ -90,8 +96,17 @@ impl Proxy {
     }
 }
 
+async fn connected(targets: &[String]) -> Option<TcpStream> {
+    for target in targets {
+        if let Ok(server) = TcpStream::connect(target).await {
+            return Some(server);
+        }
+    }
+    None
+}
+
 async fn pass(client: TcpStream, state: Arc<State>) {
-    let Ok(server) = TcpStream::connect(&state.target).await else { return };
+    let Some(server) = connected(&state.targets).await else { return };
     let cut = state.cut.lock().unwrap().clone();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
