@@ -21,7 +21,7 @@ use super::users::{self, NewUser};
 use super::{mailbox, totp, tries};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
-use crate::platform::http::{Json, Path};
+use crate::platform::http::{Json, Path, RequestLanguage};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -221,6 +221,7 @@ async fn change(
     AppState(app): AppState<App>,
     admin: Admin,
     Path(username): Path<String>,
+    RequestLanguage(language): RequestLanguage,
     Json(ask): Json<ChangeAsk>,
 ) -> Result<Response> {
     let ids = ids_of(&app, &ask.exhibitions);
@@ -259,7 +260,7 @@ async fn change(
     let mut after = json!({ "role": ask.role, "exhibitions": ask.exhibitions, "disabled": ask.disabled });
     // Whoever may write the address of somebody below them would read the links of somebody above.
     if was.email.is_some() && ask.role != was.role && ask.role.is_at_least(was.role) {
-        mailbox::set(&app, &transaction, was.id, None).await?;
+        mailbox::set(&app, &transaction, &was, None, language).await?;
         (before["email"], after["email"]) = (json!(true), json!(false));
     }
     let about = |mut value: Value| {
@@ -294,6 +295,7 @@ async fn set_password(
     AppState(app): AppState<App>,
     admin: Admin,
     Path(username): Path<String>,
+    RequestLanguage(language): RequestLanguage,
     Json(ask): Json<PasswordAsk>,
 ) -> Result<StatusCode> {
     let user = found(&app.pg.get().await?, &admin, &username).await?;
@@ -310,7 +312,7 @@ async fn set_password(
     tries::pg::clear(&transaction, user.id, None).await?;
     let (mut before, mut after) = (json!({}), json!({ "username": username }));
     if ask.forget_email {
-        mailbox::set(&app, &transaction, user.id, None).await?;
+        mailbox::set(&app, &transaction, &user, None, language).await?;
         (before["email"], after["email"]) = (json!(user.email.is_some()), json!(false));
     }
     record(&transaction, &admin, "user.password", (before, after)).await?;

@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 /// All workers; names label metrics and let a test run one round.
-pub const WORKERS: [Worker; 20] = [
+pub const WORKERS: [Worker; 21] = [
     Worker { name: "expire", every: Duration::from_millis(500), tick: |app| Box::pin(expire(app)) },
     Worker { name: "recover", every: Duration::from_secs(1), tick: |app| Box::pin(recover::tick(app)) },
     Worker { name: "webhooks", every: Duration::from_millis(500), tick: |app| Box::pin(recover::webhooks(app)) },

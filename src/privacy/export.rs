@@ -121,7 +121,7 @@ async fn one(app: &App, id: Uuid, who: &[u8]) -> Result<Option<Value>> {
         ("refunds", json!(refunds::pg::of_order(&client, id).await?)),
         ("refunds_said", json!(refunds)),
         ("messages", json!(history::messages(&client, id).await?)),
-        ("events", json!(history::events(&client, id).await?)),
+        ("events", json!(history::events(&client, id, &order.facts.number).await?)),
     ];
     client.rollback().await?;
     document.extend(parts.into_iter().map(|(name, part)| (name.to_owned(), part)));

@@ -377,7 +377,7 @@ async fn whoever_read_the_order_before_its_person_changed_reads_it_again() {
     drop(client);
     desk.patch(&order.number, json!({ "customer_phone": "010-9999-0000" })).await.expect(200);
     let origin = admit::orders::model::Origin::new("test", "cancel", "");
-    let refused = admit::orders::cancel::cancel(app.app(), &stale, origin.clone()).await.unwrap_err();
+    let refused = admit::orders::cancel::cancel(app.app(), &stale, origin.clone(), None).await.unwrap_err();
     assert_eq!(refused.code, "server.busy");
     app.sweep().await;
     app.visitor(1).cancel(&order).await.expect(200);
