@@ -201,7 +201,7 @@ async fn conversion_follows_people_from_the_line_to_a_ticket() {
 
     // What a release before has read already is told the same by the migration.
     let (_, told_anew) =
-        include_str!("../../sql/migrations/V30__conversion.sql").split_once("-- What the figures have read").unwrap();
+        include_str!("../../sql/migrations/V28__conversion.sql").split_once("-- What the figures have read").unwrap();
     let reset = "update figures_hours set attempted = 0, came_placed = 0, came_attempted = 0, came_paid = 0; delete from figures_passes;";
     app.db.execute(&format!("begin; {reset} -- {told_anew} commit")).await;
     assert_eq!(shown(&app).await["conversion"], said["conversion"]);
