@@ -132,8 +132,10 @@ async fn the_live_board_shows_a_sale_in_trouble() {
     .await;
 
     // A worker as it runs in production.
-    for worker in (&WORKERS).into_iter().filter(|worker| worker.name == "expire") {
-        app.app().lifecycle.spawn(run(app.app().clone(), worker));
+    for worker in &WORKERS {
+        if worker.name == "expire" {
+            app.app().lifecycle.spawn(run(app.app().clone(), worker));
+        }
     }
     let seen = {
         let mut seen = Value::Null;
