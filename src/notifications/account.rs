@@ -60,7 +60,6 @@ fn lead(what: &str) -> &'static str {
 }
 
 /// In both languages: the one in which it happened is that of whoever did it, who may not be the owner.
-
 pub async fn notice(app: &App, row: &Claimed) -> Result<Option<Message>> {
     let client = app.pg.get().await?;
     let Some(notice) = mailbox::pg::notice(&client, row.order_id).await? else { return Ok(None) };
