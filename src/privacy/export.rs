@@ -109,7 +109,7 @@ async fn one(app: &App, id: Uuid) -> Result<Value> {
         ("refunds", json!(refunds::pg::of_order(&client, id).await?)),
         ("refunds_said", json!(refunds)),
         ("messages", json!(history::messages(&client, id).await?)),
-        ("events", json!(history::events(&client, id).await?)),
+        ("events", json!(history::events(&client, id, &order.facts.number).await?)),
     ];
     document.extend(parts.into_iter().map(|(name, part)| (name.to_owned(), part)));
     let mut document = Value::Object(document);
