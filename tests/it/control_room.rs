@@ -77,7 +77,7 @@ async fn every_call_is_open_to_its_ranks_and_to_nobody_else() {
 pub fn fill(path: &str) -> String {
     let mut filled = path.replace("{code}", "xyz").replace("{username}", "nobody");
     while let (Some(from), Some(until)) = (filled.find('{'), filled.find('}')) {
-        let number = matches!(&filled[from..=until], "{conflict_id}" | "{product_id}" | "{slot_id}" | "{stock_id}");
+        let number = matches!(&filled[from..=until], "{product_id}" | "{slot_id}" | "{stock_id}");
         let value = if number { "0".to_owned() } else { uuid::Uuid::nil().to_string() };
         filled.replace_range(from..=until, &value);
     }

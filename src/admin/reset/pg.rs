@@ -10,7 +10,8 @@ use crate::platform::pg::Statement;
 
 const LATELY: Statement = Statement::new(
     "admin.resets_lately",
-    "select count(*) from password_resets where user_id = $1 and created_at > admit_now() - make_interval(mins => $2)",
+    "select count(*) from password_resets
+      where user_id = $1 and not by_hand and created_at > admit_now() - make_interval(mins => $2)",
 );
 
 /// Nobody's is over from the beginning.
@@ -51,7 +52,7 @@ const TOLD: Statement = Statement::new(
 
 pub const STATEMENTS: &[&Statement] = &[&LATELY, &ADD, &MAIL, &OPEN, &SPEND, &END, &TOLD];
 
-/// How many were asked for while the first of them could still be open.
+/// How many mailed ones were asked for while the first of them could still be open.
 pub async fn lately(client: &impl GenericClient, user_id: Option<i32>) -> Result<i64> {
     Ok(LATELY.query_one(client, &[&user_id, &MINUTES]).await?.get(0))
 }

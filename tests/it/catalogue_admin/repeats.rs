@@ -240,7 +240,7 @@ async fn a_room_that_is_set_up_when_its_draft_goes_is_answered_that_it_is_gone()
     }
     assert_eq!(app.db.one::<i64>("select count(*) from rooms").await, 0);
 
-    // The other way round the draft stays.
+    // The other way round the draft takes along a room that nobody has set.
     let id = draft(&app, &owner, "stays").await;
     let adding = client.transaction().await.unwrap();
     adding.batch_execute(&add_room(false, id)).await.unwrap();
@@ -249,7 +249,8 @@ async fn a_room_that_is_set_up_when_its_draft_goes_is_answered_that_it_is_gone()
         somebody_waits(&app).await;
         adding.commit().await.unwrap();
     });
-    assert_eq!(ended.expect(200).text("outcome"), "archived");
+    assert_eq!(ended.expect(200).text("outcome"), "deleted");
+    assert_eq!(app.db.one::<i64>("select count(*) from rooms").await, 0);
     app.finish().await;
 }
 
