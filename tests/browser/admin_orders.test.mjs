@@ -228,6 +228,7 @@ both("a paid one", async (visitor) => {
   });
   await page.locator(".order-acts .danger").click();
   const boxes = dialog(page).locator("[name=ticket_ids]");
+  await boxes.first().waitFor();
   assert.equal(await boxes.count(), 3);
   await boxes.nth(0).uncheck();
   await boxes.nth(1).uncheck();

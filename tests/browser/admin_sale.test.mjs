@@ -6,7 +6,7 @@ import { account, signIn } from "./support/admin.mjs";
 import { lineUp } from "./support/crowd.mjs";
 import { admin, demo, exhibition, until } from "./support/system.mjs";
 
-const PEOPLE = 30, CAPACITY = 8, WAITS_S = 60;
+const PEOPLE = 30, CAPACITY = 8, WAITS_S = 240;
 const dialog = (page) => page.locator("dialog[open]");
 
 async function openRoom(code) {

@@ -192,6 +192,26 @@ async fn an_event_that_commits_late_is_not_missed() {
     app.finish().await;
 }
 
+/// A correction moves no order: alone in its hour it is read like every other event, and counts as nothing.
+#[tokio::test]
+async fn an_event_that_moves_nothing_is_read_alone() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(30)).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("boss").await;
+    app.visitor(1).held(&adult, 1).await;
+    figures(&app, &token).await;
+    app.db
+        .execute(
+            "insert into order_events (order_id, kind, actor, cause, correlation_id, at)
+             select id, 'contact_corrected', 'support', 'desk', '', now() + interval '3 hours' from orders",
+        )
+        .await;
+    let read = figures(&app, &token).await;
+    assert_eq!((&read["conversion"]["placed"], app.tick("figures").await), (&json!(1), 0), "{read}");
+    app.finish().await;
+}
+
 /// The next pictures of a live board.
 pub async fn pictures(app: &TestApp, at: usize, token: &str, count: usize) -> Vec<Value> {
     let url = format!("http://{}/api/admin/exhibitions/xyz/live", app.instances[at].address);

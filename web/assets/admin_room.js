@@ -91,7 +91,8 @@
       const set = form({
         fields: [whole("rate_per_min", config.rate_per_min, 1), whole("capacity", config.capacity, 1)], submit: t("room.set"), quiet: true,
         send: async (values) => {
-          const far = (name) => values[name] !== null && (values[name] < config[name] / 2 || values[name] > config[name] * 2);
+          // What is refused anyway is not asked about.
+          const far = (name) => values[name] >= 1 && (values[name] < config[name] / 2 || values[name] > config[name] * 2);
           const step = (name) => ({ from: number(config[name]), to: number(values[name]) });
           const lines = [far("rate_per_min") && t("room.set_will", step("rate_per_min")), far("capacity") && t("room.set_will_capacity", step("capacity"))].filter(Boolean);
           const send = () => change("PUT", "room", { revision: of.now.revision, config: values });

@@ -28,8 +28,9 @@ pub(super) const FOLD: Statement = Statement::new(
      ), moves as materialized (
          select e.order_id, e.kind, e.at, e.about, o.exhibition_id, o.slot_id, o.total_won, o.pass_sid, e.step,
                 -- Events of one order are numbered one after the other, under its lock: the first is the one with the lowest number.
+                -- A sum is no key: of the order's few events, not of all with a lower number.
                 (e.step >= 2 and not exists (
-                    select from order_events p where p.order_id = e.order_id and p.id < e.id
+                    select from order_events p where p.order_id = e.order_id and p.id + 0 < e.id
                        and p.to_state in ('confirming', 'awaiting_deposit', 'paid')))::int as attempted,
                 case when e.to_state = 'paid' and e.from_state <> 'paid' then 1 when e.kind = 'deposit_reversed' then -1 else 0 end as paid,
                 e.to_state in ('refunded', 'partially_refunded') as refund, e.to_state
@@ -60,7 +61,7 @@ pub(super) const FOLD: Statement = Statement::new(
          select exhibition_id, date_trunc('hour', at), sum(placed), sum(attempted), sum(paid), sum(declined), sum(expired), sum(cancelled),
                 sum(revenue), sum(refunds), sum(refunded), sum(came_placed), sum(came_attempted), sum(came_paid)
            from (select exhibition_id, at, (kind = 'held')::int as placed, attempted, paid, (kind = 'declined')::int as declined,
-                        (to_state = 'expired')::int as expired, (to_state = 'cancelled')::int as cancelled,
+                        coalesce(to_state = 'expired', false)::int as expired, coalesce(to_state = 'cancelled', false)::int as cancelled,
                         paid::bigint * total_won as revenue, 0 as refunds, 0::bigint as refunded,
                         0 as came_placed, 0 as came_attempted, 0 as came_paid from moves
                  union all
