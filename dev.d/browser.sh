@@ -2,7 +2,7 @@
 # The pages in a real browser: a whole system of its own on free ports, driven by tests/browser. Pictures of every page
 # stay in .run/browser/.
 
-readonly BROWSER_TESTS="$ROOT/tests/browser" NODE_MIN=18 BROWSER_SECONDS=1200
+readonly BROWSER_TESTS="$ROOT/tests/browser" NODE_MIN=18 BROWSER_SECONDS=2400
 
 # The first browser of the Chromium kind, or ADMIT_CHROMIUM. A snap cannot be driven.
 chromium_program() {
