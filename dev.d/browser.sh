@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The pages in a real browser: a whole system of its own on free ports, driven by tests/browser. Pictures of every page
-# stay in .run/browser/.
+# The pages in a real browser: a whole system of its own on free ports, driven by tests/browser. Pictures stay in
+# .run/browser/: of every page after `./dev browser`, of what failed after `./dev test`.
 
 readonly BROWSER_TESTS="$ROOT/tests/browser" NODE_MIN=18 BROWSER_SECONDS=2400
 
