@@ -31,7 +31,7 @@ pub async fn ends_in(app: &TestApp, given: &Given, days: i32) {
     app.refresh().await;
 }
 
-async fn days(app: &TestApp, n: u64) {
+pub async fn days(app: &TestApp, n: u64) {
     app.advance(Duration::from_secs(n * 86_400)).await;
 }
 

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
+use crate::privacy::{days, ends_in};
 use crate::support::given::places;
 use crate::support::servers::OwnRedis;
 use crate::support::{Answer, Given, Kind, Options, TestApp};
@@ -36,20 +37,6 @@ impl<'a> Owner<'a> {
     async fn erase(&self, id: &str) -> Answer {
         self.call(Method::POST, &format!("privacy/requests/{id}/erase"), json!({})).await
     }
-}
-
-async fn ends_in(app: &TestApp, given: &Given, days: i32) {
-    app.db
-        .execute(&format!(
-            "update exhibitions set ends_on = (admit_now() at time zone 'Asia/Seoul')::date + {days} where id = {}",
-            given.exhibition_id
-        ))
-        .await;
-    app.refresh().await;
-}
-
-async fn days(app: &TestApp, n: u64) {
-    app.advance(Duration::from_secs(n * 86_400)).await;
 }
 
 async fn erased(app: &TestApp) -> i64 {
