@@ -29,7 +29,7 @@ pub struct LiveBoard {
     paused: bool,
     /// By which switches; both may be on.
     paused_by: Vec<PausedBy>,
-    /// Why all sales are paused, in the words for visitors.
+    /// Why, in the words for visitors; of all sales where both are paused.
     pause_reason_ko: Option<String>,
     pause_reason_en: Option<String>,
     /// How old what is known of the processes is. [ms]
@@ -219,8 +219,8 @@ pub fn board(app: &App, exhibition: &Exhibition) -> LiveBoard {
         at: now_ms,
         paused: exhibition.is_paused(),
         paused_by: paused_by(exhibition),
-        pause_reason_ko: exhibition.sales_paused.as_ref().map(|pause| pause.reason_ko.clone()),
-        pause_reason_en: exhibition.sales_paused.as_ref().map(|pause| pause.reason_en.clone()),
+        pause_reason_ko: exhibition.pause_reason().map(|pause| pause.reason_ko.clone()),
+        pause_reason_en: exhibition.pause_reason().map(|pause| pause.reason_en.clone()),
         heard_age_ms: now_ms - heard_ms,
         stocks_age_ms: app.catalogue.current().as_of.map_or(i64::MAX, |as_of| now_ms - as_of.as_millisecond()),
         room: room(app, &exhibition.code, now_ms),

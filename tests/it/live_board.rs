@@ -42,10 +42,11 @@ async fn the_live_board_says_who_has_paused_what() {
     };
     sales(1, json!({ "paused": true, "reason_ko": "점검", "reason_en": "Maintenance" })).await;
     assert_eq!(paused().await, (json!(true), json!(["all_sales"]), json!("Maintenance")));
-    app.db.execute("update exhibitions set paused = true").await;
+    let building = "update exhibitions set paused = true, pause_reason_ko = '공사', pause_reason_en = 'Building work'";
+    app.db.execute(building).await;
     assert_eq!(paused().await, (json!(true), json!(["all_sales", "exhibition"]), json!("Maintenance")));
     sales(2, json!({ "paused": false })).await;
-    assert_eq!(paused().await, (json!(true), json!(["exhibition"]), json!(null)));
+    assert_eq!(paused().await, (json!(true), json!(["exhibition"]), json!("Building work")));
     app.db.execute("update exhibitions set paused = false").await;
     assert_eq!(paused().await, (json!(false), json!([]), json!(null)));
 

@@ -128,7 +128,7 @@
   /** Who has paused the sale, and why, as far as anybody has said so. */
   function paused(board) {
     const why = named({ name_ko: board.pause_reason_ko, name_en: board.pause_reason_en });
-    return board.paused_by.map((by) => [t(`live.paused_by.${by}`), by === "all_sales" && why].filter(Boolean).join(" "));
+    return board.paused_by.map((by, n) => [t(`live.paused_by.${by}`), n === 0 && why].filter(Boolean).join(" "));
   }
 
   function show(at) {
