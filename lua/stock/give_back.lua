@@ -14,7 +14,8 @@ for stock, quantity in string.gmatch(taken, '(%d+):(%d+)') do
   redis.call('hincrby', KEYS[1], stock, quantity)
 end
 if person ~= '-' then
-  if redis.call('hincrby', KEYS[3], 'u:' .. person, '-' .. places) <= 0 then redis.call('hdel', KEYS[3], 'u:' .. person) end
+  -- A difference: '-0' and -0 are no integers to Redis.
+  if redis.call('hincrby', KEYS[3], 'u:' .. person, 0 - places) <= 0 then redis.call('hdel', KEYS[3], 'u:' .. person) end
   if redis.call('hincrby', KEYS[3], 'o:' .. person, -1) <= 0 then redis.call('hdel', KEYS[3], 'o:' .. person) end
 end
 if sid ~= '-' then

@@ -120,6 +120,8 @@ struct ProductShown {
     currency: &'static str,
     available_quantity: i64,
     per_order_max: i32,
+    /// Places that one person may hold or own over all orders; null: no limit of its own.
+    per_person_max: Option<i32>,
     /// on_sale, held_by_others, sold_out, not_yet, paused or ended.
     state: &'static str,
     #[schema(value_type = String, format = DateTime)]
@@ -172,6 +174,7 @@ fn product_shown(e: &Exhibition, product: &Product, now: Timestamp) -> ProductSh
         currency: "KRW",
         available_quantity: e.free(product.stock_id),
         per_order_max: product.per_order_max,
+        per_person_max: product.per_person_max,
         state: e.product_state(product, now).as_str(),
         sale_start,
         sale_end,

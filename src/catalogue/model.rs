@@ -127,9 +127,21 @@ pub struct Product {
     pub dated: bool,
     pub person_limited: bool,
     pub per_order_max: i32,
+    /// Places that one person may hold or own.
+    pub per_person_max: Option<i32>,
     pub active: bool,
     pub sale_start: Option<Timestamp>,
     pub sale_end: Option<Timestamp>,
+}
+
+impl Product {
+    /// What one order may have at most, and whether it is the person's limit that says so.
+    pub fn most(&self) -> (i32, bool) {
+        match self.per_person_max {
+            Some(most) if most < self.per_order_max => (most, true),
+            _ => (self.per_order_max, false),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

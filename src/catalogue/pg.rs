@@ -23,7 +23,7 @@ const EXHIBITIONS: Statement = Statement::new(
 const PRODUCTS: Statement = Statement::new(
     "catalogue.products",
     "select exhibition_id, id, stock_id, kind, name_ko, name_en, price_won, dated, person_limited, per_order_max,
-            active, sale_start_at, sale_end_at, archived_at is not null
+            active, sale_start_at, sale_end_at, archived_at is not null, per_person_max
        from products order by exhibition_id, position, id",
 );
 
@@ -144,6 +144,7 @@ pub async fn all(client: &impl GenericClient) -> Result<Vec<Exhibition>> {
             dated: r.get(7),
             person_limited: r.get(8),
             per_order_max: r.get(9),
+            per_person_max: r.get(14),
             active: r.get(10),
             sale_start: r.get(11),
             sale_end: r.get(12),

@@ -43,7 +43,7 @@ pub fn routes() -> OpenApiRouter<App> {
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; the same key and body get the same order")),
     responses((status = 201, body = OrderView), (status = 404, description = "catalogue.unknown_exhibition"),
               (status = 403, description = "waiting_room.pass_required, waiting_room.pass_ended, waiting_room.invalid_pass"),
-              (status = 409, description = "stock.sold_out, stock.person_limit, sale.not_yet, sale.paused, sale.ended, order.open_holds, waiting_room.pass_in_use"),
+              (status = 409, description = "stock.sold_out, stock.person_limit, stock.product_limit, sale.not_yet, sale.paused, sale.ended, order.open_holds, waiting_room.pass_in_use"),
               (status = 422, description = "idempotency.key_reused"), (status = 429, description = "order.too_many"),
               (status = 503, description = "stock.busy, stock.unready, server.redis_away, server.database_away, server.starting, order.unknown_outcome")))]
 async fn create(

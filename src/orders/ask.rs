@@ -85,6 +85,12 @@ impl Refusals {
 pub fn check(ask: &OrderAsk, exhibition: &Exhibition, now: Timestamp, today: Date) -> Result<Checked> {
     let mut refusals = Refusals(Vec::new());
     let items = check_items(&ask.items, exhibition, &mut refusals);
+    for (at, item) in ask.items.iter().enumerate() {
+        let found = items.iter().find(|known| i64::from(known.product_id) == item.product_id);
+        if found.is_some_and(|item| item.per_person_max.is_some_and(|most| item.quantity > most)) {
+            refusals.push(format!("items[{at}].quantity"), "per_person_limit");
+        }
+    }
     let mut contact_errors = Vec::new();
     let contact =
         contact::check(&ask.customer_name, &ask.customer_phone, ask.customer_email.as_deref(), &mut contact_errors);
@@ -172,6 +178,7 @@ pub(super) fn check_items(asked: &[ItemAsk], exhibition: &Exhibition, refusals: 
                     quantity,
                     unit_won: product.price_won,
                     dated: product.dated,
+                    per_person_max: product.per_person_max,
                 });
             }
             Ok(quantity) if quantity < 1 => refusals.push(format!("items[{at}].quantity"), "too_few"),

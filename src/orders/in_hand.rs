@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::model::{Order, OrderState, Origin};
 use super::pg;
+use super::place::product_limit;
 use super::settle::{self, Again, Taken};
 use super::writer::{Ask, Captured, Entry, Refusal, Reply};
 use crate::app::App;
@@ -65,6 +66,9 @@ pub(super) async fn paid_in_hand(app: &App, order: Order, money: InHand, origin:
                 Again::NoRoom(_) => (taken, was_full) = (None, true),
             },
             Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => taken = None,
+            Reply::Refused(Refusal::ProductLimit(id)) => {
+                return Err(product_limit(&*app.catalogue.current().by_id(order.facts.exhibition_id)?, id));
+            }
             Reply::Refused(refusal) => return Err(refused(refusal)),
             Reply::Failed(error) => return Err(error),
             Reply::Unknown => return Err(Error::unavailable("order.unknown_outcome", "an unknown commit")),

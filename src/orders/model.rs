@@ -124,6 +124,8 @@ pub struct Item {
     pub unit_won: i32,
     /// Only dated products are for the order's slot.
     pub dated: bool,
+    /// Places of the product that the order's person may hold or own, as the catalogue had it.
+    pub per_person_max: Option<i32>,
 }
 
 /// What of an order never changes once it is held.

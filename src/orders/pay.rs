@@ -333,7 +333,9 @@ impl Begin<'_> {
                     // Another call may have seated the order with the last places: look once more.
                     settle::Again::NoRoom(_) => (taken, was_full) = (None, true),
                 },
-                Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit | Refusal::SlotClosed) => {
+                Reply::Refused(
+                    Refusal::SoldOut | Refusal::PersonLimit | Refusal::ProductLimit(_) | Refusal::SlotClosed,
+                ) => {
                     return Err(Error::gone("order.expired"));
                 }
                 Reply::Refused(Refusal::OtherEpoch | Refusal::Stale) => taken = None,

@@ -117,7 +117,9 @@ async fn place_tracked(app: &App, ask: &OrderAsk, caller: &Caller) -> Result<Ord
         person_key: person,
         person_places: checked.person_places,
         // Spared callers without a limit to keep count of touch no person's row.
-        person_counted: checked.person_places > 0 || !caller.client.exempt,
+        person_counted: checked.person_places > 0
+            || !caller.client.exempt
+            || checked.items.iter().any(|item| item.per_person_max.is_some()),
         person_allowed: exhibition.person_limit,
         has_email: checked.contact.0.email.is_some(),
         language: caller.language.tag(),
@@ -243,6 +245,7 @@ async fn hold_once(
             Err(sold_out())
         }
         Reply::Refused(Refusal::PersonLimit) => Err(person_limit(exhibition)),
+        Reply::Refused(Refusal::ProductLimit(id)) => Err(product_limit(exhibition, id)),
         Reply::Refused(Refusal::SlotClosed) => Err(Error::field("visit_date", "closed")),
         Reply::Refused(Refusal::Stale) => {
             Err(Error::unavailable("stock.busy", "the entry grew old").retry_after(Duration::from_secs(2)))
@@ -324,4 +327,16 @@ fn sold_out() -> Error {
 
 fn person_limit(exhibition: &Exhibition) -> Error {
     Error::conflict("stock.person_limit").with("limit", exhibition.person_limit.unwrap_or_default())
+}
+
+pub(super) fn product_limit(exhibition: &Exhibition, product_id: i32) -> Error {
+    let product = exhibition.product(product_id);
+    let name = product.map(|product| match product.name_ko == product.name_en {
+        true => product.name_ko.clone(),
+        false => format!("{} ({})", product.name_ko, product.name_en),
+    });
+    let limit = product.and_then(|product| product.per_person_max);
+    Error::conflict("stock.product_limit")
+        .with("product", name.unwrap_or_default())
+        .with("limit", limit.unwrap_or_default())
 }

@@ -78,7 +78,9 @@ pub async fn accepted(
                 Again::Taken(again) => taken = Some(again),
                 Again::NoRoom(_) => refund_if_full = true,
             },
-            Reply::Refused(Refusal::SoldOut | Refusal::PersonLimit | Refusal::SlotClosed) => {
+            Reply::Refused(
+                Refusal::SoldOut | Refusal::PersonLimit | Refusal::ProductLimit(_) | Refusal::SlotClosed,
+            ) => {
                 taken = None;
                 refund_if_full = true;
             }

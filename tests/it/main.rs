@@ -55,6 +55,7 @@ mod periods;
 mod pictures;
 mod privacy;
 mod privacy_requests;
+mod product_limits;
 mod queue_draw;
 mod queue_faults;
 mod queue_model;

@@ -151,12 +151,15 @@ fn wish(random: &mut SmallRng) -> Wish {
         parts.push((random.random_range(1..=STOCKS + nowhere), random.random_range(1..=4)));
     }
     let lines = lines(parts);
+    // Without a limit nobody's places are counted, only their open holds.
+    let allowed = random.random_bool(0.5).then(|| random.random_range(1..20));
+    let counted = allowed.is_some() || random.random_bool(0.5);
     Wish {
         hold: random.random_range(0..12),
         fingerprint: random.random_range(0..2),
         person: random.random_range(0..PEOPLE),
-        places: lines.iter().map(|l| l.quantity).sum(),
-        allowed: random.random_bool(0.5).then(|| random.random_range(1..20)),
+        places: if counted { lines.iter().map(|l| l.quantity).sum() } else { 0 },
+        allowed,
         open_max: random.random_bool(0.5).then(|| random.random_range(1..5)),
         lines,
     }

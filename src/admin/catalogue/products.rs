@@ -51,6 +51,10 @@ pub struct ProductSettings {
     /// 1 to 100.
     #[serde(default = "per_order_max")]
     pub per_order_max: i32,
+    /// Places of it that one person may hold or own, whatever the exhibition allows besides, 1 to 100; null: no limit of its own.
+    /// Of whom has more already, nothing is taken away.
+    #[serde(default)]
+    pub per_person_max: Option<i32>,
     /// False: paused. No new orders; those that hold places can still be paid.
     #[serde(default = "yes")]
     pub active: bool,
@@ -96,6 +100,7 @@ impl ProductSettings {
         fields.line("name_en", &self.name_en, 1..=NAME_CHARS_MAX);
         fields.number("price_won", self.price_won, 0..=PRICE_WON_MAX);
         fields.number("per_order_max", self.per_order_max, 1..=PER_ORDER_MAX);
+        fields.number("per_person_max", self.per_person_max.unwrap_or(1), 1..=PER_ORDER_MAX);
         fields.number("position", self.position, 0..=POSITION_MAX);
         fields.window(self.sale_start, self.sale_end);
         fields.places(self.total, self.offered);

@@ -138,7 +138,7 @@ fn facts(app: &App, by: &AdminOf, ask: &GiftAsk, id: uuid::Uuid, language: Langu
     let name = ask.customer_name.as_deref().unwrap_or_default();
     let contact = contact::check_without_phone(name, ask.customer_email.as_deref(), &mut refusals.0);
     let Some(contact) = contact else { return Err(Error::fields(refusals.0)) };
-    let items: Vec<Item> = items.into_iter().map(|item| Item { unit_won: 0, ..item }).collect();
+    let items: Vec<Item> = items.into_iter().map(|item| Item { unit_won: 0, per_person_max: None, ..item }).collect();
     let facts = OrderFacts {
         id,
         number: ids::order_number(app.clock.now()),

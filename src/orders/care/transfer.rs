@@ -42,7 +42,7 @@ struct TransferAsk {
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "order.unknown"),
         (status = 409, description = "payment.nothing_to_pay, payment.in_progress, payment.already_paid, order.illegal_move, \
-            transfer.no_room, transfer.slot_closed, transfer.slot_over, stock.person_limit: nothing was written"),
+            transfer.no_room, transfer.slot_closed, transfer.slot_over, stock.person_limit, stock.product_limit: nothing was written"),
         (status = 410, description = "order.closed, order.forgotten: nothing was written"),
         (status = 422, description = "request.invalid, payment.amount_mismatch"),
         (status = 503, description = "stock.busy, stock.unready, server.starting, server.database_away, server.redis_away, order.unknown_outcome")))]

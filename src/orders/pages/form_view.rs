@@ -56,6 +56,10 @@ pub struct Line {
     pub open: bool,
     pub max: i32,
     pub max_text: String,
+    /// Said of a quantity above `max`.
+    pub too_many: &'static str,
+    /// What one person may have of it over all orders.
+    pub per_person: Option<String>,
     pub choices: Vec<i64>,
     pub quantity: i64,
     pub error: Option<&'static str>,
@@ -121,7 +125,7 @@ fn boxes(language: Language, agreed: &Agreed, error: impl Fn(&str) -> Option<&'s
 
 fn line(e: &Exhibition, product: &Product, now: jiff::Timestamp, language: Language, given: &Filled) -> Line {
     let state = e.product_state(product, now);
-    let max = product.per_order_max;
+    let (max, by_person) = product.most();
     let error = given.refused.as_ref().and_then(|refused| {
         let at = refused.items.iter().position(|id| *id == product.id)?;
         let prefix = format!("items[{at}]");
@@ -138,6 +142,8 @@ fn line(e: &Exhibition, product: &Product, now: jiff::Timestamp, language: Langu
         open: state == State::OnSale,
         max,
         max_text: filled(language, "page.order.per_order", &[("count", max.to_string())]),
+        too_many: field_text(language, if by_person { "per_person_limit" } else { "per_order_limit" }),
+        per_person: product.per_person_max.map(|most| filled(language, "page.limit", &[("limit", most.to_string())])),
         choices: if max <= SELECT_MAX { (0..=max.into()).collect() } else { Vec::new() },
         // What is shut is not sent, so it shows that nothing of it is ordered.
         quantity: given.quantities.get(&product.id).copied().filter(|_| state == State::OnSale).unwrap_or(0),
@@ -176,6 +182,7 @@ const FIELD_KEYS: &[&str] = &[
     "field.too_few",
     "field.too_many",
     "field.per_order_limit",
+    "field.per_person_limit",
     "field.out_of_range",
 ];
 

@@ -129,8 +129,14 @@ fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
     let mut at = HashMap::<Uuid, usize>::new();
     for r in rows {
         let id: Uuid = r.get(0);
-        // Whether it is dated is the catalogue's to say, below.
-        let item = Item { product_id: r.get(17), quantity: r.get(18), unit_won: r.get(19), dated: false };
+        // The rest is the catalogue's to say, below.
+        let item = Item {
+            product_id: r.get(17),
+            quantity: r.get(18),
+            unit_won: r.get(19),
+            dated: false,
+            per_person_max: None,
+        };
         if let Some(index) = at.get(&id) {
             out[*index].facts.items.push(item);
             continue;
@@ -176,6 +182,7 @@ fn orders(app: &App, rows: &[Row]) -> Result<Vec<Order>> {
                 product.ok_or_else(|| Error::bug(format!("product {} is not in the catalogue", item.product_id)))?;
             parts.push((product.stock_id, item.quantity));
             item.dated = product.dated;
+            item.per_person_max = product.per_person_max.filter(|_| order.facts.person_counted);
             if product.dated {
                 let stock = slot_stock.ok_or_else(|| Error::bug("a dated product without its slot"))?;
                 parts.push((stock, item.quantity));

@@ -9,17 +9,15 @@ use uuid::Uuid;
 use super::ends::first_end;
 use super::entry::{Ask, Captured, Entry, Hold, Refusal, Reply};
 use super::money::{KnownRefund, TicketRow};
-use super::rows::{AttemptChange, EventRow, PersonChange, Rows, Wake};
+use super::rows::{AttemptChange, EventRow, Rows, Wake};
 use crate::error::Error;
 use crate::observability::pulse::What;
 use crate::orders::model::{AttemptState, OrderFacts, OrderState, Origin, Seat};
 use crate::payments::Provider;
 use crate::stock::Level;
-use crate::stock::model::{HoldId, Line, PersonKey};
+use crate::stock::model::{HoldId, PersonKey};
 use crate::waiting_room::redis::PassEnd;
 
-/// The audit gives back takes from 20 s on, so an entry half that old still commits in time. [ms]
-pub const ENTRY_AGE_MAX_MS: i64 = 10_000;
 /// Time to pay that is left at least after an attempt has begun. [s]
 const AFTER_BEGIN_S: i64 = 120;
 /// Attempts that may lengthen a hold so: more would let somebody keep places without paying.
@@ -28,7 +26,6 @@ const EXTENDING_ATTEMPTS: i32 = 3;
 const FIRST_CHECK_S: i64 = 30;
 /// Attempts per order; a visitor who needs more has another problem.
 const ATTEMPTS_MAX: i32 = 50;
-pub const NO_LIMIT: i32 = i32::MAX;
 
 #[derive(Clone, Copy, Debug)]
 pub struct OrderRow {
@@ -73,6 +70,8 @@ pub struct Books {
     /// Of the orders of which an entry says what it has seen.
     pub revisions: HashMap<Uuid, i64>,
     pub people: HashMap<(i32, PersonKey), PersonRow>,
+    /// Places of products with a limit that persons hold or own.
+    pub per_person: HashMap<(PersonKey, i32), i32>,
     pub stock: HashMap<i32, Level>,
     /// Of the slots that somebody wants places of: nothing is sold of these any more.
     pub closed_slots: HashSet<i32>,
@@ -153,6 +152,7 @@ impl Books {
         let expires_at = self.now + SignedDuration::from_secs(i64::from(hold.ttl_s));
         self.change_stock(facts, 1, 0);
         self.change_person(facts, facts.person_places, 1);
+        self.count_products(facts);
         self.known_holds.insert(facts.hold_id, (facts.id, hold.seat.at_ms));
         let row = OrderRow {
             state: OrderState::Held,
@@ -166,33 +166,6 @@ impl Books {
         self.event(facts, &entry.origin, "held", None, Some(OrderState::Held));
         self.wake(facts).confirmed.push(hold.seat.hold_id);
         Reply::Held { at: self.now, expires_at }
-    }
-
-    /// Why places taken in Redis cannot be kept in Postgres, if so.
-    fn cannot_seat(&self, facts: &OrderFacts, seat: &Seat) -> Option<Refusal> {
-        if self.now_ms - seat.at_ms > ENTRY_AGE_MAX_MS {
-            return Some(Refusal::Stale);
-        }
-        if facts.slot_id.is_some_and(|id| self.closed_slots.contains(&id)) {
-            return Some(Refusal::SlotClosed);
-        }
-        for line in &facts.lines {
-            match self.stock.get(&line.stock_id) {
-                Some(level) if level.epoch != seat.epoch => return Some(Refusal::OtherEpoch),
-                Some(level) if level.free() < line.quantity => return Some(Refusal::SoldOut),
-                Some(_) => {}
-                None => return Some(Refusal::SoldOut),
-            }
-        }
-        let used = self.people.get(&(facts.exhibition_id, facts.person_key)).map_or(0, |p| p.used);
-        match facts.person_allowed {
-            Some(allowed)
-                if facts.person_counted && facts.person_places > 0 && used + facts.person_places > allowed =>
-            {
-                Some(Refusal::PersonLimit)
-            }
-            _ => None,
-        }
     }
 
     fn open(&mut self, entry: &Entry, order: OrderRow, attempt_id: Uuid, provider: Provider) -> Reply {
@@ -256,6 +229,7 @@ impl Books {
                 }
                 self.change_stock(facts, 1, 0);
                 self.change_person(facts, facts.person_places, 1);
+                self.count_products(facts);
                 self.wake(facts).confirmed.push(seat.hold_id);
             }
             OrderState::Confirming | OrderState::AwaitingDeposit => return Reply::Refused(Refusal::InProgress),
@@ -366,24 +340,6 @@ impl Books {
         }
         self.pay(entry, order, Some(attempt_id), *ticket_key_id);
         Reply::Paid
-    }
-
-    /// Places that were taken again for a lapsed order.
-    fn sell_seat(&mut self, facts: &OrderFacts, seat: &Seat) {
-        self.change_stock(facts, 0, 1);
-        self.change_person(facts, facts.person_places, 0);
-        let (person, counted) = (facts.person_key, facts.person_counted);
-        let wake = self.wake(facts);
-        wake.confirmed.push(seat.hold_id);
-        if counted {
-            wake.freed.people.push((person, 0, -1));
-        }
-    }
-
-    fn sell_held(&mut self, facts: &OrderFacts) {
-        self.change_stock(facts, -1, 1);
-        self.change_person(facts, 0, -1);
-        self.free_person_in_redis(facts, 0);
     }
 
     fn pay(&mut self, entry: &Entry, order: OrderRow, attempt_id: Option<Uuid>, ticket_key_id: i16) {
@@ -499,56 +455,6 @@ impl Books {
         self.end_pass(facts, if to == OrderState::Cancelled { PassEnd::Free } else { PassEnd::Over });
         self.set_order(facts, &entry.origin, kind, OrderRow { state: to, ..order });
         Reply::Released
-    }
-
-    /// Adds the order's places to held and sold with the given signs, and notes what became free for Redis. A take
-    /// has already lowered Redis, so only what becomes free again is told.
-    pub fn change_stock(&mut self, facts: &OrderFacts, held: i32, sold: i32) {
-        self.change_lines(facts, &facts.lines, held, sold);
-    }
-
-    pub fn change_lines(&mut self, facts: &OrderFacts, lines: &[Line], held: i32, sold: i32) {
-        for line in lines {
-            let Some(level) = self.stock.get_mut(&line.stock_id) else { continue };
-            let before = level.free();
-            level.held += held * line.quantity;
-            level.sold += sold * line.quantity;
-            let freed = level.free() - before;
-            let epoch = level.epoch;
-            let change = self.rows.stock.entry(line.stock_id).or_insert((0, 0));
-            change.0 += held * line.quantity;
-            change.1 += sold * line.quantity;
-            let wake = self.wakes.entry(facts.exhibition_id).or_insert_with(|| Wake::new(&facts.code));
-            wake.freed.epoch = epoch;
-            if freed > 0 {
-                wake.freed.stocks.push((line.stock_id, freed));
-            }
-        }
-    }
-
-    pub fn change_person(&mut self, facts: &OrderFacts, places: i32, open_holds: i32) {
-        if !facts.person_counted {
-            return;
-        }
-        let key = (facts.exhibition_id, facts.person_key);
-        let allowed = facts.person_allowed.unwrap_or(NO_LIMIT);
-        let person = self.people.entry(key).or_insert(PersonRow { allowed, used: 0, open_holds: 0 });
-        person.used += places;
-        person.open_holds += open_holds;
-        // A limit lowered below what a person already has stays true for what they have.
-        person.allowed = allowed.max(person.used);
-        let stored = self.stored_people.contains(&key);
-        let change = self.rows.people.entry(key).or_insert(PersonChange { stored, ..PersonChange::default() });
-        change.allowed = person.allowed;
-        change.used += places;
-        change.open_holds += open_holds;
-    }
-
-    fn free_person_in_redis(&mut self, facts: &OrderFacts, places: i32) {
-        if facts.person_counted {
-            let person = facts.person_key;
-            self.wake(facts).freed.people.push((person, places, -1));
-        }
     }
 
     /// Somebody who came through the waiting room has bought, let the hold lapse, or may choose again.

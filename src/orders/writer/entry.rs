@@ -232,6 +232,8 @@ pub enum Refusal {
     /// Its day was closed since the caller looked.
     SlotClosed,
     PersonLimit,
+    /// More of this product than one person may have.
+    ProductLimit(i32),
     UnknownOrder,
     UnknownAttempt,
     AlreadyPaid,

@@ -12,6 +12,7 @@ mod ends;
 mod entry;
 mod money;
 mod pg;
+mod places;
 mod queue;
 mod rows;
 
@@ -21,9 +22,9 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-pub use decide::ENTRY_AGE_MAX_MS;
 pub use entry::{Ask, Captured, Deposit, Entry, Hold, RefundAsk, RefundKind, Refusal, Reply, SealedContact};
-pub use pg::STATEMENTS;
+pub use pg::{STATEMENTS, lock_limited};
+pub use places::ENTRY_AGE_MAX_MS;
 
 use self::decide::Books;
 use self::entry::Job;

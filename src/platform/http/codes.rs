@@ -150,6 +150,7 @@ pub const STATUSES: &[(&str, u16)] = &[
     ("server.starting", 503),
     ("stock.busy", 503),
     ("stock.person_limit", 409),
+    ("stock.product_limit", 409),
     ("stock.sold_out", 409),
     ("stock.unready", 503),
     ("ticket.keys_used_up", 409),

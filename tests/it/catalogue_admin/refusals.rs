@@ -52,6 +52,8 @@ async fn wrong_input_names_the_field_and_changes_nothing() {
         (&product, json!({ "price_won": -1 }), "price_won", "out_of_range"),
         (&product, json!({ "price_won": 10_000_001 }), "price_won", "out_of_range"),
         (&product, json!({ "per_order_max": 0 }), "per_order_max", "out_of_range"),
+        (&product, json!({ "per_person_max": 0 }), "per_person_max", "out_of_range"),
+        (&product, json!({ "per_person_max": 101 }), "per_person_max", "out_of_range"),
         (&product, json!({ "position": -1 }), "position", "out_of_range"),
         (&product, json!({ "sale_start": app.instant(2), "sale_end": app.instant(1) }), "sale_end", "before_start"),
         (&product, json!({ "total": 10_000_001 }), "total", "out_of_range"),

@@ -12,6 +12,7 @@ pub struct Kind {
     pub slot_places: Option<i32>,
     pub person_limit: Option<i32>,
     pub per_order_max: i32,
+    pub per_person_max: Option<i32>,
     pub open_holds_max: i32,
 }
 
@@ -24,6 +25,7 @@ impl Default for Kind {
             slot_places: None,
             person_limit: None,
             per_order_max: 10,
+            per_person_max: None,
             open_holds_max: 1,
         }
     }
@@ -78,9 +80,16 @@ impl TestApp {
         let stock_id = stock(kind.places).await;
         let product_id: i32 = client
             .query_one(
-                "insert into products (exhibition_id, stock_id, kind, name_ko, name_en, price_won, dated, per_order_max)
-                 values ($1, $2, 'adult', '성인', 'Adult', $3, $4, $5) returning id",
-                &[&exhibition_id, &stock_id, &kind.price_won, &kind.slot_places.is_some(), &kind.per_order_max],
+                "insert into products (exhibition_id, stock_id, kind, name_ko, name_en, price_won, dated, per_order_max, per_person_max)
+                 values ($1, $2, 'adult', '성인', 'Adult', $3, $4, $5, $6) returning id",
+                &[
+                    &exhibition_id,
+                    &stock_id,
+                    &kind.price_won,
+                    &kind.slot_places.is_some(),
+                    &kind.per_order_max,
+                    &kind.per_person_max,
+                ],
             )
             .await
             .unwrap()

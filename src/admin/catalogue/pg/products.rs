@@ -16,7 +16,7 @@ macro_rules! products {
         concat!(
             "select p.id, p.exhibition_id, p.stock_id, p.revision, s.held, s.sold, p.kind, p.name_ko, p.name_en, p.price_won,
                     p.dated, p.person_limited, p.per_order_max, p.active, p.sale_start_at, p.sale_end_at, p.position,
-                    p.archived_at is not null, s.total, s.offered
+                    p.archived_at is not null, s.total, s.offered, p.per_person_max
                from products p join stock s on s.id = p.stock_id ",
             $rest
         )
@@ -33,8 +33,8 @@ const LIST: Statement = Statement::new(
 const INSERT: Statement = Statement::new(
     "admin_catalogue.insert_product",
     "insert into products (exhibition_id, stock_id, kind, name_ko, name_en, price_won, dated, person_limited, per_order_max,
-                           active, sale_start_at, sale_end_at, position, archived_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, case when $14 then admit_now() end) returning id",
+                           active, sale_start_at, sale_end_at, position, archived_at, per_person_max)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, case when $14 then admit_now() end, $15) returning id",
 );
 
 const UPDATE: Statement = Statement::new(
@@ -42,6 +42,7 @@ const UPDATE: Statement = Statement::new(
     "update products
         set stock_id = $2, kind = $3, name_ko = $4, name_en = $5, price_won = $6, dated = $7, person_limited = $8,
             per_order_max = $9, active = $10, sale_start_at = $11, sale_end_at = $12, position = $13,
+            per_person_max = $15,
             archived_at = case when $14 then coalesce(archived_at, admit_now()) end, revision = revision + 1
       where id = $1 returning id",
 );
@@ -87,6 +88,7 @@ fn read(r: &Row) -> ProductRow {
             dated: r.get(10),
             person_limited: r.get(11),
             per_order_max: r.get(12),
+            per_person_max: r.get(20),
             active: r.get(13),
             sale_start: r.get(14),
             sale_end: r.get(15),
@@ -115,7 +117,7 @@ async fn write(
     (of, stock_id): (i32, i32),
     s: &ProductSettings,
 ) -> Result<i32> {
-    let params: [&(dyn ToSql + Sync); 14] = [
+    let params: [&(dyn ToSql + Sync); 15] = [
         &of,
         &stock_id,
         &s.kind,
@@ -130,6 +132,7 @@ async fn write(
         &s.sale_end,
         &s.position,
         &s.archived,
+        &s.per_person_max,
     ];
     Ok(statement.query_one(client, &params).await?.get(0))
 }

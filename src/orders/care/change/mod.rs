@@ -24,7 +24,7 @@ use crate::orders::cancel::cancel;
 use crate::orders::consent::Consent;
 use crate::orders::contact;
 use crate::orders::model::{Order, OrderState, Origin};
-use crate::orders::pg as orders_pg;
+use crate::orders::{pg as orders_pg, place, writer};
 use crate::platform::http::{IfMatch, Json, Path};
 use crate::stock::{self, PersonKey, redis};
 
@@ -59,7 +59,7 @@ impl ChangeAsk {
     responses((status = 200, body = history::OrderShown),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "order.unknown"),
-        (status = 409, description = "order.illegal_move, payment.in_progress, stock.person_limit, order.open_holds, order.paid, order.erasure_asked"),
+        (status = 409, description = "order.illegal_move, payment.in_progress, stock.person_limit, stock.product_limit, order.open_holds, order.paid, order.erasure_asked"),
         (status = 410, description = "order.forgotten, order.expired, order.closed"),
         (status = 412, description = "request.changed_meanwhile"), (status = 428, description = "request.if_match_required"),
         (status = 422, description = "request.invalid"),
@@ -204,6 +204,13 @@ async fn move_places(
     }
     if open > 0 && open_holds >= exhibition.open_holds_max {
         return Err(Error::conflict("order.open_holds").with("limit", exhibition.open_holds_max));
+    }
+    let has = writer::lock_limited(transaction, to, &order.facts.items).await?;
+    for item in &order.facts.items {
+        let used = has.get(&item.product_id).copied().unwrap_or(0);
+        if item.per_person_max.is_some_and(|most| used + item.quantity > most) {
+            return Err(place::product_limit(&exhibition, item.product_id));
+        }
     }
     pg::move_person(transaction, (exhibition.id, &locked.person_key), (-places, -open), allowed).await?;
     pg::move_person(transaction, (exhibition.id, to), (places, open), allowed).await

@@ -5,8 +5,10 @@ mod doubt;
 mod statements;
 mod wants;
 
+use std::collections::HashMap;
 use std::pin::Pin;
 
+use deadpool_postgres::GenericClient;
 use futures_util::future::join_all;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement as Prepared};
@@ -17,12 +19,14 @@ use super::entry::Entry;
 use crate::admin::audit::Act;
 use crate::error::{Error, Result};
 use crate::orders::contact::INDEX_VERSION;
+use crate::orders::model::Item;
 use crate::platform::pg::{self, SessionLimits};
+use crate::stock::model::PersonKey;
 
 pub use doubt::{Doubt, committed};
 use statements::PreparedAll;
 pub use statements::STATEMENTS;
-use wants::{Read, Wants, fill};
+use wants::{Limited, Read, Wants, fill};
 
 const LIMITS: SessionLimits = SessionLimits { statement_ms: 5_000, lock_ms: 2_000 };
 
@@ -71,7 +75,7 @@ impl Connection {
     }
 
     /// First flight: begins, and locks and reads in the one order everybody uses (orders by id, persons by key,
-    /// stock by id). Returns the transaction's id beside the books.
+    /// persons of limited products, stock by id). Returns the transaction's id beside the books.
     pub async fn read(&self, entries: &[&Entry], now_ms: i64) -> Result<(Books, String), Failure> {
         let wants = Wants::of(entries);
         let p = &self.prepared;
@@ -90,6 +94,11 @@ impl Connection {
         if !wants.people.0.is_empty() {
             flight.push(self.call(&p.LOCK_PEOPLE, vec![&wants.people.0, &wants.people.1]));
             order.push(Read::People);
+        }
+        if !wants.limited.people.is_empty() {
+            flight.push(self.call(&p.LOCK_LIMITED, vec![&wants.limited.locks]));
+            flight.push(self.call(&p.PER_PERSON, vec![&wants.limited.people, &wants.limited.products]));
+            order.extend([Read::Limited, Read::PerPerson]);
         }
         if !wants.stock.is_empty() {
             flight.push(self.call(&p.LOCK_STOCK, vec![&wants.stock]));
@@ -331,4 +340,20 @@ impl Connection {
         }
         flight
     }
+}
+
+/// Places of each of these products that a person holds or owns, until the end of the caller's transaction nobody else
+/// adding to them. Taken after the locks of orders and persons.
+pub async fn lock_limited(
+    client: &impl GenericClient,
+    person: &PersonKey,
+    items: &[Item],
+) -> Result<HashMap<i32, i32>> {
+    let limited = Limited::of(std::iter::once((person, items)));
+    if limited.people.is_empty() {
+        return Ok(HashMap::new());
+    }
+    statements::LOCK_LIMITED.query(client, &[&limited.locks]).await?;
+    let rows = statements::PER_PERSON.query(client, &[&limited.people, &limited.products]).await?;
+    Ok(rows.iter().map(|row| (row.get(1), row.get(2))).collect())
 }

@@ -6,7 +6,7 @@ use crate::platform::pg::Statement;
 
 macro_rules! statements {
     ($($name:ident = $label:literal, $sql:literal;)*) => {
-        $(const $name: Statement = Statement::new($label, $sql);)*
+        $(pub const $name: Statement = Statement::new($label, $sql);)*
         pub const STATEMENTS: &[&Statement] = &[$(&$name),*];
 
         #[allow(non_snake_case)]
@@ -44,6 +44,24 @@ statements! {
            from person_counters c
            join unnest($1::int[], $2::bytea[]) as k (exhibition_id, person_key) using (exhibition_id, person_key)
           order by c.exhibition_id, c.person_key for update of c";
+
+    // Whoever has no order yet has no row to lock. $1 sorted.
+    LOCK_LIMITED = "writer.lock_limited", "select pg_advisory_xact_lock(31, key) from unnest($1::int[]) as key";
+
+    // After that lock, which is kept until the commit: what the persons' other orders are, nobody changes meanwhile to more.
+    // A person's key is the beginning of the digest of the phone number. Gifts and walk-ins are nobody's.
+    PER_PERSON = "writer.per_person",
+        "select k.person_key, i.product_id,
+                sum(case o.state when 'partially_refunded' then
+                        (select count(*) from tickets t
+                          where t.order_id = o.id and t.product_id = i.product_id and t.state <> 'refunded')
+                    else i.quantity end)::int
+           from unnest($1::bytea[]) as k (person_key)
+           join contacts c on c.phone_digest between k.person_key and k.person_key || decode(repeat('ff', 16), 'hex')
+           join orders o on o.id = c.order_id and o.person_key = k.person_key and o.person_counted
+                        and o.state in ('held', 'confirming', 'awaiting_deposit', 'paid', 'partially_refunded')
+           join order_items i on i.order_id = o.id and i.product_id = any($2::int[])
+          group by k.person_key, i.product_id";
 
     LOCK_STOCK = "writer.lock_stock",
         "select id, total, offered, held, sold, epoch from stock where id = any($1::int[]) order by id for update";

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::orders::model::{AttemptState, OrderState};
+use crate::orders::model::{AttemptState, Item, OrderState};
 use crate::orders::writer::decide::{AttemptRow, Books, OrderRow, PersonRow};
 use crate::orders::writer::entry::{Ask, Entry};
 use crate::orders::writer::money::{KnownRefund, TicketRow};
 use crate::payments::Provider;
 use crate::stock::Level;
+use crate::stock::model::PersonKey;
 
 pub(super) enum Read {
     Orders,
@@ -18,6 +19,9 @@ pub(super) enum Read {
     Tickets,
     Refunds,
     People,
+    /// A lock, which answers nothing to be read.
+    Limited,
+    PerPerson,
     Stock,
     KnownHolds,
     ClosedSlots,
@@ -31,12 +35,40 @@ pub(super) struct Wants {
     /// Orders whose tickets and refunds are looked at.
     pub tickets: Vec<Uuid>,
     pub people: (Vec<i32>, Vec<Vec<u8>>),
+    pub limited: Limited,
     pub stock: Vec<i32>,
     pub hold_ids: Vec<Vec<u8>>,
     /// Of which places are wanted.
     pub slots: Vec<i32>,
     /// Orders that an entry changes only as they were seen.
     pub revisions: Vec<Uuid>,
+}
+
+/// Persons who want places of products of which nobody may have more than so many, and those products.
+#[derive(Default)]
+pub(in crate::orders) struct Limited {
+    pub locks: Vec<i32>,
+    pub people: Vec<Vec<u8>>,
+    pub products: Vec<i32>,
+}
+
+impl Limited {
+    pub(in crate::orders) fn of<'a>(wanting: impl Iterator<Item = (&'a PersonKey, &'a [Item])>) -> Limited {
+        let (mut locks, mut people, mut products) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for (person, items) in wanting {
+            for item in items.iter().filter(|item| item.per_person_max.is_some()) {
+                // Two persons who share a lock only wait for each other.
+                locks.insert(i32::from_be_bytes([person[0], person[1], person[2], person[3]]));
+                people.insert(person.to_vec());
+                products.insert(item.product_id);
+            }
+        }
+        Limited {
+            locks: locks.into_iter().collect(),
+            people: people.into_iter().collect(),
+            products: products.into_iter().collect(),
+        }
+    }
 }
 
 impl Wants {
@@ -67,7 +99,9 @@ impl Wants {
                 }
             }
         }
+        let seated = entries.iter().filter(|entry| entry.ask.seat().is_some());
         Wants {
+            limited: Limited::of(seated.map(|entry| (&entry.facts.person_key, entry.facts.items.as_slice()))),
             orders: orders.into_iter().collect(),
             tickets: tickets.into_iter().collect(),
             people: people.into_iter().unzip(),
@@ -126,6 +160,12 @@ pub(super) fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
                     let person = PersonRow { allowed: r.get(2), used: r.get(3), open_holds: r.get(4) };
                     books.people.insert((r.get(0), key), person);
                     books.stored_people.insert((r.get(0), key));
+                }
+            }
+            Read::Limited => {}
+            Read::PerPerson => {
+                if let Ok(key) = r.get::<_, &[u8]>(0).try_into() {
+                    books.per_person.insert((key, r.get(1)), r.get(2));
                 }
             }
             Read::Stock => {
