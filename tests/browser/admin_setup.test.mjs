@@ -105,8 +105,9 @@ both("from nothing to sold", async (visitor) => {
   await dialog(page).locator("[name=name_ko][aria-invalid=true]").waitFor();
   await visitor.inspect("control room, a new product");
   await page.keyboard.press("Escape");
-  await make({ name_ko: "자유 관람권", name_en: "Open-date ticket", kind: "open", price_won: 20_000, total: 50 }, false);
+  await make({ name_ko: "자유 관람권", name_en: "Open-date ticket", kind: "open", price_won: 20_000, total: 50, per_person_max: 4 }, false);
   await rows(page).first().waitFor();
+  assert.match(await rows(page).first().innerText(), locale === "en" ? /at most 4 per person/ : /1인 최대 4매/);
   await make({ name_ko: "성인", name_en: "Adult", kind: "adult", price_won: 18_000, total: 40, position: 1 }, true);
   await rows(page).nth(1).waitFor();
   await visitor.inspect("control room, products");
@@ -167,6 +168,10 @@ both("from nothing to sold", async (visitor) => {
   await page.locator(".phase .state.open").waitFor();
   await shown(code, (all) => all.length === 2 && all.every((one) => one.available_quantity > 0));
   await openForm(shop, code);
+  // What one person may have is said beside the ticket, and what one order may have is no more.
+  const open_date = shop.locator(".line", { hasText: locale === "en" ? "Open-date ticket" : "자유 관람권" });
+  assert.match(await open_date.innerText(), locale === "en" ? /At most 4 per person/ : /1인 최대 4매/);
+  assert.equal(await open_date.locator("option").last().innerText(), "4");
   await shop.locator("#picker details.day", { has: shop.locator(`[value="${slots[1].id}"]`) }).locator("summary").click();
   await fillIn(shop, { open: 1, adult: 1, slot: String(slots[1].id) });
   await send(shop).click();

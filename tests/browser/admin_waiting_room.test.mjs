@@ -121,6 +121,7 @@ both("from nothing to a schedule", async (visitor) => {
   await go(page, `#/${code}/room/history`);
   await rows(page).nth(7).waitFor();
   assert.equal(await rows(page).first().getByText("250").count(), 1, "the newest first");
+  assert.doesNotMatch(await page.locator("main tbody").textContent(), /\dT\d\d:/, "times are told as everywhere else");
   await visitor.inspect("control room, waiting room, history");
   // The board leads here.
   await go(page, `#/${code}/live`);

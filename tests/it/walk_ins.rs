@@ -105,6 +105,9 @@ async fn whoever_pays_cash_walks_in() {
 
     let recorded = "select string_agg(distinct actor || ' ' || cause, ', ') from order_events";
     assert_eq!(app.db.one::<String>(recorded).await, "staff walk_in");
+    let told = door.call(Method::GET, &format!("/api/admin/orders/{number}"), json!({})).await.expect(200);
+    let events = told.body["events"].as_array().unwrap();
+    assert!(events.iter().all(|event| event["staff"] == "kim"), "{events:?}");
     app.finish().await;
 }
 

@@ -9,8 +9,8 @@
   const said = (...parts) => parts.filter(Boolean).join(" · ");
   /** Who did it: workers are nobody whom one could ask. */
   const by = (one) => (one.staff ? `${one.staff} (${word("actor", one.actor)})` : word("actor", one.actor));
-  /** What the log has of it, for those who may read the log. */
-  const logged = (one) => one.staff && AdminSession.may("admin") && `#/log?${new URLSearchParams({ request_id: one.correlation_id })}`;
+  /** What the log has of it, for those who may read the log; of what the worker does, and of sales at a gate, it has nothing. */
+  const logged = (one) => one.staff && one.actor !== "worker" && one.cause !== "walk_in" && AdminSession.may("admin") && `#/log?${new URLSearchParams({ request_id: one.correlation_id })}`;
 
   /** One list of `{ at, family, title, state, more }`. */
   function entries(order) {

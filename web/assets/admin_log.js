@@ -6,12 +6,14 @@
   const ASKED = ["exhibition", "user", "action", "order", "address", "request_id", "from", "until"];
   const FAMILIES = ["room.", "order.", "user.", "device.", "entry.", "ticket.", "webhook.", "outbox.", "exhibition.", "product.", "slot.", "sales.", "privacy.", "audit."];
 
+  const INSTANT = /^"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00)"$/;
+
   /** Before and after as one list of what differs; what stayed the same is left out. `called`: what a field is called. */
   function difference(before, after, called = (name) => name) {
     const flat = (value, under = "") => (value && typeof value === "object" && !Array.isArray(value) ? Object.entries(value).flatMap(([name, one]) => flat(one, under ? `${under}.${name}` : name)) : under ? [[under, JSON.stringify(value)]] : []);
     const [was, is] = [new Map(flat(before)), new Map(flat(after))];
     const names = [...new Set([...was.keys(), ...is.keys()])];
-    const short = (text) => (text === undefined ? "–" : text.length > 120 ? `${text.slice(0, 120)}…` : text);
+    const short = (text) => (text === undefined ? "–" : INSTANT.test(text) ? moment(JSON.parse(text)) : text.length > 120 ? `${text.slice(0, 120)}…` : text);
     const changed = names.filter((name) => was.get(name) !== is.get(name)), shown = changed.length ? changed : names;
     return h("ul", { class: "diff" }, shown.slice(0, 40).map((name) => h("li", null, h("span", { class: "fine" }, called(name)), " ",
       was.has(name) && was.get(name) !== is.get(name) && [h("del", null, short(was.get(name))), " → "], is.has(name) || !was.has(name) ? h("ins", null, short(is.get(name))) : h("ins", null, "–"))));

@@ -142,7 +142,8 @@ pub struct EventShown {
     cause: String,
     /// Names the call in the logs.
     correlation_id: String,
-    /// Of what staff did: who it was, as the audit log has it; its entry is found by `correlation_id`.
+    /// Of what staff did: who it was, as the audit log has it; its entry is found by `correlation_id`. Of a day given back: who
+    /// asked for it; of a sale at a gate: who took the money.
     staff: Option<String>,
 }
 

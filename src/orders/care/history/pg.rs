@@ -36,10 +36,19 @@ const SCANS: Statement = Statement::new(
 );
 
 /// Of each event of staff whom the audit log names, found by the index of its requests (an aggregate, so that no other index looks
-/// cheaper). Callers may name their requests as they like, so the entry must be about this very order.
+/// cheaper). Callers may name their requests as they like, so the entry must be about this very order. What the worker gives back
+/// for a whole day is whose asked for it, and cash at a gate whose took it.
 const EVENTS: Statement = Statement::new(
     "care.events",
-    "select e.at, e.kind, e.from_state, e.to_state, e.actor, e.cause, e.correlation_id, a.user_name
+    "select e.at, e.kind, e.from_state, e.to_state, e.actor, e.cause, e.correlation_id,
+            case when e.actor = 'worker' and e.cause = 'bulk_refund' then
+                     (select u.username from bulk_refunds b join admin_users u on u.id = b.asked_by
+                       where b.id = e.correlation_id::uuid)
+                 when e.actor = 'staff' and e.cause = 'walk_in' then
+                     (select u.username from attempts t join provider_answers p on p.attempt_id = t.id
+                        join admin_users u on u.id = (p.answer ->> 'staff')::int
+                       where t.order_id = $1 and t.provider = 'cash' and t.method = 'cash' limit 1)
+                 else a.user_name end
        from order_events e
        left join lateral (
             select (array_agg(a.user_name))[1] as user_name from admin_audit a
