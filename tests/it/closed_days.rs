@@ -92,7 +92,10 @@ async fn an_order_in_the_middle_of_being_written_is_given_back_with_its_day() {
     app.tick("bulk_refunds").await;
     let told = desk.read(&order.number).await.1;
     let last = told["events"].as_array().unwrap().iter().rfind(|event| event["kind"] == "refunded").unwrap();
-    assert_eq!((&told["state"], &last["actor"], &last["staff"]), (&json!("refunded"), &json!("worker"), &json!("boss")));
+    assert_eq!(
+        (&told["state"], &last["actor"], &last["staff"]),
+        (&json!("refunded"), &json!("worker"), &json!("boss"))
+    );
     app.advance(std::time::Duration::from_secs(61)).await;
     app.tick("bulk_refunds").await;
     assert_eq!(state(&desk, &id).await, "done");

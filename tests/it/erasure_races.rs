@@ -7,8 +7,9 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::desk::Desk;
+use crate::erasing::Privacy;
 use crate::notifications::mails;
-use crate::privacy::{Privacy, ends_in};
+use crate::privacy::ends_in;
 use crate::support::given::places;
 use crate::support::visitor::Held;
 use crate::support::{Answer, Given, TestApp};

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::deposits::{awaiting, told};
 use crate::desk::Desk;
+use crate::erasing::Privacy;
 use crate::payments::send_webhook;
-use crate::privacy::{Privacy, ends_in, expired, with_mail};
+use crate::privacy::{ends_in, expired, with_mail};
 use crate::refunds::{carried, paid, refund};
 use crate::support::given::places;
 use crate::support::{Answer, Given, Kind, TestApp};
