@@ -170,6 +170,7 @@ pub(super) async fn hold(
         contact,
         referral_code,
         ttl_s: exhibition.hold_ttl_s,
+        open_holds_max: terms.open_holds_max,
     };
     let mut corrected = false;
     for round in 0..ROUNDS {
@@ -245,6 +246,7 @@ async fn hold_once(
             Err(sold_out())
         }
         Reply::Refused(Refusal::PersonLimit) => Err(person_limit(exhibition)),
+        Reply::Refused(Refusal::OpenHolds) => Err(open_holds(exhibition)),
         Reply::Refused(Refusal::ProductLimit(id)) => Err(product_limit(exhibition, id)),
         Reply::Refused(Refusal::SlotClosed) => Err(Error::field("visit_date", "closed")),
         Reply::Refused(Refusal::Stale) => {
@@ -273,7 +275,7 @@ async fn refuse_take(
         }
         redis::Take::SoldOut { .. } => sold_out(),
         redis::Take::PersonLimit => person_limit(exhibition),
-        redis::Take::OpenHolds => Error::conflict("order.open_holds").with("limit", exhibition.open_holds_max),
+        redis::Take::OpenHolds => open_holds(exhibition),
         redis::Take::PassRequired => Error::forbidden("waiting_room.pass_required"),
         redis::Take::PassEnded => Error::forbidden("waiting_room.pass_ended"),
         redis::Take::PassInUse => Error::conflict("waiting_room.pass_in_use"),
@@ -327,6 +329,10 @@ fn sold_out() -> Error {
 
 fn person_limit(exhibition: &Exhibition) -> Error {
     Error::conflict("stock.person_limit").with("limit", exhibition.person_limit.unwrap_or_default())
+}
+
+fn open_holds(exhibition: &Exhibition) -> Error {
+    Error::conflict("order.open_holds").with("limit", exhibition.open_holds_max)
 }
 
 pub(super) fn product_limit(exhibition: &Exhibition, product_id: i32) -> Error {

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
+use crate::devices::Door;
 use crate::payments::{approve_at_toss, send_webhook};
 use crate::refunds::{carried, paid, refund};
 use crate::support::given::places;
@@ -201,5 +202,93 @@ async fn a_limit_that_is_set_later_counts_what_there_is_and_takes_nothing_away()
     assert_eq!(visitor.read(&order).await.body["tickets"].as_array().unwrap().len(), 4);
     set("\"2\"", Value::Null).await;
     visitor.order(&tour, 10).await.expect(201);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_gate_sells_to_groups_whatever_one_person_may_have() {
+    let app = TestApp::start().await;
+    let tour = app.given(limited(3)).await;
+    let door = Door::of(&app).await;
+    door.call(Method::PUT, "/api/admin/exhibitions/xyz/entry-rules", json!({ "exhibition": null, "walk_ins": true }))
+        .await
+        .expect(200);
+    app.refresh().await;
+    let shift = door.device("north").await.shift("kim").await;
+    let sale = json!({ "items": [{ "product_id": tour.product_id, "quantity": 5 }], "amount": 50_000 });
+    let call = app.http.post(app.url("/api/entrance/walk-ins")).bearer_auth(&shift).header("idempotency-key", "1");
+    Answer::of(call.json(&sale)).await.expect(201);
+    app.finish().await;
+}
+
+/// What a person has is found by looks at keys alone: a plan that reads all orders of the exhibition would do so under the locks
+/// of every batch.
+#[tokio::test]
+async fn what_somebody_has_is_found_without_reading_other_orders() {
+    let app = TestApp::start().await;
+    let tour = app.given(limited(3)).await;
+    app.visitor(1).held(&tour, 2).await;
+    let client = app.db.client().await;
+    let statement = admit::orders::writer::STATEMENTS.iter().find(|s| s.name == "writer.per_person").unwrap();
+    // As the pools have it, and as many orders as make a join look cheap.
+    client
+        .batch_execute(&format!(
+            "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
+             update pg_class set reltuples = 1000000, relpages = 30000 where relname in ('orders', 'contacts', 'order_items');
+             prepare look (bytea[], int[]) as {}",
+            statement.sql
+        ))
+        .await
+        .unwrap();
+    let rows = client.query("explain (format text) execute look (array[]::bytea[], array[]::int[])", &[]).await.unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let scans = plan.iter().enumerate().filter(|(_, line)| line.contains("Scan") && !line.contains("Function Scan"));
+    let blind: Vec<&String> = scans
+        .filter(|(at, line)| {
+            !line.contains("Bitmap Heap Scan") && !plan[at + 1].contains("Index Cond")
+        })
+        .map(|(_, line)| line)
+        .collect();
+    assert!(blind.is_empty() && plan.len() > 5, "{}", plan.join("\n"));
+    drop(client);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn somebody_who_orders_many_times_at_once_has_no_more_open_holds_than_one() {
+    // Two instances, and callers that are spared nothing. Redis forgets what is on its way when it is corrected.
+    let app = TestApp::start_with(Options { instances: 2, exempt: false, ..Options::default() }).await;
+    let tour = app.given(Kind { open_holds_max: 1, ..places(100) }).await;
+    for n in 0..6 {
+        let answers = race(5, |k| {
+            let visitor = app.visitor(n).at(k % 2);
+            let tour = &tour;
+            async move { visitor.order(tour, 1).await }
+        })
+        .await;
+        assert_eq!(answers.iter().filter(|a| a.status == 201).count(), 1, "{n}");
+        for refused in answers.iter().filter(|a| a.status != 201) {
+            assert_eq!((refused.status, refused.code()), (409, "order.open_holds"));
+        }
+    }
+    app.until("what was refused is free", async || app.redis_free(&tour).await == Some(94)).await;
+    app.finish().await;
+}
+
+/// The first orders of somebody, at two instances at once, wait for each other and for nobody else.
+#[tokio::test]
+async fn first_orders_of_somebody_at_two_instances_end_in_no_deadlock() {
+    let app = TestApp::start_with(Options { instances: 2, ..Options::default() }).await;
+    let given = app.given(Kind { person_limit: Some(9), price_won: 0, ..places(900) }).await;
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    for n in 0..15 {
+        race(6, |k| {
+            let visitor = app.visitor(n).at(k % 2);
+            let given = &given;
+            async move { visitor.order(given, 1).await.expect(201) }
+        })
+        .await;
+    }
+    assert_eq!(app.db.one::<i64>(deadlocks).await, 0);
     app.finish().await;
 }

@@ -153,16 +153,18 @@ fn visit(exhibition: &Exhibition, row: &TicketRow) -> Date {
 /// What ends with these tickets.
 pub fn ending(app: &App, order: &Order, priced: &Priced, ticket_ids: &[Uuid]) -> Result<Ending> {
     let exhibition = app.catalogue.current().by_id(order.facts.exhibition_id)?;
-    let mut parts = Vec::new();
+    let (mut parts, mut ending) = (Vec::new(), Vec::with_capacity(ticket_ids.len()));
     let (mut price_won, mut person_places) = (0, 0);
+    // Each once, however often it is named.
     for (row, price) in priced.rows.iter().filter(|(row, _)| ticket_ids.contains(&row.id)) {
         let product = exhibition.product(row.product_id).ok_or_else(|| Error::bug("a product that is gone"))?;
         parts.push((product.stock_id, 1));
         if let Some(slot) = row.slot_id.and_then(|id| exhibition.slot(id)) {
             parts.push((slot.stock_id, 1));
         }
+        ending.push(row.id);
         price_won += price;
         person_places += i32::from(product.person_limited);
     }
-    Ok(Ending { ticket_ids: ticket_ids.to_vec(), lines: lines(parts), person_places, price_won })
+    Ok(Ending { ticket_ids: ending, lines: lines(parts), person_places, price_won })
 }

@@ -149,6 +149,11 @@ impl Books {
         if let Some(refusal) = self.cannot_seat(facts, &hold.seat) {
             return Reply::Refused(refusal);
         }
+        // Redis is asked first, and corrected where it counts too many: what is on its way then is not among what it is told.
+        let open_holds = self.people.get(&(facts.exhibition_id, facts.person_key)).map_or(0, |person| person.open_holds);
+        if facts.person_counted && hold.open_holds_max.is_some_and(|most| open_holds >= most) {
+            return Reply::Refused(Refusal::OpenHolds);
+        }
         let expires_at = self.now + SignedDuration::from_secs(i64::from(hold.ttl_s));
         self.change_stock(facts, 1, 0);
         self.change_person(facts, facts.person_places, 1);

@@ -28,6 +28,8 @@ pub struct Hold {
     pub contact: SealedContact,
     pub referral_code: Option<String>,
     pub ttl_s: i32,
+    /// Unpaid holds that the person may have open at once; None: nobody counts.
+    pub open_holds_max: Option<i32>,
 }
 
 /// What the gateway said of an accepted payment.
@@ -232,6 +234,8 @@ pub enum Refusal {
     /// Its day was closed since the caller looked.
     SlotClosed,
     PersonLimit,
+    /// As many unpaid holds as a person may have.
+    OpenHolds,
     /// More of this product than one person may have.
     ProductLimit(i32),
     UnknownOrder,

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use entry::{Ask, Captured, Deposit, Entry, Hold, RefundAsk, RefundKind, Refusal, Reply, SealedContact};
-pub use pg::{STATEMENTS, lock_limited};
+pub use pg::{STATEMENTS, lock_persons, per_person};
 pub use places::ENTRY_AGE_MAX_MS;
 
 use self::decide::Books;

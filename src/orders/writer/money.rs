@@ -98,6 +98,10 @@ impl Books {
         });
         self.change_stock(facts, 1, -1);
         self.change_person(facts, 0, 1);
+        if facts.person_counted {
+            let person = facts.person_key;
+            self.wake(facts).freed.people.push((person, 0, 1));
+        }
         self.rows.ticket_changes.blocked.push(facts.id);
         let row =
             OrderRow { state: OrderState::AwaitingDeposit, expires_at: kept_until, paid_attempt_id: None, ..order };

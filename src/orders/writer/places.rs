@@ -27,7 +27,8 @@ impl Books {
                 None => return Some(Refusal::SoldOut),
             }
         }
-        for item in &facts.items {
+        // Gifts and sales at a gate are nobody's.
+        for item in facts.items.iter().filter(|_| facts.person_counted) {
             let used = self.per_person.get(&(facts.person_key, item.product_id)).copied().unwrap_or(0);
             if item.per_person_max.is_some_and(|most| used + item.quantity > most) {
                 return Some(Refusal::ProductLimit(item.product_id));

@@ -119,6 +119,7 @@ mod tests {
                 consent: Consent::default(),
             },
             referral_code: None,
+            open_holds_max: None,
             ttl_s: 600,
         };
         Job { entry: Entry { facts, ask: Ask::Hold(Box::new(hold)), origin: Origin::new("test", "", "") }, reply }

@@ -195,6 +195,7 @@ async fn move_places(
     let (places, open) = (locked.person_places, i32::from(locked.state.holds_places()));
     let allowed = exhibition.person_limit.unwrap_or(i32::MAX);
     let people = [&locked.person_key, to];
+    writer::lock_persons(transaction, people).await?;
     let [_, (used, open_holds)] = pg::lock_people(transaction, exhibition.id, people, allowed).await?;
     if let Some(limit) = exhibition.person_limit
         && places > 0
@@ -205,7 +206,7 @@ async fn move_places(
     if open > 0 && open_holds >= exhibition.open_holds_max {
         return Err(Error::conflict("order.open_holds").with("limit", exhibition.open_holds_max));
     }
-    let has = writer::lock_limited(transaction, to, &order.facts.items).await?;
+    let has = writer::per_person(transaction, to, &order.facts.items).await?;
     for item in &order.facts.items {
         let used = has.get(&item.product_id).copied().unwrap_or(0);
         if item.per_person_max.is_some_and(|most| used + item.quantity > most) {

@@ -74,8 +74,8 @@ impl Connection {
         }
     }
 
-    /// First flight: begins, and locks and reads in the one order everybody uses (orders by id, persons by key,
-    /// persons of limited products, stock by id). Returns the transaction's id beside the books.
+    /// First flight: begins, and locks and reads in the one order everybody uses (orders by id, persons, their rows
+    /// by key, stock by id). Returns the transaction's id beside the books.
     pub async fn read(&self, entries: &[&Entry], now_ms: i64) -> Result<(Books, String), Failure> {
         let wants = Wants::of(entries);
         let p = &self.prepared;
@@ -92,13 +92,14 @@ impl Connection {
             order.extend([Read::Tickets, Read::Refunds]);
         }
         if !wants.people.0.is_empty() {
+            flight.push(self.call(&p.LOCK_PERSONS, vec![&wants.persons]));
+            order.push(Read::Persons);
             flight.push(self.call(&p.LOCK_PEOPLE, vec![&wants.people.0, &wants.people.1]));
             order.push(Read::People);
         }
         if !wants.limited.people.is_empty() {
-            flight.push(self.call(&p.LOCK_LIMITED, vec![&wants.limited.locks]));
             flight.push(self.call(&p.PER_PERSON, vec![&wants.limited.people, &wants.limited.products]));
-            order.extend([Read::Limited, Read::PerPerson]);
+            order.push(Read::PerPerson);
         }
         if !wants.stock.is_empty() {
             flight.push(self.call(&p.LOCK_STOCK, vec![&wants.stock]));
@@ -342,18 +343,19 @@ impl Connection {
     }
 }
 
-/// Places of each of these products that a person holds or owns, until the end of the caller's transaction nobody else
-/// adding to them. Taken after the locks of orders and persons.
-pub async fn lock_limited(
-    client: &impl GenericClient,
-    person: &PersonKey,
-    items: &[Item],
-) -> Result<HashMap<i32, i32>> {
+/// Until the end of the caller's transaction nobody else adds to what these persons have. After the locks of orders, before
+/// those of the persons' rows.
+pub async fn lock_persons(client: &impl GenericClient, persons: [&PersonKey; 2]) -> Result<()> {
+    statements::LOCK_PERSONS.query(client, &[&wants::locks_of(persons.into_iter())]).await?;
+    Ok(())
+}
+
+/// Places that a person holds or owns of those of these products that have a limit.
+pub async fn per_person(client: &impl GenericClient, person: &PersonKey, items: &[Item]) -> Result<HashMap<i32, i32>> {
     let limited = Limited::of(std::iter::once((person, items)));
     if limited.people.is_empty() {
         return Ok(HashMap::new());
     }
-    statements::LOCK_LIMITED.query(client, &[&limited.locks]).await?;
     let rows = statements::PER_PERSON.query(client, &[&limited.people, &limited.products]).await?;
     Ok(rows.iter().map(|row| (row.get(1), row.get(2))).collect())
 }

@@ -39,17 +39,17 @@ statements! {
         "select attempt_id, amount_won, request_key, request_fingerprint, order_id, state = 'by_hand' from refunds
           where order_id = any($1::uuid[])";
 
+    // Before their rows: whoever has no order yet has none, and its first is inserted after the stock is locked. $1 sorted.
+    LOCK_PERSONS = "writer.lock_persons", "select pg_advisory_xact_lock(31, key) from unnest($1::int[]) as key";
+
     LOCK_PEOPLE = "writer.lock_people",
         "select c.exhibition_id, c.person_key, c.allowed, c.used, c.open_holds
            from person_counters c
            join unnest($1::int[], $2::bytea[]) as k (exhibition_id, person_key) using (exhibition_id, person_key)
           order by c.exhibition_id, c.person_key for update of c";
 
-    // Whoever has no order yet has no row to lock. $1 sorted.
-    LOCK_LIMITED = "writer.lock_limited", "select pg_advisory_xact_lock(31, key) from unnest($1::int[]) as key";
-
-    // After that lock, which is kept until the commit: what the persons' other orders are, nobody changes meanwhile to more.
-    // A person's key is the beginning of the digest of the phone number. Gifts and walk-ins are nobody's.
+    // Under that lock nobody adds to a person's orders. A person's key is the beginning of the digest of the phone number; gifts
+    // and walk-ins are nobody's. Looks by key, one after the other (`offset 0` keeps them so): a plan that joins reads all orders.
     PER_PERSON = "writer.per_person",
         "select k.person_key, i.product_id,
                 sum(case o.state when 'partially_refunded' then
@@ -57,10 +57,16 @@ statements! {
                           where t.order_id = o.id and t.product_id = i.product_id and t.state <> 'refunded')
                     else i.quantity end)::int
            from unnest($1::bytea[]) as k (person_key)
-           join contacts c on c.phone_digest between k.person_key and k.person_key || decode(repeat('ff', 16), 'hex')
-           join orders o on o.id = c.order_id and o.person_key = k.person_key and o.person_counted
-                        and o.state in ('held', 'confirming', 'awaiting_deposit', 'paid', 'partially_refunded')
-           join order_items i on i.order_id = o.id and i.product_id = any($2::int[])
+          cross join lateral (
+                select order_id from contacts
+                 where phone_digest between k.person_key and k.person_key || decode(repeat('ff', 16), 'hex') offset 0) c
+          cross join lateral (
+                select id, state from orders
+                 where id = c.order_id and person_key = k.person_key and person_counted
+                   and state in ('held', 'confirming', 'awaiting_deposit', 'paid', 'partially_refunded') offset 0) o
+          cross join lateral (
+                select product_id, quantity from order_items
+                 where order_id = o.id and product_id = any($2::int[]) offset 0) i
           group by k.person_key, i.product_id";
 
     LOCK_STOCK = "writer.lock_stock",

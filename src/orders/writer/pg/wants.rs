@@ -18,9 +18,9 @@ pub(super) enum Read {
     Attempts,
     Tickets,
     Refunds,
-    People,
     /// A lock, which answers nothing to be read.
-    Limited,
+    Persons,
+    People,
     PerPerson,
     Stock,
     KnownHolds,
@@ -35,6 +35,7 @@ pub(super) struct Wants {
     /// Orders whose tickets and refunds are looked at.
     pub tickets: Vec<Uuid>,
     pub people: (Vec<i32>, Vec<Vec<u8>>),
+    pub persons: Vec<i32>,
     pub limited: Limited,
     pub stock: Vec<i32>,
     pub hold_ids: Vec<Vec<u8>>,
@@ -46,29 +47,28 @@ pub(super) struct Wants {
 
 /// Persons who want places of products of which nobody may have more than so many, and those products.
 #[derive(Default)]
-pub(in crate::orders) struct Limited {
-    pub locks: Vec<i32>,
+pub(super) struct Limited {
     pub people: Vec<Vec<u8>>,
     pub products: Vec<i32>,
 }
 
 impl Limited {
-    pub(in crate::orders) fn of<'a>(wanting: impl Iterator<Item = (&'a PersonKey, &'a [Item])>) -> Limited {
-        let (mut locks, mut people, mut products) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    pub(super) fn of<'a>(wanting: impl Iterator<Item = (&'a PersonKey, &'a [Item])>) -> Limited {
+        let (mut people, mut products) = (BTreeSet::new(), BTreeSet::new());
         for (person, items) in wanting {
             for item in items.iter().filter(|item| item.per_person_max.is_some()) {
-                // Two persons who share a lock only wait for each other.
-                locks.insert(i32::from_be_bytes([person[0], person[1], person[2], person[3]]));
                 people.insert(person.to_vec());
                 products.insert(item.product_id);
             }
         }
-        Limited {
-            locks: locks.into_iter().collect(),
-            people: people.into_iter().collect(),
-            products: products.into_iter().collect(),
-        }
+        Limited { people: people.into_iter().collect(), products: products.into_iter().collect() }
     }
+}
+
+/// What to lock for these persons, sorted. Two who share a lock only wait for each other.
+pub(super) fn locks_of<'a>(persons: impl Iterator<Item = &'a PersonKey>) -> Vec<i32> {
+    let lock = |person: &PersonKey| i32::from_be_bytes([person[0], person[1], person[2], person[3]]);
+    persons.map(lock).collect::<BTreeSet<i32>>().into_iter().collect()
 }
 
 impl Wants {
@@ -99,8 +99,12 @@ impl Wants {
                 }
             }
         }
-        let seated = entries.iter().filter(|entry| entry.ask.seat().is_some());
+        let counted = entries.iter().map(|entry| &entry.facts).filter(|facts| facts.person_counted);
+        let counted = counted.filter(|facts| people.contains(&(facts.exhibition_id, facts.person_key.to_vec())));
+        let persons = locks_of(counted.map(|facts| &facts.person_key));
+        let seated = entries.iter().filter(|entry| entry.facts.person_counted && entry.ask.seat().is_some());
         Wants {
+            persons,
             limited: Limited::of(seated.map(|entry| (&entry.facts.person_key, entry.facts.items.as_slice()))),
             orders: orders.into_iter().collect(),
             tickets: tickets.into_iter().collect(),
@@ -162,7 +166,7 @@ pub(super) fn fill(books: &mut Books, kind: Read, rows: &[Row]) {
                     books.stored_people.insert((r.get(0), key));
                 }
             }
-            Read::Limited => {}
+            Read::Persons => {}
             Read::PerPerson => {
                 if let Ok(key) = r.get::<_, &[u8]>(0).try_into() {
                     books.per_person.insert((key, r.get(1)), r.get(2));
