@@ -1,10 +1,12 @@
 -- Undo a take that Postgres does not know and never will: it was refused, never sent, or found stale by the audit.
--- KEYS   1 stock: hash  2 flight: hash  3 people: hash  4 pass: hash sid -> 'hard_ms|hold id or -'   (same {code} tag)
+-- KEYS   1 stock: hash  2 flight: hash  3 people: hash  4 pass: hash sid -> 'hard_ms|hold id or -'
+--        5 room: hash  6 act: zset sid -> expiry ms                                                (same {code} tag)
 -- ARGV   1 hold_id  2 at_ms the take must carry, or '' for any
 -- REPLY  {"given"} | {"gone"}: not in flight, or another take by now | {"unready"}
 -- REPEAT the second call finds nothing in flight
 -- BOUND  O(stocks of the order)
--- KEEPS  free + in flight is unchanged; a pass whose take is undone may take again
+-- KEEPS  free + in flight is unchanged; a pass whose take is undone may take again, and lives no longer than whoever is
+--        active at the instant of the take
 local record = redis.call('hget', KEYS[2], ARGV[1])
 if not record then return { 'gone' } end
 local at_ms, person, places, sid, taken = string.match(record, '^(%d+)|%w+|([%w-]+)|(%d+)|([%w-]+)|(.*)$')
@@ -20,7 +22,11 @@ if person ~= '-' then
 end
 if sid ~= '-' then
   local hard, held = string.match(redis.call('hget', KEYS[4], sid) or '', '^(%d+)|(.*)$')
-  if hard and held == ARGV[1] then redis.call('hset', KEYS[4], sid, hard .. '|-') end
+  if hard and held == ARGV[1] then
+    redis.call('hset', KEYS[4], sid, hard .. '|-')
+    local idle = tonumber(redis.call('hget', KEYS[5], 'idle_ms') or '0')
+    if idle > 0 then redis.call('zadd', KEYS[6], 'XX', math.min(tonumber(at_ms) + idle, tonumber(hard)), sid) end
+  end
 end
 redis.call('hdel', KEYS[2], ARGV[1])
 return { 'given' }

@@ -221,10 +221,8 @@ impl Settings {
             return Err("ADMIT_SECRET is missing or shorter than 32 characters".into());
         }
         crate::platform::secrets::parse_data_keys(&self.data_keys).map_err(|e| format!("ADMIT_DATA_KEYS {e}"))?;
-        if !(self.base_url.starts_with("http://") || self.base_url.starts_with("https://"))
-            || self.base_url.ends_with('/')
-        {
-            return Err("ADMIT_BASE_URL must be http(s)://host[:port] without a trailing slash".into());
+        if !self.base_url.starts_with("http") || !is_origin(&self.base_url) {
+            return Err("ADMIT_BASE_URL must be http(s)://host[:port], without a path or a trailing slash".into());
         }
         if !(self.mail == "none"
             || ["file://", "smtp://", "smtps://"].iter().any(|scheme| self.mail.starts_with(scheme)))
@@ -299,6 +297,18 @@ impl Settings {
         self.stripe.check_production()?;
         if !self.base_url.starts_with("https://") {
             return Err("ADMIT_BASE_URL must be https:// in production mode".into());
+        }
+        // Behind a proxy that is not named every caller has its address: all are spared, or none is let in.
+        for (name, listed) in [
+            ("ADMIT_RATE_LIMIT_EXEMPT", &self.rate_limit_exempt),
+            ("ADMIT_ADMIN_ADDRESSES", &self.admin_addresses),
+            ("TOSS_WEBHOOK_ADDRESSES", &self.toss_webhook_addresses),
+        ] {
+            if !listed.is_empty() && self.trusted_proxies.is_empty() {
+                return Err(format!(
+                    "{name} wants ADMIT_TRUSTED_PROXIES as well: whose word is taken for where a caller is"
+                ));
+            }
         }
         Ok(())
     }
@@ -423,6 +433,11 @@ mod tests {
             ("--toss-api-url", "https://api.tosspayments.com.evil.example", "TOSS_API_URL"),
             ("--toss-api-url", "http://127.0.0.1:9090", "TOSS_API_URL"),
             ("--base-url", "http://tickets.example.org", "ADMIT_BASE_URL must be https"),
+            ("--base-url", "https://tickets.example.org/shop", "ADMIT_BASE_URL must be http(s)://host[:port]"),
+            ("--base-url", "https://tickets.example.org/", "ADMIT_BASE_URL must be http(s)://host[:port]"),
+            ("--rate-limit-exempt", "127.0.0.0/8", "ADMIT_RATE_LIMIT_EXEMPT wants ADMIT_TRUSTED_PROXIES"),
+            ("--admin-addresses", "192.0.2.0/24", "ADMIT_ADMIN_ADDRESSES wants ADMIT_TRUSTED_PROXIES"),
+            ("--toss-webhook-addresses", "192.0.2.0/24", "TOSS_WEBHOOK_ADDRESSES wants ADMIT_TRUSTED_PROXIES"),
         ] {
             let Err(message) = with(name, value) else { panic!("{name}={value} was accepted") };
             assert!(message.contains(says), "{name}: {message}");

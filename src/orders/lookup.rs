@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::platform::http::ClientAddress;
 use crate::platform::ids;
+use crate::platform::net::counted_as;
 use crate::platform::secrets::{Purpose, hex, same};
 
 /// One address may stand for many phones behind a carrier, so its own limit is a loose outer ring.
@@ -42,7 +43,7 @@ async fn too_often(app: &App, client: ClientAddress, number: &str, digest: &[u8;
 pub async fn too_many(app: &App, client: ClientAddress, parts: &[&[u8]]) -> Option<Duration> {
     let who = |part: &[u8]| hex(&app.secrets.mac(Purpose::IdempotencyKey, &[b"lookup", part])[..16]);
     let limit = app.settings.lookups_per_minute;
-    let address = client.address.to_string();
+    let address = counted_as(client.address).to_string();
     let loose = (who(address.as_bytes()), limit.saturating_mul(ADDRESS_FACTOR));
     let counted: Vec<_> = parts.iter().map(|part| (who(part), limit)).chain([loose]).collect();
     for (who, limit) in counted {

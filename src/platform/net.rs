@@ -1,6 +1,6 @@
 //! Networks in CIDR form, for lists of addresses in settings.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,14 @@ impl Network {
     }
 }
 
+/// Whom a limit by address counts: of a v6 address its /64, since whoever has one address of it has all.
+pub fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +70,14 @@ mod tests {
         assert!("::1".parse::<Network>().unwrap().contains("::1".parse().unwrap()));
         assert!("10.0.0.0/33".parse::<Network>().is_err());
         assert!("ten".parse::<Network>().is_err());
+    }
+
+    #[test]
+    fn one_network_of_v6_is_one_caller() {
+        let of = |text: &str| counted_as(text.parse().unwrap()).to_string();
+        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2::5"));
+        assert_ne!(of("2001:db8:1:2::5"), of("2001:db8:1:3::5"));
+        assert_eq!(of("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 }

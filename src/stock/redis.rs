@@ -152,8 +152,14 @@ pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
 
 /// True when the take was in flight and its places are free again. `at_ms` makes it a compare-and-set.
 pub async fn give_back(redis: &Redis, code: &str, hold_id: &HoldId, at_ms: Option<i64>) -> Result<bool> {
-    let keys =
-        vec![stock_key(redis, code), flight_key(redis, code), people_key(redis, code), room::pass_key(redis, code)];
+    let keys = vec![
+        stock_key(redis, code),
+        flight_key(redis, code),
+        people_key(redis, code),
+        room::pass_key(redis, code),
+        room::room_key(redis, code),
+        room::act_key(redis, code),
+    ];
     let expected: Value = at_ms.map_or_else(|| "".into(), |ms| ms.to_string().into());
     let reply = redis.run(&GIVE_BACK, keys, vec![hex(hold_id).into(), expected]).await?;
     match tag_of(&GIVE_BACK, &reply)?.as_str() {

@@ -20,6 +20,7 @@ use crate::catalogue::Exhibition;
 use crate::error::{Error, Kind, Result};
 use crate::observability::pulse::What;
 use crate::platform::http::ClientAddress;
+use crate::platform::net::counted_as;
 use crate::platform::texts::Language;
 
 /// Joins that may wait for Redis at once; beyond it callers are told to come back.
@@ -155,7 +156,7 @@ impl Joiner {
                 addresses.clear();
             }
         }
-        let until = addresses.entry(address).or_insert(0);
+        let until = addresses.entry(counted_as(address)).or_insert(0);
         let after = (*until).max(now_ms) + step_ms.max(1);
         if after - now_ms > 60_000 {
             return Some(Duration::from_millis((after - now_ms - 60_000).unsigned_abs()));
@@ -298,5 +299,8 @@ mod tests {
         assert!(joiner.too_many(one, 600, 0).is_some_and(|wait| wait <= Duration::from_millis(100)));
         assert!(joiner.too_many(one, 600, 100).is_none(), "one more after a tenth of a second");
         assert!(joiner.too_many(other, 600, 0).is_none());
+        let of_network = |n: u64| IpAddr::V6(((0x2001_0db8_u128 << 96) | u128::from(n)).into());
+        let let_in = (0..1_000).filter(|n| joiner.too_many(of_network(*n), 600, 0).is_none()).count();
+        assert_eq!(let_in, 600, "whoever has one address of a network has all");
     }
 }

@@ -90,19 +90,21 @@ async fn naive(app: &TestApp, most: i64, devices: usize) -> i64 {
 async fn somebody_with_many_devices_stays_within_the_limit_and_a_naive_writer_does_not() {
     let app = TestApp::start_with(Options { instances: 2, ..Options::default() }).await;
     let tour = app.given(limited(3)).await;
-    // Of the person there is nothing yet that could be locked.
-    let answers = race(24, |n| {
-        let visitor = app.visitor(7).at(n % 2);
-        let tour = &tour;
-        async move { visitor.order(tour, 1).await }
-    })
-    .await;
-    assert_eq!(answers.iter().filter(|a| a.status == 201).count(), 3);
-    for refused in answers.iter().filter(|a| a.status != 201) {
-        assert_eq!((refused.status, refused.code()), (409, "stock.product_limit"));
+    // Of these persons there is nothing yet that could be locked.
+    for n in 0..8 {
+        let answers = race(12, |k| {
+            let visitor = app.visitor(n).at(k % 2);
+            let tour = &tour;
+            async move { visitor.order(tour, 1).await }
+        })
+        .await;
+        assert_eq!(answers.iter().filter(|a| a.status == 201).count(), 3, "{n}");
+        for refused in answers.iter().filter(|a| a.status != 201) {
+            assert_eq!((refused.status, refused.code()), (409, "stock.product_limit"));
+        }
     }
-    app.until("what was refused is free", async || app.redis_free(&tour).await == Some(97)).await;
-    assert_eq!(app.stock(tour.stock_id).await, (3, 0));
+    app.until("what was refused is free", async || app.redis_free(&tour).await == Some(76)).await;
+    assert_eq!(app.stock(tour.stock_id).await, (24, 0));
     assert!(naive(&app, 3, 24).await > 3, "the naive writer must lose, or this test proves nothing");
     app.finish().await;
 }
@@ -230,23 +232,21 @@ async fn what_somebody_has_is_found_without_reading_other_orders() {
     app.visitor(1).held(&tour, 2).await;
     let client = app.db.client().await;
     let statement = admit::orders::writer::STATEMENTS.iter().find(|s| s.name == "writer.per_person").unwrap();
-    // As the pools have it, and as many orders as make a join look cheap.
+    // As the pools have it.
     client
         .batch_execute(&format!(
             "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
-             update pg_class set reltuples = 1000000, relpages = 30000 where relname in ('orders', 'contacts', 'order_items');
              prepare look (bytea[], int[]) as {}",
             statement.sql
         ))
         .await
         .unwrap();
-    let rows = client.query("explain (format text) execute look (array[]::bytea[], array[]::int[])", &[]).await.unwrap();
+    let rows =
+        client.query("explain (format text) execute look (array[]::bytea[], array[]::int[])", &[]).await.unwrap();
     let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let scans = plan.iter().enumerate().filter(|(_, line)| line.contains("Scan") && !line.contains("Function Scan"));
     let blind: Vec<&String> = scans
-        .filter(|(at, line)| {
-            !line.contains("Bitmap Heap Scan") && !plan[at + 1].contains("Index Cond")
-        })
+        .filter(|(at, line)| !line.contains("Bitmap Heap Scan") && !plan[at + 1].contains("Index Cond"))
         .map(|(_, line)| line)
         .collect();
     assert!(blind.is_empty() && plan.len() > 5, "{}", plan.join("\n"));

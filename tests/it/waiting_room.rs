@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use admit::platform::redis::Script;
 use admit::waiting_room::model::{Config, Phase};
 use admit::waiting_room::{moves, pg};
 use serde_json::{Value, json};
@@ -448,5 +449,40 @@ async fn whoever_parks_is_kept_alive_and_told_by_mail() {
     app.tick("outbox").await;
     let mails = std::fs::read_dir(&app.mail.0).unwrap().count();
     assert_eq!(mails, 1, "told before the turn");
+    app.finish().await;
+}
+
+static EXPIRES: Script = Script::new(
+    "test.expires",
+    "local of = redis.call('zrange', KEYS[1], 0, 0, 'withscores') return { 'expires', tonumber(of[2]) }",
+);
+
+/// What is refused lets nobody stay: taking places lengthens a pass to the end of the hold, and undoing it shortens it again.
+#[tokio::test]
+async fn a_refused_order_lengthens_no_pass() {
+    let app = TestApp::start().await;
+    let tour = app.given(Kind { per_person_max: Some(2), open_holds_max: 9, ..places(30) }).await;
+    let other = app.visitor(1).held(&tour, 2).await;
+    open_room(&app, &tour, Config { idle_s: 60, draw: false, ..Config::default() }).await;
+    let mut guest = Guest::new(&app, &tour);
+    guest.join().await.expect(200);
+    app.until("it is their turn", async || {
+        tick(&app, 1).await;
+        Guest::state(&guest.status().await) == "your_turn"
+    })
+    .await;
+    guest.claim().await.expect(200);
+    let left_s = async || {
+        let key = app.app().redis.key("xyz", "wr:act");
+        let reply = app.app().redis.run(&EXPIRES, vec![key], vec![]).await.unwrap();
+        let at_ms: i64 = reply[1].as_i64().unwrap();
+        (at_ms - app.app().clock.now_ms()) / 1_000
+    };
+    guest.order(&tour, 1).await.refused(409, "stock.product_limit");
+    app.until("the take is undone", async || left_s().await <= 60).await;
+    // The same pass buys, as somebody else.
+    guest.order(&tour, 2).await.expect(201);
+    assert!(left_s().await > 600, "nobody is thrown out who holds places");
+    app.visitor(1).cancel(&other).await.expect(200);
     app.finish().await;
 }

@@ -8,7 +8,7 @@
 
 pub mod pg;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
@@ -23,6 +23,7 @@ use super::pg::UserRow;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::platform::http::ClientAddress;
+use crate::platform::net::counted_as;
 use crate::platform::secrets::{Purpose, hex};
 use crate::platform::texts::Language;
 
@@ -130,11 +131,10 @@ fn digest(app: &App, parts: &[&[u8]]) -> CounterId {
     cut
 }
 
-/// Of a v6 address its network counts: whoever has one address of it has all.
 fn from_address(app: &App, name: &str, what: &[u8], address: IpAddr) -> CounterId {
-    let network = match address.to_canonical() {
+    let network = match counted_as(address) {
         IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     };
     digest(app, &[b"address", name.as_bytes(), what, &network])
 }

@@ -150,7 +150,8 @@ impl Books {
             return Reply::Refused(refusal);
         }
         // Redis is asked first, and corrected where it counts too many: what is on its way then is not among what it is told.
-        let open_holds = self.people.get(&(facts.exhibition_id, facts.person_key)).map_or(0, |person| person.open_holds);
+        let open_holds =
+            self.people.get(&(facts.exhibition_id, facts.person_key)).map_or(0, |person| person.open_holds);
         if facts.person_counted && hold.open_holds_max.is_some_and(|most| open_holds >= most) {
             return Reply::Refused(Refusal::OpenHolds);
         }
