@@ -363,6 +363,23 @@ both("a day that does not take place", async (visitor) => {
   assert.deepEqual([await state(first), await state(second), await state(transferred), await state(other_day)], ["refunded", "refunded", "paid", "paid"]);
   const begun = await admin("GET", `exhibitions/${code}/bulk-refunds`);
   assert.deepEqual(begun.bulk_refunds.map((one) => [one.slot_ids.length, one.done, one.failed, one.tickets_refunded, one.amount_refunded]), [[3, 2, 1, 3, 54_000]]);
+  // And its orders are found by the day and its hours, also when one comes back to them.
+  await go(page, `#/${code}/orders`);
+  await rows(page).nth(3).waitFor();
+  await page.locator("[name=visit_date]").fill(slots[0].date);
+  const hour = page.locator("[name=slot_id]"), one = (number) => page.waitForFunction((wanted) => { const found = document.querySelectorAll("main tbody tr"); return found.length === 1 && found[0].textContent.includes(wanted); }, number);
+  await hour.waitFor();
+  assert.deepEqual(await hour.locator("option").evaluateAll((all) => all.map(({ value }) => value)), ["", ...slots.slice(0, 3).map(({ id }) => String(id))]);
+  await hour.selectOption(String(slots[1].id));
+  await one(second);
+  await visitor.inspect("control room, orders of a slot");
+  await rows(page).locator("a").click();
+  await settled(page);
+  await page.goBack();
+  await one(second);
+  await page.waitForFunction((id) => { const select = document.querySelector("[name=slot_id]"); return select.value === id && select.options.length === 4; }, String(slots[1].id));
+  await page.locator("[name=visit_date]").fill(slots[3].date);
+  await one(other_day);
   visitor.wellMade();
 });
 
