@@ -89,6 +89,12 @@ both("from nothing to sold", async (visitor) => {
   await shot.locator("[name=file]").setInputFiles({ name: "light.png", mimeType: "image/png", buffer: await page.screenshot() });
   await shot.locator("[type=submit]").click();
   await page.locator("img.shot").waitFor();
+  // Its texts are changed without the file; what somebody else has made of it meanwhile is not written over.
+  const { picture: { url } } = await admin("GET", `exhibitions/${code}`);
+  await fill(part(page, "alt_ko"), { alt_en: "Light upon snow" });
+  await part(page, "alt_ko").locator("[type=submit]").click();
+  await until("the texts are saved", async () => (await admin("GET", `exhibitions/${code}`)).picture.alt_en === "Light upon snow");
+  assert.equal((await admin("GET", `exhibitions/${code}`)).picture.url, url);
   await visitor.inspect("control room, set-up filled in");
 
   await go(page, `#/${code}/setup/products`);
