@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::picture;
 use crate::platform::clock::seoul;
+use crate::platform::secrets::{hex, sha256};
 use crate::stock::Level;
 
 /// Who knows an exhibition.
@@ -97,7 +98,7 @@ pub struct Exhibition {
 }
 
 /// Where a picture is, and what it shows.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Shot {
     /// 1280 pixels wide.
     pub url: String,
@@ -113,6 +114,21 @@ impl Shot {
     pub fn new(digest: &str, height: u32, alt: String, alt_en: String) -> Shot {
         let (url, narrow_url) = (picture::path(digest, picture::WIDE), picture::path(digest, picture::NARROW));
         Shot { url, narrow_url, width: picture::WIDE, height, alt, alt_en }
+    }
+
+    /// Under which its file is kept.
+    pub fn digest(&self) -> &str {
+        let file = self.url.rsplit('/').next().unwrap_or_default();
+        picture::parse(file).map_or("", |(digest, _)| digest)
+    }
+
+    /// Says of the picture of an exhibition and of its texts whether they are those that somebody has seen.
+    pub fn tag(shot: Option<&Shot>) -> String {
+        let tag = |shot: &Shot| {
+            let parts = [shot.digest(), &shot.alt, &shot.alt_en].map(str::as_bytes);
+            hex(&sha256(&parts)[..16])
+        };
+        shot.map_or_else(|| "none".to_owned(), tag)
     }
 }
 

@@ -94,30 +94,34 @@ pub const STATEMENTS: &[&Statement] = &[
     &PICTURE,
 ];
 
-/// In a transaction. The digest of the one before.
+/// In a transaction.
 pub async fn set_picture(
     client: &impl GenericClient,
     exhibition_id: i32,
     picture: &Picture,
     shot: &Shot,
-) -> Result<Option<String>> {
+) -> Result<()> {
     let (widths, bodies) = ([WIDE as i32, NARROW as i32], [picture.wide.as_slice(), picture.narrow.as_slice()]);
     STORE_PICTURE.execute(client, &[&picture.digest, &exhibition_id, &widths.as_slice(), &bodies.as_slice()]).await?;
-    let shown: [&(dyn ToSql + Sync); 5] =
-        [&exhibition_id, &picture.digest, &(picture.height as i32), &shot.alt, &shot.alt_en];
-    let before = SHOW_PICTURE.query_opt(client, &shown).await?.and_then(|row| row.get(0));
-    FORGET_PICTURES.execute(client, &[]).await?;
-    Ok(before)
+    show_picture(client, exhibition_id, shot).await?;
+    FORGET_PICTURES.execute(client, &[]).await.map(drop)
 }
 
-/// And deletes it. The digest of the one there was.
-pub async fn remove_picture(client: &impl GenericClient, exhibition_id: i32) -> Result<Option<String>> {
+/// Shows what is stored already.
+pub async fn show_picture(client: &impl GenericClient, exhibition_id: i32, shot: &Shot) -> Result<()> {
+    let shown: [&(dyn ToSql + Sync); 5] =
+        [&exhibition_id, &shot.digest(), &(shot.height as i32), &shot.alt, &shot.alt_en];
+    SHOW_PICTURE.query_opt(client, &shown).await.map(drop)
+}
+
+/// And deletes it.
+pub async fn remove_picture(client: &impl GenericClient, exhibition_id: i32) -> Result<()> {
     let none: [&(dyn ToSql + Sync); 5] = [&exhibition_id, &None::<String>, &None::<i32>, &"", &""];
     let before: Option<String> = SHOW_PICTURE.query_opt(client, &none).await?.and_then(|row| row.get(0));
     if let Some(digest) = &before {
         DELETE_PICTURE.execute(client, &[digest]).await?;
     }
-    Ok(before)
+    Ok(())
 }
 
 /// Whether there is one, or was lately.

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { DESKTOP, visit } from "./support/browser.mjs";
 import { account, go, settled, signIn } from "./support/admin.mjs";
 import { hold, payFor } from "./support/pages.mjs";
-import { balance, exhibition, lapse, sql, state, until } from "./support/system.mjs";
+import { admin, balance, exhibition, lapse, sql, state, until } from "./support/system.mjs";
 
 const wide = (locale, refusals = []) => ({ locale, device: DESKTOP, refusals });
 const both = (name, body) => { for (const locale of ["ko", "en"]) visit(`control room: orders are looked after, ${name}, ${locale}`, wide(locale), body); };
@@ -54,6 +54,15 @@ both("found by what people know", async (visitor) => {
   await page.locator("[name=until]").fill("2020-01-01");
   await page.locator(".empty").waitFor();
   await page.locator("[name=until]").fill("");
+  await rows(page).nth(1).waitFor();
+  // By the day of the visit: what is good on any day has none.
+  await page.locator("[name=visit_date]").fill("2020-01-01");
+  await page.locator(".empty").waitFor();
+  const { slots: [only_slot] } = await admin("GET", `slots?exhibition=${code}`);
+  await page.locator("[name=visit_date]").fill(only_slot.date);
+  await only(paid.number);
+  assert.equal(await page.locator("[name=slot_id]").isVisible(), false, "a day of one slot has no hours to choose from");
+  await page.locator("[name=visit_date]").fill("");
   await rows(page).nth(1).waitFor();
   // What was asked for is there again when one comes back, and stands in no address.
   await typed(paid.tel.slice(-4), paid.number);

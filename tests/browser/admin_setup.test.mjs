@@ -89,6 +89,12 @@ both("from nothing to sold", async (visitor) => {
   await shot.locator("[name=file]").setInputFiles({ name: "light.png", mimeType: "image/png", buffer: await page.screenshot() });
   await shot.locator("[type=submit]").click();
   await page.locator("img.shot").waitFor();
+  // Its texts are changed without the file; what somebody else has made of it meanwhile is not written over.
+  const { picture: { url } } = await admin("GET", `exhibitions/${code}`);
+  await fill(part(page, "alt_ko"), { alt_en: "Light upon snow" });
+  await part(page, "alt_ko").locator("[type=submit]").click();
+  await until("the texts are saved", async () => (await admin("GET", `exhibitions/${code}`)).picture.alt_en === "Light upon snow");
+  assert.equal((await admin("GET", `exhibitions/${code}`)).picture.url, url);
   await visitor.inspect("control room, set-up filled in");
 
   await go(page, `#/${code}/setup/products`);
@@ -325,14 +331,30 @@ both("a day that does not take place", async (visitor) => {
   await shop.close();
   await signIn(page, `#/${code}/setup/slots`, await account("admin", [code]));
   await rows(page).first().waitFor();
-  await page.getByRole("button", { name: locale === "ko" ? "하루 전체 환불" : "Give a day back", exact: true }).click();
+  const begin = () => page.getByRole("button", { name: locale === "ko" ? "하루 전체 환불" : "Give a day back", exact: true }).click();
+  const would = (won) => dialog(page).locator(".would").getByText(locale === "ko" ? `${won}원` : `${won} won`).first().waitFor();
+  const closed = async () => (await admin("GET", `slots?exhibition=${code}`)).slots.filter((one) => one.closed).map((one) => one.id);
+  await begin();
   const day_of = dialog(page).locator("[name=date]");
   assert.deepEqual(await day_of.locator("option").evaluateAll((all) => all.map((one) => one.value)), [slots[0].date, slots[3].date]);
+  // What would go back is told of each day that is chosen, and nothing is closed for it.
+  await would("54,000");
+  await day_of.selectOption(slots[3].date);
+  await would("18,000");
+  await day_of.selectOption(slots[0].date);
+  await would("54,000");
   await visitor.inspect("control room, a day to be closed");
+  await dialog(page).locator("button:not([type=submit])").click();
+  await dialog(page).waitFor({ state: "detached" });
+  assert.deepEqual(await closed(), [], "whoever thinks better of it leaves the slots open");
+  await rows(page).first().waitFor();
+  await begin();
+  await would("54,000");
+  assert.deepEqual(await closed(), []);
   await submit(page).click();
+  await dialog(page).locator("[name=reason]").waitFor();
   await dialog(page).getByText(locale === "ko" ? "54,000원" : "54,000 won").first().waitFor();
-  const closed = (await admin("GET", `slots?exhibition=${code}`)).slots.filter((one) => one.closed).map((one) => one.id);
-  assert.deepEqual(closed, slots.slice(0, 3).map((one) => one.id), "the whole day and no other");
+  assert.deepEqual(await closed(), slots.slice(0, 3).map((one) => one.id), "the whole day and no other");
   await submit(page).click();
   await dialog(page).locator("[name=reason][aria-invalid=true]").waitFor();
   await visitor.inspect("control room, a day given back");
@@ -340,11 +362,30 @@ both("a day that does not take place", async (visitor) => {
   await submit(page).click();
   await page.locator(".phase .state.open").waitFor();
   assert.equal(await page.locator("main progress").evaluate((bar) => bar.value), 1);
-  assert.equal((await rows(page).innerText()).includes(transferred), true, "what failed is listed");
+  const failed = await rows(page).innerText();
+  assert.equal(failed.includes(transferred), true, "what failed is listed");
+  assert.equal(failed.includes(locale === "ko" ? "직접 돌려주고" : "Give it back yourself") && !failed.includes("refund.at_the_desk"), true, "in words");
   await visitor.inspect("control room, a day was given back");
   assert.deepEqual([await state(first), await state(second), await state(transferred), await state(other_day)], ["refunded", "refunded", "paid", "paid"]);
   const begun = await admin("GET", `exhibitions/${code}/bulk-refunds`);
   assert.deepEqual(begun.bulk_refunds.map((one) => [one.slot_ids.length, one.done, one.failed, one.tickets_refunded, one.amount_refunded]), [[3, 2, 1, 3, 54_000]]);
+  // And its orders are found by the day and its hours, also when one comes back to them.
+  await go(page, `#/${code}/orders`);
+  await rows(page).nth(3).waitFor();
+  await page.locator("[name=visit_date]").fill(slots[0].date);
+  const hour = page.locator("[name=slot_id]"), one = (number) => page.waitForFunction((wanted) => { const found = document.querySelectorAll("main tbody tr"); return found.length === 1 && found[0].textContent.includes(wanted); }, number);
+  await hour.waitFor();
+  assert.deepEqual(await hour.locator("option").evaluateAll((all) => all.map(({ value }) => value)), ["", ...slots.slice(0, 3).map(({ id }) => String(id))]);
+  await hour.selectOption(String(slots[1].id));
+  await one(second);
+  await visitor.inspect("control room, orders of a slot");
+  await rows(page).locator("a").click();
+  await settled(page);
+  await page.goBack();
+  await one(second);
+  await page.waitForFunction((id) => { const select = document.querySelector("[name=slot_id]"); return select.value === id && select.options.length === 4; }, String(slots[1].id));
+  await page.locator("[name=visit_date]").fill(slots[3].date);
+  await one(other_day);
   visitor.wellMade();
 });
 

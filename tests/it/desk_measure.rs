@@ -152,6 +152,9 @@ async fn a_million_orders() {
         ("last digits", Box::new(|s| json!({ "q": s.contact.phone[9..] }))),
         ("name", Box::new(|s| json!({ "q": s.contact.name }))),
         ("name, refunded", Box::new(|s| json!({ "q": s.contact.name, "state": "refunded" }))),
+        ("of a slot", Box::new(|_| json!({ "slot_id": 1 }))),
+        ("of a slot, refunded", Box::new(|_| json!({ "slot_id": 1, "state": "refunded" }))),
+        ("of a slot, expired", Box::new(|_| json!({ "slot_id": 1, "state": "expired" }))),
         ("no such name", Box::new(|s| json!({ "q": format!("{}x", s.contact.name) }))),
     ];
     for state in

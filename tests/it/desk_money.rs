@@ -258,6 +258,9 @@ async fn a_bulk_refund_pays_no_cash_out_and_leaves_a_day_that_takes_place_after_
     let told = desk.call(&desk.admin, Method::GET, &format!("{path}/{id}"), json!({})).await.expect(200).body;
     assert_eq!((&told["done"], &told["failed"]), (&json!(1), &json!(1)), "{told}");
     assert_eq!(told["failures"][0], json!({ "order_number": cash.number, "code": "refund.at_the_desk" }));
+    for code in ["refund.at_the_desk", "bulk_refund.slot_open", "payment.in_progress"] {
+        assert!(admit::platform::texts::knows(&format!("page.admin.bulk.refused.{code}")), "{code} has no words");
+    }
     assert_eq!(desk.read(&cash.number).await.1["state"], "paid", "its ticket is good until somebody pays it out");
 
     // The day takes place after all: whoever comes new is not sent away.

@@ -219,7 +219,7 @@ async fn a_table_of_all_orders_says_what_they_are_row_by_row() {
     let recorded: Value =
         app.db.one("select after from admin_audit where action = 'order.export' order by id offset 4 limit 1").await;
     let by = json!(["payment_key", "phone_tail", "name"]);
-    let filters = json!({ "state": "held", "from": null, "until": null, "q": true, "by": by });
+    let filters = json!({ "state": "held", "from": null, "until": null, "visit_date": null, "slot_id": null, "q": true, "by": by });
     assert_eq!(
         recorded,
         json!({ "why": "lost post", "format": "csv", "unmasked": true, "columns": 15, "filters": filters })

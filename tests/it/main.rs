@@ -79,6 +79,7 @@ mod success;
 mod tickets;
 mod torture;
 mod transfers;
+mod visit_days;
 mod waiting_room;
 mod walk_ins;
 mod walks;

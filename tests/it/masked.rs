@@ -16,7 +16,7 @@ use crate::support::given::places;
 
 /// Reads that leave no word in the log: what is set, counts and sums, the catalogue, and lists that show nobody in the clear and
 /// that are looked at all day. Whatever else can be read is recorded before it is answered; a new call is one or the other.
-const PLAIN: [&str; 28] = [
+const PLAIN: [&str; 29] = [
     "account-rules",
     "audit",
     "dashboard",
@@ -31,6 +31,7 @@ const PLAIN: [&str; 28] = [
     "exhibitions/{code}/gate-board",
     "exhibitions/{code}/live",
     "exhibitions/{code}/orders/{order_number}/refund",
+    "exhibitions/{code}/picture",
     "exhibitions/{code}/room",
     "exhibitions/{code}/room/audit",
     "exhibitions/{code}/settlement",

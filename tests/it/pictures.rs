@@ -17,8 +17,21 @@ pub fn png(width: u32, height: u32, shade: u8) -> Vec<u8> {
 }
 
 pub async fn sent(app: &TestApp, token: &str, query: &str, file: Vec<u8>) -> Answer {
+    let seen = app.url("/api/admin/exhibitions/xyz/picture");
+    let put =
+        app.http.put(app.url(&format!("/api/admin/exhibitions/xyz/picture{query}"))).bearer_auth(token).body(file);
+    Answer::of(app.as_seen(put, &seen, token).await).await
+}
+
+/// As somebody does who has seen this.
+async fn sent_as(app: &TestApp, token: &str, tag: &str, query: &str, file: Vec<u8>) -> Answer {
     let url = app.url(&format!("/api/admin/exhibitions/xyz/picture{query}"));
-    Answer::of(app.http.put(url).bearer_auth(token).body(file)).await
+    Answer::of(app.http.put(url).bearer_auth(token).header("if-match", format!("\"{tag}\"")).body(file)).await
+}
+
+async fn taken_away(app: &TestApp, token: &str, tag: &str) -> Answer {
+    let url = app.url("/api/admin/exhibitions/xyz/picture");
+    Answer::of(app.http.delete(url).bearer_auth(token).header("if-match", format!("\"{tag}\""))).await
 }
 
 pub const ALT: &str = "?alt_ko=%EC%96%B8%EB%8D%95&alt_en=Hills%20%3C%26%3E";
@@ -68,9 +81,8 @@ async fn an_admin_sets_the_picture_that_everybody_sees() {
     // The second was shown until a moment ago, however old it is.
     nobody.get(second.body["picture"]["url"].as_str().unwrap()).await.expect(200, &[]);
 
-    app.http.delete(app.url("/api/admin/exhibitions/xyz/picture")).bearer_auth(&token).send().await.unwrap();
-    let again = app.http.delete(app.url("/api/admin/exhibitions/xyz/picture")).bearer_auth(&token);
-    assert_eq!(again.send().await.unwrap().status(), 204);
+    taken_away(&app, &token, &third.text("picture_tag")).await.expect(204);
+    taken_away(&app, &token, "none").await.expect(204);
     app.refresh().await;
     nobody.get("/xyz").await.expect(200, &[]).without("class=\"picture\"");
     nobody.get(third.body["picture"]["url"].as_str().unwrap()).await.expect(404, &[]);
@@ -78,6 +90,56 @@ async fn an_admin_sets_the_picture_that_everybody_sees() {
     assert!(third.body["picture"]["url"].as_str().unwrap().contains(&last));
     let recorded = "select count(*) from admin_audit where action = 'exhibition.picture' and user_name = 'kim'";
     assert_eq!(app.db.one::<i64>(recorded).await, 4, "three set, one taken away");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_picture_is_changed_as_it_was_seen_or_not_at_all() {
+    let app = TestApp::start().await;
+    app.given(places(1)).await;
+    app.account("kim", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("kim").await;
+    let read = async |path: &str| {
+        let url = app.url(&format!("/api/admin/exhibitions/xyz{path}"));
+        Answer::of(app.http.get(url).bearer_auth(&token)).await.expect(200)
+    };
+    assert_eq!(read("").await.text("picture_tag"), "none");
+    // Two who have both seen that there is none: the second is told.
+    let first = sent_as(&app, &token, "none", ALT, png(640, 400, 1)).await.expect(200);
+    sent_as(&app, &token, "none", ALT, png(640, 400, 2)).await.refused(412, "request.changed_meanwhile");
+    let tag = first.text("picture_tag");
+    assert_eq!(
+        (read("").await.text("picture_tag"), read("/picture").await.text("picture_tag")),
+        (tag.clone(), tag.clone())
+    );
+
+    // Its texts alone: the file is not sent again, and stays.
+    let said = sent_as(&app, &token, &tag, "?alt_ko=a&alt_en=b", Vec::new()).await.expect(200);
+    let (before, after) = (&first.body["picture"], &said.body["picture"]);
+    assert_eq!((&after["alt"], &after["alt_en"]), (&json!("a"), &json!("b")));
+    assert_eq!((&after["url"], &after["height"]), (&before["url"], &before["height"]));
+    assert_eq!(read("").await.body["picture"], *after);
+    app.http.get(app.url(after["url"].as_str().unwrap())).send().await.unwrap().error_for_status().unwrap();
+    let recorded: serde_json::Value = app
+        .db
+        .one("select jsonb_build_array(before, after) from admin_audit where action = 'exhibition.picture' order by id desc limit 1")
+        .await;
+    let digest = &recorded[0]["picture"];
+    let told = json!([{ "picture": digest, "alt_ko": "언덕", "alt_en": "Hills <&>" }, { "picture": digest, "alt_ko": "a", "alt_en": "b" }]);
+    assert_eq!(recorded, told);
+    assert!(after["url"].as_str().unwrap().contains(digest.as_str().unwrap()));
+    // Whoever has seen the texts before neither writes over them nor takes the picture away.
+    sent_as(&app, &token, &tag, ALT, Vec::new()).await.refused(412, "request.changed_meanwhile");
+    taken_away(&app, &token, &tag).await.refused(412, "request.changed_meanwhile");
+    // The same again is no change.
+    let tag = said.text("picture_tag");
+    let again = sent_as(&app, &token, &tag, "?alt_ko=a&alt_en=b", Vec::new()).await.expect(200);
+    assert_eq!(again.text("picture_tag"), tag);
+    assert_eq!(app.db.one::<i64>("select count(*) from admin_audit where action = 'exhibition.picture'").await, 2);
+
+    taken_away(&app, &token, &tag).await.expect(204);
+    sent_as(&app, &token, "none", ALT, Vec::new()).await.refused(422, "picture.unreadable");
+    taken_away(&app, &token, &tag).await.refused(412, "request.changed_meanwhile");
     app.finish().await;
 }
 

@@ -14,12 +14,10 @@ use crate::support::given::places;
 use crate::support::{Answer, Kind, TestApp, race};
 
 /// Changes that want no `If-Match`, and why.
-const UNSEEN: [(&str, &str); 9] = [
+const UNSEEN: [(&str, &str); 7] = [
     ("PUT users/{username}", "names the revision in its body"),
     ("PUT exhibitions/{code}/room", "names the revision in its body"),
     ("DELETE exhibitions/{code}/room/rehearsal", "ends what runs, whatever it is"),
-    ("PUT exhibitions/{code}/picture", "a file as a whole; the one before it is named in the log"),
-    ("DELETE exhibitions/{code}/picture", "takes away what is shown, whatever it is"),
     ("PUT users/{username}/email", "one value, said as a whole, of which nobody sees more than a part"),
     ("DELETE users/{username}/second-factor", "ends it, whatever it is"),
     ("DELETE users/{username}/sign-ins", "ends them all"),
@@ -32,6 +30,7 @@ fn change(route: &str) -> Value {
         "PUT account-rules" => json!({ "second_factor_from": null }),
         "PUT exhibitions/{code}" => json!({ "name_en": "Another" }),
         "PUT exhibitions/{code}/entry-rules" => json!({ "exhibition": null, "walk_ins": true }),
+        "PUT exhibitions/{code}/picture" => Value::Null,
         "PATCH orders/{order_number}" => json!({ "customer_name": "김철수" }),
         "PUT products/{product_id}" => json!({ "price_won": 1 }),
         "PUT sales" => json!({ "paused": true, "reason_ko": "점검", "reason_en": "Repairs" }),

@@ -2,20 +2,24 @@
 // it is has an address of its own, so that whoever leaves comes back to it.
 (function () {
   "use strict";
-  const { h, t, word, panel, facts, won, number, moment, date, slot, badge, bar, table } = AdminUi;
+  const { h, t, word, panel, facts, won, number, moment, date, slot, badge, bar, table, notice } = AdminUi;
   const { confirm, once } = AdminForms;
   const LOOK_MS = 2000;
   const num = (text) => ({ text, num: true });
 
-  /** Says what would go back of closed slots, asks, and begins it. `name`: what they are; `held`: places of them that may still be paid. */
+  const asked_of = (ids) => ({ slot_ids: ids, reason: t("bulk.title") });
+  const would_of = (at, ids) => at.of("POST", "bulk-refunds", { ...asked_of(ids), dry_run: true });
+  /** What a dry run tells, in sentences. `held`: places that may still be paid. */
+  const told = (would, held) => [t("bulk.will", { orders: number(would.orders), tickets: number(would.tickets), amount: won(would.amount) }), held > 0 && t("bulk.held", { n: number(held) }), would.used_tickets > 0 && t("bulk.used", { n: number(would.used_tickets) }), would.at_the_desk_orders > 0 && t("bulk.at_the_desk", { n: number(would.at_the_desk_orders) })].filter(Boolean);
+
+  /** Says what would go back of closed slots, asks, and begins it. `name`: what they are. */
   async function give_back(at, { ids, name, held = 0 }) {
-    const ask = { slot_ids: ids, reason: t("bulk.title") };
-    const would = await at.of("POST", "bulk-refunds", { ...ask, dry_run: true });
+    const would = await would_of(at, ids);
     const begun = await confirm({
       title: t("bulk.ask", { slot: name }), act: t("bulk.do", { amount: won(would.amount) }),
-      lines: [ids.length > 1 && t("bulk.closed", { n: number(ids.length) }), t("bulk.will", { orders: number(would.orders), tickets: number(would.tickets), amount: won(would.amount) }), held > 0 && t("bulk.held", { n: number(held) }), would.used_tickets > 0 && t("bulk.used", { n: number(would.used_tickets) }), would.at_the_desk_orders > 0 && t("bulk.at_the_desk", { n: number(would.at_the_desk_orders) }), t("refund.for_good")].filter(Boolean),
+      lines: [ids.length > 1 && t("bulk.closed", { n: number(ids.length) }), ...told(would, held), t("refund.for_good")].filter(Boolean),
       fields: [{ name: "reason", label: t("refund.reason"), hint: t("bulk.reason_hint"), maxlength: 200, autocomplete: "off" }],
-      send: ({ reason }) => once(`bulk-${at.code}-${ids.join(".")}`, (key) => at.of("POST", "bulk-refunds", { ...ask, reason }, { headers: { "Idempotency-Key": key } })),
+      send: ({ reason }) => once(`bulk-${at.code}-${ids.join(".")}`, (key) => at.of("POST", "bulk-refunds", { ...asked_of(ids), reason }, { headers: { "Idempotency-Key": key } })),
     });
     if (begun) Admin.go(`#/${at.code}/setup/bulk/${begun.id}`);
     return begun;
@@ -27,19 +31,48 @@
   const list = (at) => at.get(`/api/admin/slots?exhibition=${encodeURIComponent(at.code)}`);
   const days_of = (slots) => [...new Set(slots.filter((one) => one.sold + one.held > 0).map((one) => one.date))].sort();
 
-  /** A whole day: its slots are closed, so that what is then told is all there is; then it goes back as one slot does. */
+  /**
+   * A whole day. What would go back is told first, while the slots are open as they were: whoever thinks better of it has changed
+   * nothing. Then they are closed, so that what is told next is all there is, and it goes back as one slot does.
+   */
   async function day(at, slots) {
-    const sum = (date_of, what) => slots.filter((one) => one.date === date_of).reduce((all, one) => all + what(one), 0);
+    const of = (chosen) => slots.filter((one) => one.date === chosen), places = (some, what) => some.reduce((all, one) => all + one[what], 0);
     const closed = await confirm({
       title: t("bulk.day"), lines: t("bulk.day_will"), act: t("bulk.day_close"),
-      fields: [{ name: "date", label: t("slots.date"), type: "select", options: days_of(slots).map((one) => [one, t("bulk.day_of", { date: date(one), n: number(sum(one, () => 1)), sold: number(sum(one, ({ sold }) => sold)) })]) }],
+      fields: [{ name: "date", label: t("slots.date"), type: "select", options: days_of(slots).map((one) => [one, t("bulk.day_of", { date: date(one), n: number(of(one).length), sold: number(places(of(one), "sold")) })]) }],
+      more: (asked) => preview(at, asked, (chosen) => ({ ids: of(chosen).map((one) => one.id), held: places(of(chosen), "held") })),
       send: async ({ date: chosen }) => {
         await at.call("POST", "/api/admin/slots/bulk", { exhibition: at.code, filter: { from: chosen, until: chosen }, set: { closed: true } });
         // Also those that somebody else has made meanwhile.
         return (await list(at)).slots.filter((one) => one.date === chosen);
       },
     });
-    return closed && give_back(at, { ids: closed.map((one) => one.id), name: date(closed[0].date), held: closed.reduce((all, one) => all + one.held, 0) });
+    return closed && give_back(at, { ids: closed.map((one) => one.id), name: date(closed[0].date), held: places(closed, "held") });
+  }
+
+  /** In a dialog that asks for a day: what would go back of it. Nothing is closed before that was told. */
+  function preview(at, asked, of) {
+    const box = h("div", { class: "would", role: "status" }), chosen = asked.named.date.input, go = asked.querySelector("[type=submit]");
+    let newest = 0;
+    async function look() {
+      const mine = newest += 1, { ids, held } = of(chosen.value);
+      go.disabled = true;
+      box.replaceChildren(h("p", { class: "fine" }, t("loading")));
+      const seen = await would_of(at, ids).then((would) => ({ would }), (error) => ({ error }));
+      if (mine !== newest) return;
+      if (seen.error) { box.replaceChildren(notice(Admin.explained(seen.error) ?? String(seen.error), true, h("p", null, AdminUi.button(t("again"), look)))); return; }
+      box.replaceChildren(...[t("bulk.as_of_now"), ...told(seen.would, held)].map((line) => h("p", null, line)));
+      go.disabled = false;
+    }
+    chosen.addEventListener("change", look);
+    asked.querySelector(".fields").after(box);
+    look();
+  }
+
+  /** Why an order was not given back. */
+  function why(code) {
+    const said = word("bulk.refused", code);
+    return said === code ? t("bulk.refused_else", { code }) : said;
   }
 
   const shown = (at, said) => {
@@ -51,7 +84,7 @@
         [t("refund.reason"), said.reason], [t("refund.at"), moment(said.created_at)], said.done_at && [t("refund.arrived"), moment(said.done_at)]]),
       said.failures.length > 0 && panel(t("bulk.failures"), h("p", { class: "fine" }, t("bulk.failures_lead")), table({
         caption: t("bulk.failures"), head: [t("orders.number"), t("bulk.why")],
-        rows: said.failures.map((one) => [h("a", { class: "number", href: `#/${at.code}/orders/${encodeURIComponent(one.order_number)}` }, one.order_number), h("code", null, one.code)]),
+        rows: said.failures.map((one) => [h("a", { class: "number", href: `#/${at.code}/orders/${encodeURIComponent(one.order_number)}` }, one.order_number), why(one.code)]),
       })),
     ];
   };

@@ -2,7 +2,7 @@
 // names and phone numbers belong into no address.
 (function () {
   "use strict";
-  const { h, t, word, table, won, date, moment, badge, button, number, notice, say } = AdminUi;
+  const { h, t, word, table, won, date, moment, badge, button, number, notice, slot, say } = AdminUi;
   const { field, confirm } = AdminForms;
   const STATES = ["held", "confirming", "awaiting_deposit", "paid", "partially_refunded", "refunded", "expired", "cancelled"];
   const KINDS = { paid: "open", held: "soon", confirming: "soon", awaiting_deposit: "soon", partially_refunded: "open" };
@@ -17,6 +17,12 @@
   const link = (at, one) => h("a", { class: "number", href: `#/${at.code}/orders/${encodeURIComponent(one.order_number)}` }, one.order_number);
   const row = (at, one) => [link(at, one), state(one.state), moment(one.created_at), one.customer_name ?? "–", h("span", { class: "as-one" }, one.customer_phone ?? "–"), one.products,
     one.visit_date ? h("span", { class: "as-one" }, date(one.visit_date)) : "–", one.payment_method ? word("method", one.payment_method) : "–", won(one.total_amount)];
+
+  /** What is asked for, as a body says it. */
+  function filters(asked) {
+    const { slot_id, ...rest } = Object.fromEntries(Object.entries(asked).filter(([, value]) => value));
+    return { ...rest, ...(slot_id && { slot_id: Number(slot_id) }) };
+  }
 
   function list(at, asked, found) {
     const box = h("div", { class: "part" });
@@ -38,7 +44,7 @@
       at.signal.addEventListener("abort", stop);
       box.setAttribute("aria-busy", "true");
       try {
-        const said = await at.call("POST", "/api/admin/orders/search", { exhibition: at.code, ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value)), ...(before && { before }) }, { signal: mine.signal });
+        const said = await at.call("POST", "/api/admin/orders/search", { exhibition: at.code, ...filters(asked), ...(before && { before }) }, { signal: mine.signal });
         const known = before ? orders.length : 0;
         orders = before ? orders.concat(said.orders) : said.orders;
         next = said.next;
@@ -69,8 +75,7 @@
         { name: "unmasked", label: t("orders.unmasked"), hint: t("orders.unmasked_hint"), type: "checkbox" }, { name: "why", label: t("orders.why"), hint: t("orders.why_hint"), maxlength: 200 }],
       send: async ({ format, unmasked, why }) => {
         if (unmasked) AdminForms.expect({ why }, "why");
-        const filters = Object.fromEntries(Object.entries(asked).filter(([, value]) => value));
-        const { url } = await at.call("POST", at.under("exports"), { ...filters, format, ...(unmasked && { unmasked, why }) });
+        const { url } = await at.call("POST", at.under("exports"), { ...filters(asked), format, ...(unmasked && { unmasked, why }) });
         // The browser saves it as it comes: a million orders are no page's memory.
         h("a", { href: url, download: "" }).click();
         say(t("orders.export_begun"));
@@ -80,13 +85,16 @@
 
   function show(at) {
     // Whoever signs in after somebody else at this screen begins with nothing.
-    const who = `${AdminSession.now?.username} ${at.code}`, admin = AdminSession.may("admin"), asked = { q: "", state: "", from: "", until: "", ...last.get(who) };
+    const who = `${AdminSession.now?.username} ${at.code}`, admin = AdminSession.may("admin"), asked = { q: "", state: "", from: "", until: "", visit_date: "", slot_id: "", ...last.get(who) };
     last.set(who, asked);
     at.heading(t("orders.title"), admin && h("div", { class: "acts beside-heading" }, button(t("orders.export"), () => exported(at, asked)), h("a", { class: "button quiet small", href: `#/${at.code}/orders/+` }, t("gifts.title"))));
     const fields = [
       { name: "q", label: t("orders.search"), hint: t("orders.search_hint"), type: "search", autocomplete: "off", spellcheck: "false", maxlength: 200, value: asked.q },
       { name: "state", label: t("orders.state"), type: "select", value: asked.state, options: [["", t("all")], ...STATES.map((one) => [one, word("order_state", one)])] },
       { name: "from", label: t("orders.from"), type: "date", value: asked.from }, { name: "until", label: t("orders.until"), type: "date", value: asked.until },
+      { name: "visit_date", label: t("orders.visit"), type: "date", value: asked.visit_date },
+      // Said in words when the slots are known.
+      { name: "slot_id", label: t("orders.hours"), type: "select", value: asked.slot_id, options: ["", asked.slot_id].filter((one, n) => !n || one).map((one) => [one, one ? "…" : t("all")]), hidden: !asked.slot_id },
     ].map(field);
     const found = list(at, asked, (error) => {
       fields.forEach((one) => one.wrong());
@@ -110,10 +118,35 @@
     fields[0].input.addEventListener("input", soon);
     // A syllable of Korean is whole when its composing ends.
     fields[0].input.addEventListener("compositionend", soon);
+    hours(at, fields);
     fields.slice(1).forEach((one) => one.input.addEventListener("change", ask));
     at.root.append(h("form", { class: "seek-orders", role: "search", novalidate: true, onsubmit: (event) => { event.preventDefault(); jump(); } }, fields.map((one) => one.row)), found.box);
     found.page();
     if (at.params.has("find")) { fields[0].input.focus(); fields[0].input.select(); }
+  }
+
+  /** The hours of the day that is chosen, where it has several. */
+  function hours(at, fields) {
+    const [day, of_day] = ["visit_date", "slot_id"].map((name) => fields.find((one) => one.name === name));
+    let known = null;
+    async function offer() {
+      const date_of = day.value();
+      if (!date_of) return;
+      known ??= at.get(`/api/admin/slots?exhibition=${encodeURIComponent(at.code)}`);
+      // Without them the whole day can be asked for; the next day that is chosen asks again.
+      const { slots } = await known.catch(() => { known = null; return { slots: [] }; });
+      const there = slots.filter((one) => one.date === date_of), chosen = of_day.value();
+      if (at.signal.aborted || day.value() !== date_of || there.length < 2) return;
+      of_day.input.replaceChildren(...[["", t("all")], ...there.map((one) => [one.id, slot({ ...one, date: null }) || date(one.date)])].map(([value, text]) => h("option", { value, selected: String(value) === chosen }, text)));
+      of_day.row.hidden = false;
+    }
+    // Before anything is asked for: hours are those of one day.
+    day.input.addEventListener("change", () => {
+      of_day.input.replaceChildren(h("option", { value: "" }, t("all")));
+      of_day.row.hidden = true;
+      offer();
+    });
+    offer();
   }
 
   Admin.page({ id: "orders", key: "r", least: "support", of: true, show(at) {

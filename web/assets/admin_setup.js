@@ -80,15 +80,16 @@
     function draw(note) {
       const now = of.now.picture;
       const set = form({
-        fields: [{ name: "file", label: t(now ? "setup.picture_new" : "setup.picture_file"), hint: t("setup.picture_hint"), type: "file", accept: "image/jpeg,image/png,image/webp", wide: true },
+        fields: [{ name: "file", label: t(now ? "setup.picture_new" : "setup.picture_file"), hint: t(now ? "setup.picture_kept" : "setup.picture_hint"), type: "file", accept: "image/jpeg,image/png,image/webp", wide: true },
           { name: "alt_ko", label: t("setup.alt_ko"), hint: t("setup.alt_hint"), maxlength: 200, value: now?.alt ?? "" }, { name: "alt_en", label: t("setup.alt_en"), hint: t("setup.alt_hint"), maxlength: 200, value: now?.alt_en ?? "" }],
-        submit: t("setup.picture_send"),
+        submit: t("setup.picture_send"), again: of.again,
         send: async (values) => {
           const file = set.named.file.input.files[0];
-          expect({ ...values, file: file ?? "" }, "file", "alt_ko", "alt_en");
+          // What is said of a picture can be changed without it.
+          expect({ ...values, file: file ?? "" }, ...(now ? [] : ["file"]), "alt_ko", "alt_en");
           try {
-            const said = await at.call("PUT", at.under(`picture?${new URLSearchParams({ alt_ko: values.alt_ko, alt_en: values.alt_en })}`), file, { patience_ms: PICTURE_MS });
-            of.now = { ...of.now, picture: said.picture };
+            const said = await at.call("PUT", at.under(`picture?${new URLSearchParams({ alt_ko: values.alt_ko, alt_en: values.alt_en })}`), file, { patience_ms: PICTURE_MS, if_match: of.now.picture_tag });
+            of.now = { ...of.now, ...said };
             of.draw_stage();
           } catch (error) {
             if (error.status === 422 && !error.errors.length || error.status === 413) error.errors = [{ field: "file", detail: error.detail }];
@@ -97,8 +98,8 @@
           draw(t("saved"));
         },
       });
-      const gone = () => confirm({ title: t("setup.picture_gone"), lines: t("setup.picture_gone_will"), act: t("setup.picture_gone"), send: () => at.of("DELETE", "picture") })
-        .then((yes) => { if (yes) { of.now = { ...of.now, picture: null }; of.draw_stage(); draw(t("saved")); } });
+      const gone = () => confirm({ title: t("setup.picture_gone"), lines: t("setup.picture_gone_will"), act: t("setup.picture_gone"), again: of.again, send: () => at.of("DELETE", "picture", undefined, { if_match: of.now.picture_tag }) })
+        .then((yes) => { if (yes) { of.now = { ...of.now, picture: null, picture_tag: "none" }; of.draw_stage(); draw(t("saved")); } });
       place.replaceChildren(...[note && notice(note, false), now && h("img", { class: "shot", src: now.narrow_url, width: 640, height: Math.round(now.height / 2), alt: AdminUi.language === "ko" ? now.alt : now.alt_en }), set,
         now && h("p", { class: "acts" }, button(t("setup.picture_gone"), gone, { class: "quiet small danger" }))].filter(Boolean));
     }
@@ -153,8 +154,9 @@
       const of = {
         now, again: part.again,
         async save(changes) {
-          const { picture: shot } = of.now;
-          of.now = { ...await at.change("PUT", path, of.now.revision, changes), picture: shot };
+          // The picture stays as it was seen, or a change of it would not tell what somebody else has made of it.
+          const { picture: shot, picture_tag } = of.now;
+          of.now = { ...await at.change("PUT", path, of.now.revision, changes), picture: shot, picture_tag };
           draw_stage();
           // What it is called stands in the list above.
           Admin.forget();

@@ -35,11 +35,20 @@ struct ExhibitionShown {
     settings: ExhibitionSettings,
     /// Set and taken away by calls of its own, which do not change the revision.
     picture: Option<Shot>,
+    /// The ETag of the picture and its texts, for the next change of them; none: there is no picture.
+    picture_tag: String,
 }
 
 impl From<ExhibitionRow> for ExhibitionShown {
     fn from(row: ExhibitionRow) -> ExhibitionShown {
-        ExhibitionShown { code: row.code, revision: row.revision, settings: row.settings, picture: row.picture }
+        let picture_tag = Shot::tag(row.picture.as_ref());
+        ExhibitionShown {
+            code: row.code,
+            revision: row.revision,
+            settings: row.settings,
+            picture: row.picture,
+            picture_tag,
+        }
     }
 }
 

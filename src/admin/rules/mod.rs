@@ -30,7 +30,7 @@ struct AccountRules {
 }
 
 fn shown(from: Option<Role>, revision: i32) -> Result<Response> {
-    tagged(StatusCode::OK, revision.into(), AccountRules { second_factor_from: from })
+    tagged(StatusCode::OK, revision, AccountRules { second_factor_from: from })
 }
 
 /// What holds for all accounts.

@@ -39,7 +39,7 @@ struct RulebookShown {
 
 fn shown(revision: i32, book: Rulebook) -> Result<Response> {
     let body = RulebookShown { exhibition: book.exhibition, products: book.products, walk_ins: book.walk_ins };
-    tagged(StatusCode::OK, revision.into(), body)
+    tagged(StatusCode::OK, revision, body)
 }
 
 /// The rules of entry.

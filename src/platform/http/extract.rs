@@ -1,6 +1,7 @@
 //! Extractors. What is refused here is refused with a code, before any handler runs.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
@@ -133,7 +134,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 }
 
 /// A reply about one thing, named by its revision for the next change, and kept by nobody on the way.
-pub fn tagged(status: StatusCode, revision: i64, body: impl Serialize) -> Result<Response> {
+pub fn tagged(status: StatusCode, revision: impl Display, body: impl Serialize) -> Result<Response> {
     let tags = [
         (header::ETAG, HeaderValue::from_str(&format!("\"{revision}\"")).map_err(Error::bug)?),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

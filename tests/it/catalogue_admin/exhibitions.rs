@@ -165,7 +165,8 @@ async fn another_exhibition_is_copied_on_other_days_without_its_orders() {
     assert_eq!(made.body["refund_rules"], source.body["refund_rules"]);
     // The picture goes on being shown where the first one takes it away.
     assert_eq!(made.body["picture"], picture);
-    let taken_away = app.http.delete(app.url(&format!("{EXHIBITIONS}/xyz/picture"))).bearer_auth(&owner.token);
+    let url = app.url(&format!("{EXHIBITIONS}/xyz/picture"));
+    let taken_away = app.as_seen(app.http.delete(&url).bearer_auth(&owner.token), &url, &owner.token).await;
     assert_eq!(taken_away.send().await.unwrap().status(), 204);
     assert_eq!(app.http.get(app.url(picture["url"].as_str().unwrap())).send().await.unwrap().status(), 200);
 

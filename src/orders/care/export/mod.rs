@@ -54,6 +54,9 @@ pub struct ExportAsk {
     from: Option<String>,
     #[schema(value_type = Option<String>, format = Date)]
     until: Option<String>,
+    #[schema(value_type = Option<String>, format = Date)]
+    visit_date: Option<String>,
+    slot_id: Option<i32>,
     q: Option<String>,
     /// Names, phone numbers and addresses in the clear. The audit log says so.
     #[serde(default)]
@@ -65,8 +68,8 @@ pub struct ExportAsk {
 impl ExportAsk {
     fn wanted(&self, app: &App, exhibition_id: i32) -> Result<Wanted> {
         let code = app.catalogue.current().by_id(exhibition_id)?.code.clone();
-        let ExportAsk { state, from, until, q, .. } = self.clone();
-        let asked = Asked { exhibition: Some(code), state, from, until, q, ..Asked::default() };
+        let ExportAsk { state, from, until, visit_date, slot_id, q, .. } = self.clone();
+        let asked = Asked { exhibition: Some(code), state, from, until, visit_date, slot_id, q, ..Asked::default() };
         Ok(asked.wanted(app, |id| id == exhibition_id)?.in_pages_of(PAGE))
     }
 }
@@ -117,8 +120,8 @@ async fn ask(
     let why = ask.unmasked.then(|| sentence("why", ask.why.as_deref().unwrap_or_default())).transpose()?;
     drop(app.exports.turn()?);
     // Not what was searched for, which may be somebody's name.
-    let filters =
-        json!({ "state": ask.state, "from": ask.from, "until": ask.until, "q": ask.q.is_some(), "by": about });
+    let filters = json!({ "state": ask.state, "from": ask.from, "until": ask.until, "visit_date": ask.visit_date,
+        "slot_id": ask.slot_id, "q": ask.q.is_some(), "by": about });
     let after = json!({ "why": why, "format": ask.format, "unmasked": ask.unmasked, "columns": sheet::COLUMNS.len(),
         "filters": filters });
     let ticket = Ticket { exhibition_id: by.exhibition.id, language: language.tag().to_owned(), ask };

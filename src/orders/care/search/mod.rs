@@ -55,6 +55,12 @@ pub struct Asked {
     #[param(value_type = Option<String>)]
     #[schema(value_type = Option<String>, format = Date)]
     pub until: Option<String>,
+    /// The day of the visit; what is good on any day has none.
+    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = Date)]
+    pub visit_date: Option<String>,
+    /// A slot of an exhibition that the caller may enter.
+    pub slot_id: Option<i32>,
     /// An order number or its beginning (at least 4 characters), a payment key, a whole phone number, the last 4 digits of
     /// one, or a whole name, however it is spaced. In a body alone.
     #[param(ignore)]
@@ -80,10 +86,10 @@ impl Asked {
         let text = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
         let snapshot = app.catalogue.current();
         snapshot.ready()?;
-        let mine = snapshot.exhibitions().iter().filter(|e| may_enter(e.id));
         let code = text(&self.exhibition);
-        let exhibitions: Vec<i32> =
-            mine.filter(|e| code.as_ref().is_none_or(|code| e.code == *code)).map(|e| e.id).collect();
+        let meant_too = |e: &Exhibition| may_enter(e.id) && code.as_ref().is_none_or(|code| e.code == *code);
+        let mine: Vec<_> = snapshot.exhibitions().iter().filter(|e| meant_too(e)).collect();
+        let exhibitions: Vec<i32> = mine.iter().map(|e| e.id).collect();
         if code.is_some() && exhibitions.is_empty() {
             refuse("exhibition", "unknown_exhibition");
         }
@@ -99,6 +105,16 @@ impl Asked {
             parsed.flatten()
         };
         let (from, until) = (day("from", &self.from), day("until", &self.until));
+        let visit = day("visit_date", &self.visit_date);
+        let all = || mine.iter().flat_map(|e| &e.slots);
+        if self.slot_id.is_some_and(|id| all().all(|slot| slot.id != id)) {
+            refuse("slot_id", "unknown_slot");
+        }
+        // By its slots, which every order keeps: a slot that has orders stays on its day.
+        let slots = (visit.is_some() || self.slot_id.is_some()).then(|| {
+            let of_day = all().filter(|slot| visit.is_none_or(|date| slot.date == date));
+            of_day.map(|slot| slot.id).filter(|id| self.slot_id.is_none_or(|asked| asked == *id)).collect()
+        });
         let q = text(&self.q);
         if q.as_deref().is_some_and(|q| q.chars().count() > CHARS_MAX || has_control(q)) {
             refuse("q", "malformed");
@@ -128,7 +144,7 @@ impl Asked {
         let high = row_id_floor(until.saturating_add(ID_SLACK).map_err(Error::bug)?);
         let low = row_id_floor(from.saturating_sub(ID_SLACK).map_err(Error::bug)?);
         let ids = (low, before.flatten().map_or(high, |before| before.min(high)));
-        let filter = Filter { exhibitions, state: state.flatten(), from, until, ids };
+        let filter = Filter { exhibitions, state: state.flatten(), slots, from, until, ids };
         Ok(Wanted { filter, meant, limit })
     }
 }

@@ -83,13 +83,45 @@ newest!(
     "o.id desc"
 );
 
+/// Newest first, of these slots and in these states: by order_slot, of each slot and state so many at most, as above. Those that
+/// it leaves out, as it costs a sale that goes on nothing, are read as above as well.
+const VISITED: Statement = Statement::new(
+    "care.visited",
+    "with open as materialized (
+         select id, slot_id, created_at from orders where state = 'held' and 'held' = any($7::text[])
+          union all
+         select o.id, o.slot_id, o.created_at
+           from attempts a join orders o on o.id = a.order_id
+          where a.state in ('sent', 'unknown', 'awaiting_deposit') and o.state = 'confirming'
+            and 'confirming' = any($7::text[])
+     )
+     select f.id from (
+            select p.id
+              from unnest($1::int[]) as s (id)
+             cross join unnest($7::text[]) as v (state)
+             cross join lateral (
+                   select o.id from orders o
+                    where (o.slot_id, o.state, o.id) < (s.id, v.state, $2)
+                      and (o.slot_id, o.state, o.id) >= (s.id, v.state, $3) and o.slot_id is not null
+                      and o.state in ('awaiting_deposit', 'paid', 'partially_refunded', 'refunded', 'expired', 'cancelled')
+                      and o.created_at >= $4 and o.created_at < $5
+                    order by o.slot_id desc, o.state desc, o.id desc limit $6) p
+             union all
+            select o.id from open o
+             where o.slot_id = any($1::int[]) and o.id < $2 and o.id >= $3 and o.created_at >= $4 and o.created_at < $5) f
+      order by f.id desc limit $6",
+);
+
 /// By their numbers first, however the planner would rather go through the newest.
 const NUMBERED: Statement = Statement::new(
     "care.numbered",
-    "with o as materialized (select id, exhibition_id, created_at, state from orders where number between $8 and $9)
+    "with o as materialized (
+         select id, exhibition_id, slot_id, created_at, state from orders where number between $8 and $9
+     )
      select o.id from o
       where o.exhibition_id = any($1::int[]) and o.id < $2 and o.id >= $3
         and o.created_at >= $4 and o.created_at < $5 and ($7::text is null or o.state = $7)
+        and ($10::int[] is null or o.slot_id = any($10))
       order by o.id desc limit $6",
 );
 
@@ -106,7 +138,7 @@ macro_rules! known {
                     select o.id from contacts c join orders o on o.id = c.order_id
                      where ", $key, " and c.order_id < $2 and c.order_id >= $3 and c.erased_at is null
                        and o.exhibition_id = any($1::int[]) and o.created_at >= $4 and o.created_at < $5
-                       and ($7::text is null or o.state = $7)
+                       and ($7::text is null or o.state = $7) and ($12::int[] is null or o.slot_id = any($12))
                      order by c.order_id desc limit $6) h")
     };
 }
@@ -133,14 +165,29 @@ const ROWS: Statement = Statement::new(
       where o.id = any($1::uuid[]) order by o.id desc",
 );
 
-pub const STATEMENTS: &[&Statement] =
-    &[&ALL, &PAID, &AWAITING, &PARTLY, &REFUNDED, &EXPIRED, &CANCELLED, &HELD, &CONFIRMING, &NUMBERED, &KNOWN, &ROWS];
+pub const STATEMENTS: &[&Statement] = &[
+    &ALL,
+    &PAID,
+    &AWAITING,
+    &PARTLY,
+    &REFUNDED,
+    &EXPIRED,
+    &CANCELLED,
+    &HELD,
+    &CONFIRMING,
+    &VISITED,
+    &NUMBERED,
+    &KNOWN,
+    &ROWS,
+];
 
 /// Which orders: all of it must hold.
 #[derive(Clone, Debug)]
 pub struct Filter {
     pub exhibitions: Vec<i32>,
     pub state: Option<OrderState>,
+    /// None: of any, and of none.
+    pub slots: Option<Vec<i32>>,
     /// Placed from then on, and before then.
     pub from: Timestamp,
     pub until: Timestamp,
@@ -164,6 +211,12 @@ fn newest_of(state: Option<OrderState>) -> &'static Statement {
 
 pub async fn newest(client: &impl GenericClient, by: &Filter, limit: i64) -> Result<Vec<Uuid>> {
     let (low, high) = by.ids;
+    if let Some(slots) = &by.slots {
+        let states: Vec<&str> =
+            by.state.map_or(OrderState::ALL.to_vec(), |one| vec![one]).iter().map(|one| one.as_str()).collect();
+        let rows = VISITED.query(client, &[slots, &high, &low, &by.from, &by.until, &limit, &states]).await?;
+        return Ok(rows.iter().map(|row| row.get(0)).collect());
+    }
     let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
         [&by.exhibitions, &high, &low, &by.from, &by.until, &limit];
     Ok(newest_of(by.state).query(client, &params).await?.iter().map(|row| row.get(0)).collect())
@@ -178,7 +231,7 @@ pub async fn numbered(
     let (low, high) = by.ids;
     let state = by.state.map(OrderState::as_str);
     let rows = NUMBERED
-        .query(client, &[&by.exhibitions, &high, &low, &by.from, &by.until, &limit, &state, &first, &last])
+        .query(client, &[&by.exhibitions, &high, &low, &by.from, &by.until, &limit, &state, &first, &last, &by.slots])
         .await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
@@ -203,6 +256,7 @@ pub async fn known(client: &impl GenericClient, by: &Filter, known: &Known, limi
                 &known.tails,
                 &phones,
                 &keys,
+                &by.slots,
             ],
         )
         .await?;
