@@ -93,6 +93,17 @@ struct EventPage {
     events: Vec<EventView>,
     /// Send as `before` for the next page; null: this was the last.
     next: Option<i64>,
+    /// Of all these exhibitions; on the first page.
+    counts: Option<EventCounts>,
+}
+
+/// What is not processed.
+#[derive(Default, Serialize, ToSchema)]
+pub struct EventCounts {
+    /// They wait.
+    pub received: i64,
+    /// Given up: somebody has to look.
+    pub dead: i64,
 }
 
 /// Lists webhooks about orders of the caller's exhibitions, newest first.
@@ -123,11 +134,15 @@ async fn list(State(app): State<App>, admin: Admin, Query(query): Query<ListQuer
         Some(number) => pg::of_number(&client, number, query.state, before, exhibitions, limit + 1).await?,
         None => pg::page(&client, query.state, before, exhibitions, limit + 1).await?,
     };
+    let counts = match query.before {
+        None => Some(pg::counts(&client, exhibitions).await?),
+        Some(_) => None,
+    };
     drop(client);
     let more = events.len() as i64 > limit;
     events.truncate(limit as usize);
     let next = if more { events.last().map(|event| event.id) } else { None };
-    Ok(private(Reply(EventPage { events, next })))
+    Ok(private(Reply(EventPage { events, next, counts })))
 }
 
 #[derive(Deserialize, ToSchema)]
