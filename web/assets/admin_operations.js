@@ -24,7 +24,7 @@
       about.replaceChildren(notice(t("inbox.replayed"), false));
       afresh();
     }, { "aria-label": `${t("inbox.replay")}: ${one.order_id}` });
-    const row = (one) => [moment(one.received_at), word("provider", one.provider), [one.kind, one.status].filter(Boolean).join(" · "), h("code", null, one.order_id), badge(word("inbox.state", one.state), KINDS[one.state]), one.outcome ?? "–", number(one.tries), replay(one) || "–"];
+    const row = (one) => [moment(one.received_at), word("provider", one.provider), [one.kind, one.status].filter(Boolean).join(" · "), h("code", null, one.order_id), badge(word("inbox.state", one.state), KINDS[one.state]), one.outcome ? outcome(one.outcome) : "–", number(one.tries), replay(one) || "–"];
     const part = Admin.part(at, () => at.get(`/api/admin/webhooks?${query(asked, next)}`), (said) => {
       events = events.concat(said.events);
       next = said.next;
@@ -34,6 +34,9 @@
     const afresh = () => { events = []; next = null; part.again(); };
     at.root.append(tiles, panel(t("inbox.title"), h("p", { class: "fine" }, t("inbox.lead")), filter(at, asked, ["received", "processed", "dead"].map((one) => [one, word("inbox.state", one)]), [], afresh), about, part.box));
   }
+
+  /** What became of a webhook. One that failed has the code of its problem, which has a dot in it, and no word. */
+  const outcome = (code) => (code.includes(".") ? t("inbox.failed", { code }) : word("webhook_outcome", code));
 
   /** How many there are of something, above the list of them. */
   const tile = (name, value, more, bad) => h("div", { class: `tile ${bad ? "bad" : ""}` }, h("span", { class: "name" }, name), h("strong", null, number(value)), more);
@@ -83,5 +86,5 @@
     else at.root.append(h("p", null, t("no_page")));
   } });
 
-  globalThis.AdminOperations = { tabs, filter, query, tile };
+  globalThis.AdminOperations = { tabs, filter, query, tile, outcome };
 })();

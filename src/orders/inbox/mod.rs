@@ -4,6 +4,7 @@
 //! of their exhibitions' orders, and that whatever is sent back is asked about at the provider like any other event, so
 //! that doing it twice changes nothing. Refuses to show what an event carried besides its status.
 
+pub mod outcome;
 pub mod pg;
 
 use axum::Json as Reply;
@@ -78,7 +79,9 @@ pub struct EventView {
     /// received, processed or dead.
     pub state: String,
     pub tries: i32,
-    pub outcome: Option<String>,
+    /// settled_before, no_order, unknown_order, not_confirmed, unknown_to_provider, nothing_to_do, paid, refunding, declined or
+    /// awaiting_deposit; of one that was given up still_unknown, or the code of the last problem.
+    pub outcome: Option<&'static str>,
     #[schema(value_type = String, format = DateTime)]
     pub received_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -4,6 +4,7 @@ use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::outcome::Outcome;
 use super::{EventCounts, EventState, EventView};
 use crate::error::Result;
 use crate::platform::pg::Statement;
@@ -87,7 +88,7 @@ fn view(r: &Row) -> EventView {
         status: r.get(4),
         state: r.get(5),
         tries: r.get(6),
-        outcome: r.get(7),
+        outcome: r.get::<_, Option<&str>>(7).and_then(Outcome::stored).map(Outcome::as_str),
         received_at: r.get(8),
         processed_at: r.get(9),
         replays: r.get(10),
