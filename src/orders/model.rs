@@ -41,6 +41,21 @@ states! {
     }
 }
 
+states! {
+    /// What the history of an order tells: the writer's, and those that are written beside it in SQL. Each has words in the
+    /// control room, which a test compares.
+    EventKind {
+        Held => "held", Confirming => "confirming", OutcomeUnknown => "outcome_unknown", Declined => "declined",
+        AwaitingDeposit => "awaiting_deposit", DepositReversed => "deposit_reversed", Paid => "paid",
+        Expired => "expired", Cancelled => "cancelled", PartiallyRefunded => "partially_refunded",
+        Refunded => "refunded", LateAndFull => "late_and_full", PaidTwice => "paid_twice",
+        OrderClosed => "order_closed", MoneyReturned => "money_returned", RefundFailed => "refund_failed",
+        RefundBounced => "refund_bounced", RefundArrived => "refund_arrived",
+        RefundPaidByHand => "refund_paid_by_hand", TicketReissued => "ticket_reissued",
+        ContactChanged => "contact_changed", ContactErased => "contact_erased", NewsWithdrawn => "news_withdrawn",
+    }
+}
+
 use OrderState::*;
 
 /// Every legal move of an order. `Expired -> Confirming | Paid` are late money with room left: the places are taken

@@ -6,6 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use jiff::SignedDuration;
 
 use super::deposits;
+use super::inbox::outcome::Outcome;
 use super::model::{AttemptState, Order, Origin};
 use super::pg::{self, Attempt};
 use super::settle::{self, Settled};
@@ -195,38 +196,41 @@ async fn one_webhook(app: &App, event: &payments::pg::Event) -> Option<Ended> {
     let (state, outcome) = match webhook(app, event).await {
         Ok(Some(outcome)) => ("processed", outcome),
         Ok(None) if event.tries < WEBHOOK_TRIES_MAX => return None,
-        Ok(None) => ("dead", "still unknown".to_owned()),
+        Ok(None) => ("dead", Outcome::StillUnknown),
         Err(error) if event.tries < WEBHOOK_TRIES_MAX => {
             tracing::warn!(%error, event = event.id, "a webhook will be tried again");
             return None;
         }
-        Err(error) => ("dead", error.to_string()),
+        Err(error) => {
+            tracing::warn!(%error, event = event.id, "a webhook is given up");
+            ("dead", Outcome::Failed(error.code))
+        }
     };
     app.metrics.webhook(if state == "dead" { "dead" } else { "processed" });
-    Some(Ended { id: event.id, state, outcome })
+    Some(Ended { id: event.id, state, outcome: outcome.as_str() })
 }
 
-/// The outcome in a word; None to be tried again.
-async fn webhook(app: &App, event: &payments::pg::Event) -> Result<Option<String>> {
+/// None: to be tried again.
+async fn webhook(app: &App, event: &payments::pg::Event) -> Result<Option<Outcome>> {
     let text = |key: &str| event.body.get(key).and_then(|v| v.as_str());
-    let Some(order_id) = text("order_id") else { return Ok(Some("no_order".into())) };
+    let Some(order_id) = text("order_id") else { return Ok(Some(Outcome::NoOrder)) };
     let client = app.pg.get().await?;
     let attempt = pg::attempt_by_provider_order(&client, order_id).await?;
     drop(client);
     // Toss is asked only about what is ours.
-    let Some(attempt) = attempt else { return Ok(Some("unknown_order".into())) };
+    let Some(attempt) = attempt else { return Ok(Some(Outcome::UnknownOrder)) };
     let settled = match app.gateways.of(attempt.provider)?.find(attempt.payment_key.as_deref(), order_id).await {
         FindOutcome::Found(payment) => {
             let order = order_of(app, &attempt).await?;
             let origin = Origin::new("worker", "webhook", &attempt.provider_order_id);
             // Nothing to do for a payment nobody has confirmed: the webhook said more than Toss does.
             if payment.status == Status::Pending {
-                return Ok(Some("not_confirmed_by_toss".into()));
+                return Ok(Some(Outcome::NotConfirmed));
             }
             by_status(app, &order, &attempt, &payment, &origin).await?
         }
-        FindOutcome::NotFound => return Ok(Some("unknown_to_toss".into())),
+        FindOutcome::NotFound => return Ok(Some(Outcome::UnknownToProvider)),
         FindOutcome::Unknown { .. } => return Ok(None),
     };
-    Ok(Some(settled.map_or_else(|| "nothing_to_do".into(), |s| format!("{s:?}").to_lowercase())))
+    Ok(Some(settled.map_or(Outcome::NothingToDo, Outcome::from)))
 }

@@ -145,13 +145,13 @@ pub async fn claim(client: &impl GenericClient, provider: Provider, limit: i64) 
 pub struct Ended {
     pub id: i64,
     pub state: &'static str,
-    pub outcome: String,
+    pub outcome: &'static str,
 }
 
 pub async fn finish(client: &impl GenericClient, ended: &[Ended]) -> Result<()> {
     let ids: Vec<i64> = ended.iter().map(|e| e.id).collect();
     let states: Vec<&str> = ended.iter().map(|e| e.state).collect();
-    let outcomes: Vec<&str> = ended.iter().map(|e| e.outcome.as_str()).collect();
+    let outcomes: Vec<&str> = ended.iter().map(|e| e.outcome).collect();
     FINISH.execute(client, &[&ids, &states, &outcomes]).await?;
     Ok(())
 }

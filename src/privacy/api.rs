@@ -1,5 +1,7 @@
 //! Calls about personal data: a super admin's, since a person may have orders of all exhibitions.
 
+use std::fmt;
+
 use axum::Json as Reply;
 use axum::extract::State as AppState;
 use axum::http::StatusCode;
@@ -37,16 +39,60 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Asked {
-    /// `next` of the page before; absent: from the newest on.
-    before: Option<Uuid>,
+    /// `next` of the page before; absent: from the first on.
+    #[param(value_type = Option<String>)]
+    before: Option<Place>,
+}
+
+/// Where a page of the list ended: among those that wait for an answer, or among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+enum Place {
+    Unanswered(Timestamp, Uuid),
+    Answered(Uuid),
+}
+
+impl Place {
+    fn of(request: &Request) -> Place {
+        match request.due_on {
+            Some(_) => Place::Unanswered(request.asked_at, request.id),
+            None => Place::Answered(request.id),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Unanswered(asked_at, id) => write!(f, "{}.{id}", asked_at.as_microsecond()),
+            Place::Answered(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Place, Self::Error> {
+        let odd = "not the end of a page";
+        let (asked_at, id) = match text.split_once('.') {
+            Some((asked_at, id)) => (Some(asked_at), id),
+            None => (None, text.as_str()),
+        };
+        let id: Uuid = id.parse().map_err(|_| odd)?;
+        let Some(asked_at) = asked_at else { return Ok(Place::Answered(id)) };
+        let asked_at =
+            asked_at.parse::<i64>().ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or(odd)?;
+        Ok(Place::Unanswered(asked_at, id))
+    }
 }
 
 #[derive(Serialize, ToSchema)]
 struct RequestList {
-    /// Newest first.
+    /// Those that wait for an answer, first those that are due first; then the others, newest first.
     requests: Vec<RequestShown>,
     /// Send as `before` for the next page; null: this was the last.
-    next: Option<Uuid>,
+    next: Option<String>,
     periods: Periods,
 }
 
@@ -91,6 +137,9 @@ struct RequestShown {
     orders_erased: i32,
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
+    /// The day in Seoul by which it is to be answered: ten days after it was asked, last. Null: it was.
+    #[schema(value_type = Option<String>, format = Date)]
+    due_on: Option<Date>,
 }
 
 impl From<Request> for RequestShown {
@@ -105,6 +154,7 @@ impl From<Request> for RequestShown {
             carried_at: request.carried_at,
             orders_erased: request.orders_erased,
             ended_at: request.ended_at,
+            due_on: request.due_on,
         }
     }
 }
@@ -161,16 +211,25 @@ async fn whole(app: &App, id: Uuid) -> Result<RequestWhole> {
     Ok(RequestWhole { request: request.into(), orders: orders.into_iter().map(OrderMeant::from).collect(), more })
 }
 
-/// What people have asked for, newest first, and how long what is kept.
+/// What people have asked for, first what is to be answered first, and how long what is kept.
 #[utoipa::path(get, path = "/api/admin/privacy/requests", tag = "admin", params(Asked), security(("staff" = [])),
     responses((status = 200, body = RequestList), (status = 400, description = "request.malformed_query"),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 503, description = "server.database_away")))]
 async fn list(AppState(app): AppState<App>, _by: Owner, Query(asked): Query<Asked>) -> Result<Response> {
-    let mut found = pg::list(&app.pg.get().await?, asked.before.unwrap_or(Uuid::max()), PAGE + 1).await?;
+    let client = app.pg.get().await?;
+    let (mut found, before) = match asked.before.unwrap_or(Place::Unanswered(Timestamp::UNIX_EPOCH, Uuid::nil())) {
+        Place::Unanswered(asked_at, id) => (pg::unanswered(&client, (asked_at, id), PAGE + 1).await?, Uuid::max()),
+        Place::Answered(id) => (Vec::new(), id),
+    };
+    let room = PAGE + 1 - found.len() as i64;
+    if room > 0 {
+        found.extend(pg::answered(&client, before, room).await?);
+    }
+    drop(client);
     let more = found.len() as i64 > PAGE;
     found.truncate(PAGE as usize);
-    let next = found.last().filter(|_| more).map(|request| request.id);
+    let next = found.last().filter(|_| more).map(|request| Place::of(request).to_string());
     let requests = found.into_iter().map(RequestShown::from).collect();
     Ok(private(Reply(RequestList { requests, next, periods: Periods::from(&app.settings.retention) })))
 }

@@ -119,11 +119,16 @@ both("many messages, and webhooks", async (visitor) => {
 
   const event = (id, state) => ({ id, provider: "toss", kind: "PAYMENT_STATUS_CHANGED", order_id: `ORD20261121-ABCDEFGHJ${id}-1`, status: "DONE", state, tries: 1, outcome: state === "dead" ? null : "paid", received_at: new Date().toISOString(), processed_at: null, replays: 0 });
   let replayed = null;
-  await page.route("**/api/admin/webhooks?*", (route) => route.fulfill({ json: { events: [event(3, "received"), event(2, replayed ? "received" : "dead"), event(1, "processed")], next: null } }));
+  await page.route("**/api/admin/webhooks?*", (route) => route.fulfill({ json: { events: [event(3, "received"), event(2, replayed ? "received" : "dead"), event(1, "processed")], next: null, counts: { received: replayed ? 2 : 1, dead: replayed ? 0 : 1 } } }));
   await page.route("**/api/admin/webhook-replay", async (route) => { replayed = route.request().postDataJSON(); await route.fulfill({ json: event(2, "received") }); });
   await go(page, `#/${code}/operations/webhooks`);
   await rows(page).nth(2).waitFor();
   await visitor.inspect("control room, operations, webhooks");
+  const dead = page.waitForRequest(/admin\/webhooks\?.*state=dead/);
+  await page.locator(".tile.bad button").click();
+  await dead;
+  assert.equal(await page.locator("#of-state").inputValue(), "dead");
+  await rows(page).nth(2).waitFor();
   await page.locator("td button").first().click();
   await submit(page).click();
   await page.locator("td button").nth(1).waitFor({ state: "detached" });

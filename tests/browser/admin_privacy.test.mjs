@@ -46,6 +46,17 @@ both("erased on request", async (visitor) => {
   assert.equal(page.url().includes(wanted.tel.slice(-4)), false, "nobody's number in an address");
   assert.equal(await erased(wanted.number), false);
   await visitor.inspect("control room, an erasure that must wait");
+  // Asked too long ago, and nobody has answered.
+  const id = page.url().split("/").pop();
+  for (const [days, tone] of [[11, "bad"], [8, "soon"]]) {
+    await sql(`update privacy_requests set asked_at = now() - interval '${days} days' where id = '${id}'`);
+    await go(page, "#/privacy");
+    await page.locator("tbody tr", { has: page.locator(`a[href$="${id}"]`) }).locator(`[data-label="${locale === "ko" ? "답변 기한" : "Answer by"}"] .state.${tone}`).waitFor();
+    await visitor.inspect(`control room, requests, ${tone}`);
+    await go(page, `#/privacy/${id}`);
+    await page.locator(`main .facts .state.${tone}`).first().waitFor();
+  }
+  await sql(`update privacy_requests set asked_at = now() where id = '${id}'`);
   // Its exhibition is over by now.
   await sql(`update exhibitions set starts_on = '2020-01-01', ends_on = (now() at time zone 'Asia/Seoul')::date - 1 where code = '${code}'`);
   await page.reload();

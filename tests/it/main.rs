@@ -84,3 +84,4 @@ mod waiting_room;
 mod walk_ins;
 mod walks;
 mod webhooks;
+mod words;

@@ -342,3 +342,74 @@ async fn what_one_part_of_retention_cannot_do_keeps_nothing_else() {
     .await;
     app.finish().await;
 }
+
+/// Ten days from the day in Seoul on which it was asked; what waits for an answer comes first, whatever page it is on.
+#[tokio::test]
+async fn a_request_says_by_which_day_it_is_to_be_answered() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    let owner = Owner::of(&app).await;
+    let mut ids = Vec::new();
+    for (n, at) in [(1, "2025-03-11T00:01:00+09:00"), (2, "2025-03-10T23:59:00+09:00")] {
+        app.visitor(n).held(&adult, 1).await;
+        let id = owner.asked("export", json!({ "phone": app.visitor(n).phone })).await.expect(201).text("id");
+        app.db.execute(&format!("update privacy_requests set asked_at = '{at}' where id = '{id}'")).await;
+        ids.push(id);
+    }
+    let list = async |before: &str| {
+        owner.call(Method::GET, &format!("privacy/requests{before}"), json!({})).await.expect(200).body
+    };
+    let told = |page: &Value| -> Vec<(Value, Value)> {
+        let requests = page["requests"].as_array().unwrap().iter();
+        requests.map(|one| (one["id"].clone(), one["due_on"].clone())).collect()
+    };
+    let due = |id: &str, day: &str| (json!(id), json!(day));
+    let [later, sooner] = [ids[0].as_str(), ids[1].as_str()];
+    assert_eq!(told(&list("").await), [due(sooner, "2025-03-20"), due(later, "2025-03-21")]);
+    // Answered, it is due no longer, and behind those that are.
+    owner.call(Method::GET, &format!("privacy/requests/{sooner}/export"), json!({})).await.expect(200);
+    assert_eq!(told(&list("").await), [due(later, "2025-03-21"), (json!(sooner), Value::Null)]);
+
+    // Asked for anew, an erasure that was carried out waits for an answer again, until it is carried out again.
+    ends_in(&app, &adult, 1).await;
+    app.visitor(3).held(&adult, 1).await;
+    let phone = json!({ "phone": app.visitor(3).phone });
+    let id = owner.asked("erase", phone.clone()).await.expect(201).text("id");
+    let day = |answer: &Answer| answer.body["due_on"].clone();
+    assert!(day(&owner.erase(&id).await.expect(200)).is_null());
+    app.advance(Duration::from_secs(5)).await;
+    assert!(day(&owner.asked("erase", phone).await.expect(200)).is_string());
+    app.advance(Duration::from_secs(5)).await;
+    let again = owner.erase(&id).await.expect(200);
+    assert_eq!((again.text("state"), day(&again)), ("waiting".into(), Value::Null));
+
+    // More than a page of each, and none twice or not at all.
+    app.db
+        .execute(
+            "insert into privacy_requests (id, kind, phone_digest, verified_by, state, asked_by, asked_at, ended_at)
+             select gen_random_uuid(), 'erase', case when n <= 70 then decode(lpad(n::text, 4, '0'), 'hex') end, 'phone',
+                    case when n <= 70 then 'open' else 'withdrawn' end, 1, '2025-04-01'::timestamptz + n % 7 * interval '1 day',
+                    case when n > 70 then now() end
+               from generate_series(1, 130) n",
+        )
+        .await;
+    let (mut all, mut before) = (Vec::new(), String::new());
+    loop {
+        let page = list(&before).await;
+        all.extend(told(&page));
+        match page["next"].as_str() {
+            Some(next) => before = format!("?before={next}"),
+            None => break,
+        }
+    }
+    let unanswered: Vec<&str> = all.iter().map_while(|(_, due)| due.as_str()).collect();
+    assert_eq!((all.len(), unanswered.len()), (133, 71));
+    assert!(unanswered.is_sorted() && all[71..].iter().all(|(_, due)| due.is_null()), "{all:?}");
+    assert!(all[71..].is_sorted_by(|a, b| a.0.as_str() > b.0.as_str()), "{all:?}");
+    let mut once: Vec<&str> = all.iter().filter_map(|(id, _)| id.as_str()).collect();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), 133);
+    owner.call(Method::GET, "privacy/requests?before=x.y", json!({})).await.refused(400, "request.malformed_query");
+    app.finish().await;
+}

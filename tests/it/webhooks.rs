@@ -56,6 +56,11 @@ async fn what_was_given_up_is_sent_back_by_an_admin_and_settles() {
     assert_eq!((event["tries"].as_i64(), event["status"].as_str()), (Some(12), Some("DONE")), "{event}");
     assert_eq!((event["order_id"].as_str(), event["replays"].as_i64()), (Some(order_id.as_str()), Some(0)));
     assert!(event["processed_at"].is_string() && dead.body["next"].is_null());
+    // Counted for whoever may see it, whatever the list is narrowed to, and with its first page alone.
+    let counted = async |token: &str, query: &str| list(&app, token, query).await.expect(200).body["counts"].clone();
+    assert_eq!(counted(&here, "?state=processed").await, json!({ "received": 0, "dead": 1 }));
+    assert_eq!(counted(&boss, "?exhibition=abc").await, json!({ "received": 0, "dead": 0 }));
+    assert_eq!(counted(&boss, &format!("?before={id}")).await, Value::Null);
     app.tick("gauges").await;
 
     // Who may not see it cannot send it back either.
@@ -63,6 +68,7 @@ async fn what_was_given_up_is_sent_back_by_an_admin_and_settles() {
     list(&app, &gate, "").await.refused(403, "auth.forbidden");
     replay(&app, &gate, id).await.refused(403, "auth.forbidden");
     assert_eq!(ids(&list(&app, &elsewhere, "").await.expect(200)), Vec::<i64>::new());
+    assert_eq!(counted(&elsewhere, "").await, json!({ "received": 0, "dead": 0 }));
     replay(&app, &elsewhere, id).await.refused(404, "webhook.unknown");
     replay(&app, &boss, id + 1_000).await.refused(404, "webhook.unknown");
     list(&app, &boss, "?state=lost").await.refused(400, "request.malformed_query");
@@ -70,6 +76,7 @@ async fn what_was_given_up_is_sent_back_by_an_admin_and_settles() {
     let waiting = replay(&app, &here, id).await.expect(200);
     assert_eq!((waiting.text("state"), waiting.body["tries"].as_i64()), ("received".into(), Some(0)));
     replay(&app, &here, id).await.refused(409, "webhook.waiting");
+    assert_eq!(counted(&boss, "").await, json!({ "received": 1, "dead": 0 }));
     assert_eq!(ids(&list(&app, &boss, "?state=received").await), [id]);
     assert_eq!(app.tick("webhooks").await, 1);
     assert_eq!(visitor.read(&order).await.body["status"], "paid");

@@ -19,8 +19,14 @@
       was.has(name) && was.get(name) !== is.get(name) && [h("del", null, short(was.get(name))), " → "], is.has(name) || !was.has(name) ? h("ins", null, short(is.get(name))) : h("ins", null, "–"))));
   }
 
+  /** What a field is called, part by part of where it stands. Settings of a room have their names from its page. */
+  const called = (action) => (name) => {
+    const setting = action === "room.config" ? word("waiting", name) : name;
+    return setting !== name ? setting : name.split(".").map((part) => word("field", part)).join(" › ");
+  };
+
   const row = (one) => [moment(one.at), one.user, h("span", { title: one.action }, word("action", one.action)), one.exhibition_code ?? "–",
-    h("details", null, h("summary", null, t("log.details")), difference(one.before, one.after), h("p", { class: "fine" }, [one.action, word("role", one.role), one.address, one.request_id].filter(Boolean).join(" · ")))];
+    h("details", null, h("summary", null, t("log.details")), difference(one.before, one.after, called(one.action)), h("p", { class: "fine" }, [one.action, word("role", one.role), one.address, one.request_id].filter(Boolean).join(" · ")))];
 
   function show(at) {
     const query = new URLSearchParams(ASKED.filter((name) => at.params.get(name)).map((name) => [name, at.params.get(name)]));
@@ -58,6 +64,6 @@
     at.root.append(filter, about, part.box);
   }
 
-  globalThis.AdminLog = { difference };
+  globalThis.AdminLog = { difference, called };
   Admin.page({ id: "log", key: "o", least: "admin", show });
 })();

@@ -12,21 +12,34 @@
     const KINDS = { processed: "open", dead: "bad", received: "" };
     const asked = { state: at.params.get("state") ?? "", exhibition: at.code, order_number: at.params.get("order") ?? "" };
     let events = [], next = null;
-    const about = h("div");
+    const about = h("div"), tiles = h("div", { class: "tiles" });
+    function only_dead() {
+      asked.state = "dead";
+      at.root.querySelector("#of-state").value = "dead";
+      afresh();
+    }
+    const count = ({ received, dead }) => tiles.replaceChildren(tile(word("inbox.state", "received"), received), tile(word("inbox.state", "dead"), dead, dead > 0 && button(t("inbox.show_dead"), only_dead), dead > 0));
     const replay = (one) => one.state !== "received" && button(t("inbox.replay"), async () => {
       if (!(await confirm({ title: t("inbox.replay"), lines: t("inbox.replay_will"), act: t("inbox.replay"), danger: false, send: () => at.call("POST", "/api/admin/webhook-replay", { event_id: one.id }) }))) return;
       about.replaceChildren(notice(t("inbox.replayed"), false));
       afresh();
     }, { "aria-label": `${t("inbox.replay")}: ${one.order_id}` });
-    const row = (one) => [moment(one.received_at), word("provider", one.provider), [one.kind, one.status].filter(Boolean).join(" · "), h("code", null, one.order_id), badge(word("inbox.state", one.state), KINDS[one.state]), one.outcome ?? "–", number(one.tries), replay(one) || "–"];
+    const row = (one) => [moment(one.received_at), word("provider", one.provider), [one.kind, one.status].filter(Boolean).join(" · "), h("code", null, one.order_id), badge(word("inbox.state", one.state), KINDS[one.state]), one.outcome ? outcome(one.outcome) : "–", number(one.tries), replay(one) || "–"];
     const part = Admin.part(at, () => at.get(`/api/admin/webhooks?${query(asked, next)}`), (said) => {
       events = events.concat(said.events);
       next = said.next;
+      if (said.counts) count(said.counts);
       return [table({ caption: t("inbox.title"), empty: t("inbox.none"), head: [t("inbox.at"), t("money.provider"), t("inbox.kind"), t("money.attempt"), t("inbox.state"), t("inbox.outcome"), num(t("inbox.tries")), { text: t("does"), hide: true }], rows: events.map(row) }), next && button(t("more"), part.again)];
     });
     const afresh = () => { events = []; next = null; part.again(); };
-    at.root.append(panel(t("inbox.title"), h("p", { class: "fine" }, t("inbox.lead")), filter(at, asked, ["received", "processed", "dead"].map((one) => [one, word("inbox.state", one)]), [], afresh), about, part.box));
+    at.root.append(tiles, panel(t("inbox.title"), h("p", { class: "fine" }, t("inbox.lead")), filter(at, asked, ["received", "processed", "dead"].map((one) => [one, word("inbox.state", one)]), [], afresh), about, part.box));
   }
+
+  /** What became of a webhook. One that failed has the code of its problem, which has a dot in it, and no word. */
+  const outcome = (code) => (code.includes(".") ? t("inbox.failed", { code }) : word("webhook_outcome", code));
+
+  /** How many there are of something, above the list of them. */
+  const tile = (name, value, more, bad) => h("div", { class: `tile ${bad ? "bad" : ""}` }, h("span", { class: "name" }, name), h("strong", null, number(value)), more);
 
   /** The parameters of a list, without those that ask for nothing. */
   const query = (asked, before) => new URLSearchParams(Object.entries({ ...asked, before }).filter(([, value]) => value));
@@ -73,5 +86,5 @@
     else at.root.append(h("p", null, t("no_page")));
   } });
 
-  globalThis.AdminOperations = { tabs, filter, query };
+  globalThis.AdminOperations = { tabs, filter, query, tile, outcome };
 })();

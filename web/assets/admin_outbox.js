@@ -11,7 +11,7 @@
     let messages = [], next = null, counts = null;
     const about = h("div"), tiles = h("div", { class: "tiles" });
 
-    const tile = (name, value, since, bad) => h("div", { class: `tile ${bad ? "bad" : ""}` }, h("span", { class: "name" }, name), h("strong", null, number(value)), since && h("span", { class: "fine" }, t("outbox.since", { ago: ago(since) })));
+    const tile = (name, value, since, bad) => AdminOperations.tile(name, value, since && h("span", { class: "fine" }, t("outbox.since", { ago: ago(since) })), bad);
     const count = () => tiles.replaceChildren(tile(word("mail_state", "pending"), counts.pending, counts.oldest_pending_at), tile(word("mail_state", "dead"), counts.dead, counts.oldest_dead_at, counts.dead > 0), tile(word("mail_state", "set_aside"), counts.set_aside));
 
     function told(key, done, skipped) {

@@ -2,15 +2,21 @@
 // A phone number that was typed is sent in a body and stands in no address.
 (function () {
   "use strict";
-  const { h, t, word, table, panel, facts, badge, button, notice, moment, date, local, number, days_from, say } = AdminUi;
+  const { h, t, word, table, panel, facts, badge, button, notice, moment, date, local, number, days_from, today, say } = AdminUi;
   const { form, confirm } = AdminForms;
   const PATH = "/api/admin/privacy/requests", KINDS = ["erase", "export"], VERIFIED = ["phone", "email", "document", "authority"];
   const TONES = { open: "soon", waiting: "soon", done: "open" };
-  const FILE_MS = 600000;
+  const FILE_MS = 600000, SOON_DAYS = 3;
 
   const path = (id, rest = "") => `${PATH}/${encodeURIComponent(id)}${rest}`;
   const state = (one) => badge(word("privacy_state", one.state), TONES[one.state]);
-  const row = (one) => [h("a", { href: `#/privacy/${one.id}` }, moment(one.asked_at)), word("privacy_kind", one.kind), state(one), one.asked_by ?? "–", word("privacy_verified", one.verified_by), number(one.orders_erased)];
+  /** By when it is to be answered; nothing once it was. */
+  function due(one) {
+    if (!one.due_on) return null;
+    if (one.due_on < today()) return badge(t("privacy.overdue", { day: date(one.due_on) }), "bad");
+    return one.due_on <= days_from(today(), SOON_DAYS) ? badge(t("privacy.due_soon", { day: date(one.due_on) }), "soon") : date(one.due_on);
+  }
+  const row = (one) => [h("a", { href: `#/privacy/${one.id}` }, moment(one.asked_at)), due(one) ?? "–", word("privacy_kind", one.kind), state(one), one.asked_by ?? "–", word("privacy_verified", one.verified_by), number(one.orders_erased)];
   const list_of = (names, family) => names.map((one) => [one, word(family, one)]);
 
   const periods = (keep) => panel(t("privacy.periods"), h("p", { class: "fine" }, t("privacy.periods_lead")), facts([
@@ -36,13 +42,15 @@
     });
     let requests = [], next = null;
     const keep = h("div");
-    const part = Admin.part(at, () => at.get(next ? `${PATH}?before=${next}` : PATH), (said) => {
-      requests = requests.concat(said.requests);
+    const part = Admin.part(at, () => at.get(next ? `${PATH}?before=${encodeURIComponent(next)}` : PATH), (said) => {
+      // One that was answered since the page before comes again, among the others.
+      const known = new Set(said.requests.map(({ id }) => id));
+      requests = requests.filter(({ id }) => !known.has(id)).concat(said.requests);
       next = said.next;
       keep.replaceChildren(periods(said.periods));
       return [table({
         caption: t("privacy.requests"), empty: t("privacy.none"), rows: requests.map(row),
-        head: [t("privacy.asked"), t("privacy.kind"), t("privacy.state"), t("privacy.by"), t("privacy.verified"), { text: t("privacy.erased"), num: true }],
+        head: [t("privacy.asked"), t("privacy.due"), t("privacy.kind"), t("privacy.state"), t("privacy.by"), t("privacy.verified"), { text: t("privacy.erased"), num: true }],
       }), next && button(t("more"), part.again)];
     });
     at.root.append(panel(t("privacy.new"), h("p", null, t("privacy.lead")), enter), panel(t("privacy.requests"), part.box), keep);
@@ -75,7 +83,7 @@
       }, t("log.csv_done"));
       const head = [t("privacy.order"), t("privacy.state"), t("privacy.placed"), ...(erases ? [t("privacy.contact")] : []), t("privacy.payment")];
       return [
-        facts([[t("privacy.kind"), word("privacy_kind", one.kind)], [t("privacy.state"), state(one)], [t("privacy.asked"), moment(one.asked_at)], [t("privacy.by"), one.asked_by ?? "–"], [t("privacy.verified"), word("privacy_verified", one.verified_by)],
+        facts([[t("privacy.kind"), word("privacy_kind", one.kind)], [t("privacy.state"), state(one)], [t("privacy.asked"), moment(one.asked_at)], one.due_on && [t("privacy.due"), due(one)], [t("privacy.by"), one.asked_by ?? "–"], [t("privacy.verified"), word("privacy_verified", one.verified_by)],
           one.carried_at && [t("privacy.carried"), moment(one.carried_at)], one.ended_at && [t("privacy.ended"), moment(one.ended_at)], erases && [t("privacy.erased"), number(one.orders_erased)]]),
         runs && h("p", { class: "acts" }, erases ? button(t(one.state === "waiting" ? "privacy.again" : "privacy.erase"), erase, { class: "small danger" }) : button(t("privacy.download"), download, { class: "small" }), button(t("privacy.withdraw"), withdraw)),
         runs && !erases && h("p", { class: "fine" }, t("privacy.download_days", { day: date(days_from(local(one.asked_at).slice(0, 10), 10)) })),

@@ -44,7 +44,7 @@
       entries = entries.concat(said.entries);
       next = said.next;
       return [table({ caption: t("waiting.tab.history"), empty: t("waiting.no_history"), head: [t("log.at"), t("log.user"), t("log.action"), t("log.change")],
-        rows: entries.map((one) => [moment(one.at), who(one), word("action", one.action), AdminLog.difference(one.before, one.after, (name) => word("waiting", name))]) }), next && button(t("more"), part.again)];
+        rows: entries.map((one) => [moment(one.at), who(one), word("action", one.action), AdminLog.difference(one.before, one.after, AdminLog.called(one.action))]) }), next && button(t("more"), part.again)];
     });
     at.root.append(h("p", { class: "fine" }, t("waiting.history_lead"), " ", h("a", { href: `#/log?exhibition=${at.code}&action=room.` }, t("room.log"))), part.box);
   };

@@ -4,6 +4,7 @@
 //! of their exhibitions' orders, and that whatever is sent back is asked about at the provider like any other event, so
 //! that doing it twice changes nothing. Refuses to show what an event carried besides its status.
 
+pub mod outcome;
 pub mod pg;
 
 use axum::Json as Reply;
@@ -78,7 +79,9 @@ pub struct EventView {
     /// received, processed or dead.
     pub state: String,
     pub tries: i32,
-    pub outcome: Option<String>,
+    /// settled_before, no_order, unknown_order, not_confirmed, unknown_to_provider, nothing_to_do, paid, refunding, declined or
+    /// awaiting_deposit; of one that was given up still_unknown, or the code of the last problem.
+    pub outcome: Option<&'static str>,
     #[schema(value_type = String, format = DateTime)]
     pub received_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -93,6 +96,17 @@ struct EventPage {
     events: Vec<EventView>,
     /// Send as `before` for the next page; null: this was the last.
     next: Option<i64>,
+    /// Of all these exhibitions; on the first page.
+    counts: Option<EventCounts>,
+}
+
+/// What is not processed.
+#[derive(Default, Serialize, ToSchema)]
+pub struct EventCounts {
+    /// They wait.
+    pub received: i64,
+    /// Given up: somebody has to look.
+    pub dead: i64,
 }
 
 /// Lists webhooks about orders of the caller's exhibitions, newest first.
@@ -123,11 +137,15 @@ async fn list(State(app): State<App>, admin: Admin, Query(query): Query<ListQuer
         Some(number) => pg::of_number(&client, number, query.state, before, exhibitions, limit + 1).await?,
         None => pg::page(&client, query.state, before, exhibitions, limit + 1).await?,
     };
+    let counts = match query.before {
+        None => Some(pg::counts(&client, exhibitions).await?),
+        Some(_) => None,
+    };
     drop(client);
     let more = events.len() as i64 > limit;
     events.truncate(limit as usize);
     let next = if more { events.last().map(|event| event.id) } else { None };
-    Ok(private(Reply(EventPage { events, next })))
+    Ok(private(Reply(EventPage { events, next, counts })))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -4,7 +4,8 @@ use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{EventState, EventView};
+use super::outcome::Outcome;
+use super::{EventCounts, EventState, EventView};
 use crate::error::Result;
 use crate::platform::pg::Statement;
 
@@ -47,6 +48,17 @@ const OF_NUMBER: Statement = Statement::new(
       order by i.id desc limit $5",
 );
 
+// Each of the two finds its rows by the index that holds only those; what was processed, nearly all, is not read.
+const COUNTS: Statement = Statement::new(
+    "inbox.counts",
+    "select count(*) filter (where i.state = 'received'), count(*) filter (where i.state = 'dead')
+       from (select state, order_id from inbox where state = 'received'
+              union all
+             select state, order_id from inbox where state = 'dead') i
+       join attempts a on a.provider_order_id = i.order_id join orders o on o.id = a.order_id
+      where $1::int[] is null or o.exhibition_id = any($1)",
+);
+
 const LOCKED: Statement = Statement::new(
     "inbox.locked",
     "select i.id, i.provider, i.kind, i.order_id, i.body ->> 'status', i.state, i.tries, i.outcome, i.received_at,
@@ -64,7 +76,8 @@ const REPLAY: Statement = Statement::new(
                i.processed_at, i.replays",
 );
 
-pub const STATEMENTS: &[&Statement] = &[&ALL, &RECEIVED, &PROCESSED, &DEAD, &OF_ORDER, &OF_NUMBER, &LOCKED, &REPLAY];
+pub const STATEMENTS: &[&Statement] =
+    &[&ALL, &RECEIVED, &PROCESSED, &DEAD, &OF_ORDER, &OF_NUMBER, &COUNTS, &LOCKED, &REPLAY];
 
 fn view(r: &Row) -> EventView {
     EventView {
@@ -75,7 +88,7 @@ fn view(r: &Row) -> EventView {
         status: r.get(4),
         state: r.get(5),
         tries: r.get(6),
-        outcome: r.get(7),
+        outcome: r.get::<_, Option<&str>>(7).and_then(Outcome::stored).map(Outcome::as_str),
         received_at: r.get(8),
         processed_at: r.get(9),
         replays: r.get(10),
@@ -115,6 +128,12 @@ pub async fn of_number(
 /// About an order's payments, oldest first.
 pub async fn of_order(client: &impl GenericClient, order_id: Uuid, limit: i64) -> Result<Vec<EventView>> {
     Ok(OF_ORDER.query(client, &[&order_id, &limit]).await?.iter().map(view).collect())
+}
+
+/// Of what is not processed; None: of every exhibition.
+pub async fn counts(client: &impl GenericClient, exhibitions: Option<&[i32]>) -> Result<EventCounts> {
+    let row = COUNTS.query_one(client, &[&exhibitions]).await?;
+    Ok(EventCounts { received: row.get(0), dead: row.get(1) })
 }
 
 /// The event with its exhibition, kept from workers until the transaction ends.

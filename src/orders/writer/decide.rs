@@ -12,7 +12,7 @@ use super::money::{KnownRefund, TicketRow};
 use super::rows::{AttemptChange, EventRow, Rows, Wake};
 use crate::error::Error;
 use crate::observability::pulse::What;
-use crate::orders::model::{AttemptState, OrderFacts, OrderState, Origin, Seat};
+use crate::orders::model::{AttemptState, EventKind, OrderFacts, OrderState, Origin, Seat};
 use crate::payments::Provider;
 use crate::stock::Level;
 use crate::stock::model::{HoldId, PersonKey};
@@ -169,7 +169,7 @@ impl Books {
         };
         self.orders.insert(facts.id, row);
         self.rows.hold(facts, hold, expires_at);
-        self.event(facts, &entry.origin, "held", None, Some(OrderState::Held));
+        self.event(facts, &entry.origin, EventKind::Held, None, Some(OrderState::Held));
         self.wake(facts).confirmed.push(hold.seat.hold_id);
         Reply::Held { at: self.now, expires_at }
     }
@@ -258,7 +258,7 @@ impl Books {
         self.set_order(
             facts,
             &entry.origin,
-            "confirming",
+            EventKind::Confirming,
             OrderRow { state: OrderState::Confirming, expires_at, ..order },
         );
         Reply::Begun
@@ -283,13 +283,13 @@ impl Books {
                     None => true,
                 },
                 None if !refund_if_full => return Reply::NeedsSeat,
-                None => return self.refund(entry, &attempt, captured, "late_and_full"),
+                None => return self.refund(entry, &attempt, captured, EventKind::LateAndFull),
             },
             OrderState::Paid | OrderState::PartiallyRefunded => {
-                return self.refund(entry, &attempt, captured, "paid_twice");
+                return self.refund(entry, &attempt, captured, EventKind::PaidTwice);
             }
             OrderState::Refunded | OrderState::Cancelled => {
-                return self.refund(entry, &attempt, captured, "order_closed");
+                return self.refund(entry, &attempt, captured, EventKind::OrderClosed);
             }
         };
         self.capture(&attempt, captured, seat.filter(|_| seated_late));
@@ -356,14 +356,14 @@ impl Books {
         }
         let row = OrderRow { state: OrderState::Paid, paid_attempt_id: attempt_id, ..order };
         self.end_pass(facts, PassEnd::Over);
-        self.set_order(facts, &entry.origin, "paid", row);
+        self.set_order(facts, &entry.origin, EventKind::Paid, row);
     }
 
     /// Money that must not be kept: recorded as captured, and a refund is owed.
-    fn refund(&mut self, entry: &Entry, attempt: &AttemptRow, captured: &Captured, reason: &'static str) -> Reply {
+    fn refund(&mut self, entry: &Entry, attempt: &AttemptRow, captured: &Captured, reason: EventKind) -> Reply {
         self.capture(attempt, captured, None);
         let to_account = attempt.to_account || captured.to_account;
-        let refund_id = self.rows.refund_all(attempt, reason, to_account, self.now);
+        let refund_id = self.rows.refund_all(attempt, reason.as_str(), to_account, self.now);
         if entry.facts.has_email && to_account {
             self.rows.outbox(&entry.facts, "refund", refund_id);
         } else if entry.facts.has_email {
@@ -404,7 +404,12 @@ impl Books {
             ..AttemptChange::to(attempt_id, AttemptState::Declined)
         });
         if was_in_flight && order.state == OrderState::Confirming {
-            self.set_order(&entry.facts, &entry.origin, "declined", OrderRow { state: OrderState::Held, ..order });
+            self.set_order(
+                &entry.facts,
+                &entry.origin,
+                EventKind::Declined,
+                OrderRow { state: OrderState::Held, ..order },
+            );
         }
         Reply::Declined
     }
@@ -418,7 +423,7 @@ impl Books {
             next_check_at: Some(self.now + SignedDuration::from_secs(1)),
             ..AttemptChange::to(attempt_id, AttemptState::Unknown)
         });
-        self.event(&entry.facts, &entry.origin, "outcome_unknown", None, None);
+        self.event(&entry.facts, &entry.origin, EventKind::OutcomeUnknown, None, None);
         Reply::Doubted
     }
 
@@ -426,7 +431,7 @@ impl Books {
         if order.state != OrderState::Held || order.expires_at > self.now {
             return Reply::Already;
         }
-        self.release(entry, order, OrderState::Expired, "expired")
+        self.release(entry, order, OrderState::Expired, EventKind::Expired)
     }
 
     /// The number of its events, those of this batch among them.
@@ -437,10 +442,10 @@ impl Books {
 
     fn cancel(&mut self, entry: &Entry, order: OrderRow) -> Reply {
         match order.state {
-            OrderState::Held => self.release(entry, order, OrderState::Cancelled, "cancelled"),
+            OrderState::Held => self.release(entry, order, OrderState::Cancelled, EventKind::Cancelled),
             OrderState::AwaitingDeposit => {
                 self.end_deposits(entry.facts.id, "CANCELLED");
-                self.release(entry, order, OrderState::Cancelled, "cancelled")
+                self.release(entry, order, OrderState::Cancelled, EventKind::Cancelled)
             }
             OrderState::Confirming => Reply::Refused(Refusal::InProgress),
             OrderState::Cancelled => Reply::Already,
@@ -450,7 +455,7 @@ impl Books {
         }
     }
 
-    pub fn release(&mut self, entry: &Entry, order: OrderRow, to: OrderState, kind: &'static str) -> Reply {
+    pub fn release(&mut self, entry: &Entry, order: OrderRow, to: OrderState, kind: EventKind) -> Reply {
         let facts = &entry.facts;
         if order.state == OrderState::AwaitingDeposit {
             self.rows.ticket_changes.cancelled.push(facts.id);
@@ -482,7 +487,7 @@ impl Books {
         self.rows.change_attempt(change);
     }
 
-    pub fn set_order(&mut self, facts: &OrderFacts, origin: &Origin, kind: &'static str, row: OrderRow) {
+    pub fn set_order(&mut self, facts: &OrderFacts, origin: &Origin, kind: EventKind, row: OrderRow) {
         let before = self.orders.insert(facts.id, row).map(|o| o.state);
         debug_assert!(before.is_some_and(|from| from.may_become(row.state)), "{before:?} -> {:?}", row.state);
         self.rows.order_changes.insert(facts.id, row);
@@ -494,7 +499,7 @@ impl Books {
         &mut self,
         facts: &OrderFacts,
         origin: &Origin,
-        kind: &'static str,
+        kind: EventKind,
         row: OrderRow,
         refund_id: Uuid,
     ) {
@@ -508,13 +513,13 @@ impl Books {
         &mut self,
         facts: &OrderFacts,
         origin: &Origin,
-        kind: &'static str,
+        kind: EventKind,
         from: Option<OrderState>,
         to: Option<OrderState>,
     ) {
         self.rows.events.push(EventRow {
             order_id: facts.id,
-            kind,
+            kind: kind.as_str(),
             from: from.map(OrderState::as_str),
             to: to.map(OrderState::as_str),
             actor: origin.actor,

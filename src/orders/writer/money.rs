@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::decide::{Books, OrderRow};
 use super::entry::{Captured, Deposit, Entry, RefundAsk, RefundKind, Refusal, Reply};
 use super::rows::{AttemptChange, DepositRow, RefundRow};
-use crate::orders::model::{AttemptState, OrderState};
+use crate::orders::model::{AttemptState, EventKind, OrderState};
 use crate::payments::Provider;
 use crate::waiting_room::redis::PassEnd;
 
@@ -81,7 +81,7 @@ impl Books {
         // Somebody else's turn: who pays in within days stands in nobody's way meanwhile.
         self.end_pass(&entry.facts, PassEnd::Over);
         let row = OrderRow { state: OrderState::AwaitingDeposit, expires_at: deposit.kept_until, ..order };
-        self.set_order(&entry.facts, &entry.origin, "awaiting_deposit", row);
+        self.set_order(&entry.facts, &entry.origin, EventKind::AwaitingDeposit, row);
         Reply::AwaitingDeposit
     }
 
@@ -105,7 +105,7 @@ impl Books {
         self.rows.ticket_changes.blocked.push(facts.id);
         let row =
             OrderRow { state: OrderState::AwaitingDeposit, expires_at: kept_until, paid_attempt_id: None, ..order };
-        self.set_order(facts, &entry.origin, "deposit_reversed", row);
+        self.set_order(facts, &entry.origin, EventKind::DepositReversed, row);
         Reply::Reversed
     }
 
@@ -118,7 +118,7 @@ impl Books {
         if order.state != OrderState::AwaitingDeposit {
             return Reply::Declined;
         }
-        self.release(entry, order, OrderState::Expired, "expired")
+        self.release(entry, order, OrderState::Expired, EventKind::Expired)
     }
 
     /// Nobody shall pay into the account any more.
@@ -253,7 +253,7 @@ impl Books {
         } else {
             (OrderState::Refunded, order.person_places)
         };
-        let kind = if state == OrderState::Refunded { "refunded" } else { "partially_refunded" };
+        let kind = if state == OrderState::Refunded { EventKind::Refunded } else { EventKind::PartiallyRefunded };
         self.set_refunded(facts, &entry.origin, kind, OrderRow { state, person_places, ..order }, ask.id);
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP manners: extractors that refuse with a problem document, one outer layer that names, times, logs and renders.
 
 pub mod assets;
-mod codes;
+pub mod codes;
 pub mod cors;
 mod docs;
 pub mod extract;

@@ -47,13 +47,31 @@ const ASK_AGAIN: Statement = Statement::new(
     "update privacy_requests set asked_at = admit_now(), verified_by = $2, asked_by = $3 where id = $1 and ended_at is null",
 );
 
+/// Nothing was given or told yet of what was asked last: an erasure that nobody has carried out to its end, or a copy that nobody
+/// has taken.
+macro_rules! unanswered {
+    () => {
+        "(r.ended_at is null and (r.carried_at is null or r.carried_at < r.asked_at or (r.kind = 'erase' and r.state = 'open')))"
+    };
+}
+
+/// Of the request's last asking; carried out again for the same, it stays as it was.
+macro_rules! carried {
+    () => {
+        "case when carried_at >= asked_at then carried_at else admit_now() end"
+    };
+}
+
 macro_rules! request {
-    ($name:ident, $label:literal, $rest:literal) => {
+    ($name:ident, $label:literal, $rest:expr) => {
         const $name: Statement = Statement::new(
             $label,
             concat!(
                 "select r.id, r.kind, r.phone_digest, r.verified_by, r.state, u.username, r.asked_at, r.carried_at,
-                        r.orders_erased, r.ended_at
+                        r.orders_erased, r.ended_at,
+                        case when ",
+                unanswered!(),
+                " then (r.asked_at at time zone 'Asia/Seoul')::date + 10 end
                    from privacy_requests r left join admin_users u on u.id = r.asked_by ",
                 $rest
             ),
@@ -62,7 +80,16 @@ macro_rules! request {
 }
 request!(ONE, "privacy.request", "where r.id = $1");
 request!(LOCK, "privacy.lock_request", "where r.id = $1 for update of r");
-request!(LIST, "privacy.requests", "where r.id < $1 order by r.id desc limit $2");
+request!(
+    UNANSWERED,
+    "privacy.unanswered_requests",
+    concat!("where ", unanswered!(), " and (r.asked_at, r.id) > ($1, $2) order by r.asked_at, r.id limit $3")
+);
+request!(
+    ANSWERED,
+    "privacy.answered_requests",
+    concat!("where not ", unanswered!(), " and r.id < $1 order by r.id desc limit $2")
+);
 
 const DUE: Statement = Statement::new(
     "privacy.due_requests",
@@ -87,8 +114,11 @@ const ORDERS: Statement = Statement::new(
 
 const COUNT: Statement = Statement::new(
     "privacy.count_erased",
-    "update privacy_requests set orders_erased = orders_erased + $2, carried_at = coalesce(carried_at, admit_now())
-      where id = $1",
+    concat!(
+        "update privacy_requests set orders_erased = orders_erased + $2, carried_at = ",
+        carried!(),
+        " where id = $1"
+    ),
 );
 
 /// No news from now on, whatever else has to be kept.
@@ -112,19 +142,26 @@ const FORGET_CODES: Statement =
 /// The rest waits for the next midnight in Seoul.
 const WAIT: Statement = Statement::new(
     "privacy.request_waits",
-    "update privacy_requests
-        set state = 'waiting', carried_at = coalesce(carried_at, admit_now()),
-            look_at = (date_trunc('day', admit_now() at time zone 'Asia/Seoul') + interval '1 day') at time zone 'Asia/Seoul'
-      where id = $1",
+    concat!(
+        "update privacy_requests
+            set state = 'waiting', carried_at = ",
+        carried!(),
+        ", look_at = (date_trunc('day', admit_now() at time zone 'Asia/Seoul') + interval '1 day') at time zone 'Asia/Seoul'
+          where id = $1"
+    ),
 );
 
 /// Who it was is known no longer.
 const END: Statement = Statement::new(
     "privacy.end_request",
-    "update privacy_requests
-        set state = $2, phone_digest = null, look_at = null, ended_at = admit_now(),
-            carried_at = case when $2 = 'done' then coalesce(carried_at, admit_now()) else carried_at end
-      where id = $1 and ended_at is null",
+    concat!(
+        "update privacy_requests
+            set state = $2, phone_digest = null, look_at = null, ended_at = admit_now(),
+                carried_at = case when $2 = 'done' then ",
+        carried!(),
+        " else carried_at end
+          where id = $1 and ended_at is null"
+    ),
 );
 
 const GIVEN_OUT: Statement =
@@ -142,7 +179,8 @@ pub const STATEMENTS: &[&Statement] = &[
     &ASK_AGAIN,
     &ONE,
     &LOCK,
-    &LIST,
+    &UNANSWERED,
+    &ANSWERED,
     &DUE,
     &ORDERS,
     &COUNT,
@@ -165,6 +203,8 @@ pub struct Request {
     pub carried_at: Option<Timestamp>,
     pub orders_erased: i32,
     pub ended_at: Option<Timestamp>,
+    /// In Seoul; ten days, which the law has. None: it is answered.
+    pub due_on: Option<Date>,
 }
 
 /// The digest of the phone number that an order was placed with; None: there is no order, or it is forgotten.
@@ -219,6 +259,7 @@ fn read(r: &tokio_postgres::Row) -> Result<Request> {
         carried_at: r.get(7),
         orders_erased: r.get(8),
         ended_at: r.get(9),
+        due_on: r.get(10),
     })
 }
 
@@ -231,9 +272,18 @@ pub async fn lock(client: &impl GenericClient, id: Uuid) -> Result<Option<Reques
     LOCK.query_opt(client, &[&id]).await?.as_ref().map(read).transpose()
 }
 
-/// Before the given one, newest first.
-pub async fn list(client: &impl GenericClient, before: Uuid, limit: i64) -> Result<Vec<Request>> {
-    LIST.query(client, &[&before, &limit]).await?.iter().map(read).collect()
+/// Those that wait for an answer behind the given one, first those that are due first.
+pub async fn unanswered(
+    client: &impl GenericClient,
+    (asked_at, id): (Timestamp, Uuid),
+    limit: i64,
+) -> Result<Vec<Request>> {
+    UNANSWERED.query(client, &[&asked_at, &id, &limit]).await?.iter().map(read).collect()
+}
+
+/// All others before the given one, newest first.
+pub async fn answered(client: &impl GenericClient, before: Uuid, limit: i64) -> Result<Vec<Request>> {
+    ANSWERED.query(client, &[&before, &limit]).await?.iter().map(read).collect()
 }
 
 /// What has waited for today.

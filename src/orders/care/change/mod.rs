@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::orders::cancel::cancel;
 use crate::orders::consent::Consent;
 use crate::orders::contact;
-use crate::orders::model::{Order, OrderState, Origin};
+use crate::orders::model::{EventKind, Order, OrderState, Origin};
 use crate::orders::{pg as orders_pg, place, writer};
 use crate::platform::http::{IfMatch, Json, Path};
 use crate::stock::{self, PersonKey, redis};
@@ -158,7 +158,7 @@ async fn correct(app: &App, by: &Support, order: &Order, seen: &IfMatch, ask: &C
     let sealed = contact::seal(app, (facts.exhibition_id, facts.id), &after, &digest, Consent::default())?;
     pg::write(&transaction, facts.id, after.email.is_some(), &person, &sealed).await?;
     let origin = Origin::new(by.user.role.as_str(), fields.join(","), by.request_id.clone());
-    pg::event(&transaction, facts.id, "contact_changed", &origin).await?;
+    pg::event(&transaction, facts.id, EventKind::ContactChanged, &origin).await?;
     let entry = Entry {
         by: &Actor::from(by),
         action: "order.contact",

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::orders::contact::INDEX_VERSION;
-use crate::orders::model::{OrderState, Origin};
+use crate::orders::model::{EventKind, OrderState, Origin};
 use crate::orders::writer::SealedContact;
 use crate::platform::pg::Statement;
 use crate::stock::PersonKey;
@@ -151,8 +151,8 @@ pub async fn write(
 }
 
 /// What happened, in the order's history.
-pub async fn event(client: &impl GenericClient, order_id: Uuid, kind: &str, origin: &Origin) -> Result<()> {
-    EVENT.execute(client, &[&order_id, &kind, &origin.actor, &origin.cause, &origin.correlation_id]).await?;
+pub async fn event(client: &impl GenericClient, order_id: Uuid, kind: EventKind, origin: &Origin) -> Result<()> {
+    EVENT.execute(client, &[&order_id, &kind.as_str(), &origin.actor, &origin.cause, &origin.correlation_id]).await?;
     Ok(())
 }
 
