@@ -44,6 +44,9 @@ struct Dashboard {
     exhibition_code: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
+    /// Orders are told of up to here: a second ago while all is well, long ago while no worker adds them up.
+    #[schema(value_type = String, format = DateTime)]
+    figures_as_of: Timestamp,
     currency: &'static str,
     /// Paid.
     total_orders: i64,
@@ -231,6 +234,8 @@ async fn figures(app: &App, one: Option<&Exhibition>, all: &[Arc<Exhibition>]) -
         inside.insert(*id, app.gate_board.counts(app, *id).await?.inside);
     }
     let client = app.pg.get().await?;
+    // Before they are read: what is read into them meanwhile makes them no older.
+    let figures_as_of = pg::fold::unread(&client).await?.map_or(now, |at| at.min(now));
     let by_exhibition = pg::totals(&client, &ids, today).await?;
     let hours = pg::hours(&client, &ids, until - SignedDuration::from_hours(HOURS - 1), until).await?;
     let days = pg::days(&client, &ids, DAYS_MAX).await?;
@@ -257,6 +262,7 @@ async fn figures(app: &App, one: Option<&Exhibition>, all: &[Arc<Exhibition>]) -
     Ok(Dashboard {
         exhibition_code: one.map(|exhibition| exhibition.code.clone()),
         as_of: now,
+        figures_as_of,
         currency: "KRW",
         total_orders: totals.paid,
         total_revenue: totals.revenue_won,

@@ -161,6 +161,42 @@ async fn entrances_belong_to_their_hour_and_go_when_they_are_undone() {
     app.finish().await;
 }
 
+#[tokio::test]
+async fn figures_that_nobody_keeps_up_are_said_to_be_old() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(30)).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("boss").await;
+    // What was there before is read.
+    figures(&app, &token).await;
+    app.visitor(1).held(&adult, 1).await;
+    app.advance(Duration::from_secs(90)).await;
+    let behind = |said: &Value| {
+        let at = |name: &str| said[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        at("as_of").duration_since(at("figures_as_of")).as_secs()
+    };
+    let call = app.http.get(app.url("/api/admin/dashboard?exhibition=xyz")).bearer_auth(app.access_token("boss").await);
+    let said = Answer::of(call).await.expect(200).body;
+    assert_eq!(said["conversion"]["placed"], 0, "nobody has added it up");
+    assert!((89..120).contains(&behind(&said)), "{said}");
+    // Until: other tests of this process set it as well.
+    let gauge = async |what: &str, fine: &dyn Fn(f64) -> bool| {
+        app.until(what, async || {
+            app.tick("gauges").await;
+            let told = app.app().metrics.render();
+            let told = told.lines().find_map(|line| line.strip_prefix("admit_figures_behind_seconds "));
+            fine(told.unwrap().parse().unwrap())
+        })
+        .await;
+    };
+    gauge("the metric says so", &|seconds| seconds >= 89.0).await;
+
+    let said = figures(&app, &app.access_token("boss").await).await;
+    assert_eq!((&said["conversion"]["placed"], &said["figures_as_of"]), (&json!(1), &said["as_of"]));
+    gauge("nothing is unread", &|seconds| seconds == 0.0).await;
+    app.finish().await;
+}
+
 /// The control is a reader that remembers the highest number it has seen: it misses what commits late.
 #[tokio::test]
 async fn an_event_that_commits_late_is_not_missed() {

@@ -83,6 +83,7 @@ const ENTRANCES: Statement = Statement::new(
 pub const STATEMENTS: &[&Statement] = &[
     &fold::CURSOR,
     &fold::FOLD,
+    &fold::UNREAD,
     &check::CLAIM,
     &check::NOTE,
     &check::LAST,
