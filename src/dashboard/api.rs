@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::live::LiveBoard;
-use super::pg::{self, DayFigures, HourFigures, Totals};
+use super::pg::{self, DayFigures, HourFigures, Totals, Tries};
 use crate::admin::access::{Support, SupportOf};
 use crate::app::App;
 use crate::catalogue::Exhibition;
@@ -183,15 +183,34 @@ struct Successes {
     scan: Success,
 }
 
+/// Of the whole sale, and of today in Asia/Seoul: what goes wrong today must not hide behind weeks that were fine.
 #[derive(Serialize, ToSchema)]
 struct Success {
     rate: Option<f64>,
     of: i64,
+    today: Share,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Share {
+    rate: Option<f64>,
+    of: i64,
+}
+
+impl Share {
+    fn new(of: i64, failed: i64) -> Share {
+        Share { rate: (of > 0).then(|| (of - failed) as f64 / of as f64), of }
+    }
 }
 
 impl Success {
-    fn new(of: i64, failed: i64) -> Success {
-        Success { rate: (of > 0).then(|| (of - failed) as f64 / of as f64), of }
+    /// `of` tells how many were tried, and how many of them failed.
+    fn new(totals: &Totals, of: impl Fn(&Tries) -> (i64, i64)) -> Success {
+        let [whole, today] = [&totals.tries, &totals.today_tries].map(|tries| {
+            let (tried, failed) = of(tries);
+            Share::new(tried, failed)
+        });
+        Success { rate: whole.rate, of: whole.of, today }
     }
 }
 
@@ -279,9 +298,9 @@ async fn figures(app: &App, one: Option<&Exhibition>, all: &[Arc<Exhibition>]) -
         days,
         conversion: Conversion::from(&totals),
         success: Successes {
-            reservation: Success::new(totals.tried, totals.failed),
-            payment: Success::new(totals.sent, totals.doubted),
-            scan: Success::new(totals.scanned, totals.scan_failed),
+            reservation: Success::new(&totals, |of| (of.tried, of.failed)),
+            payment: Success::new(&totals, |of| (of.sent, of.doubted)),
+            scan: Success::new(&totals, |of| (of.scanned, of.scan_failed)),
         },
         checked,
     })

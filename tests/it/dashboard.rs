@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use admit::admin::Role;
-use admit::observability::pulse::BEAT;
+use admit::observability::pulse::{BEAT, What};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -110,8 +110,19 @@ async fn the_dashboard_says_what_was_sold_given_back_and_let_in() {
     admit::dashboard::save(app.app()).await.unwrap();
     admit::dashboard::save(app.app()).await.unwrap();
     let said = figures(&app, &token).await;
-    assert_eq!(said["success"]["reservation"], json!({ "rate": 1.0, "of": 3 }), "gifts are no reservations");
-    assert_eq!(said["success"]["payment"], json!({ "rate": 1.0, "of": 2 }));
+    let all_of = |of: i64| json!({ "rate": 1.0, "of": of, "today": { "rate": 1.0, "of": of } });
+    assert_eq!(said["success"]["reservation"], all_of(3), "gifts are no reservations");
+    assert_eq!(said["success"]["payment"], all_of(2));
+
+    // The day after, what was is of the whole sale alone, and what goes wrong is of today.
+    app.advance(Duration::from_secs(24 * 3600)).await;
+    let token = app.access_token("boss").await;
+    app.app().pulse.count(adult.exhibition_id, What::Failed);
+    admit::dashboard::beat(app.app()).await.unwrap();
+    admit::dashboard::save(app.app()).await.unwrap();
+    let said = figures(&app, &token).await;
+    assert_eq!(said["success"]["reservation"], json!({ "rate": 0.75, "of": 4, "today": { "rate": 0.0, "of": 1 } }));
+    assert_eq!(said["success"]["payment"], json!({ "rate": 1.0, "of": 2, "today": { "rate": null, "of": 0 } }));
     app.finish().await;
 }
 
@@ -133,10 +144,21 @@ async fn entrances_belong_to_their_hour_and_go_when_they_are_undone() {
     assert_eq!(figures(&app, &door.admin).await["entrance_count"], 2);
     let undo = app.http.post(app.url("/api/entrance/undo")).bearer_auth(&shift).json(&json!({ "nonce": "2" }));
     Answer::of(undo).await.expect(200);
-    assert_eq!(figures(&app, &door.admin).await["entrance_count"], 1);
+    let said = figures(&app, &door.admin).await;
+    assert_eq!((&said["entrance_count"], &said["days"][0]["entrances"]), (&json!(1), &json!(1)));
+    // A day on which nobody bought and somebody came is a day.
+    let came = "insert into figures_hours (exhibition_id, at, entrances)
+                select exhibition_id, at - interval '5 days', 7 from figures_hours limit 1";
+    app.db.execute(came).await;
+    let said = figures(&app, &door.admin).await;
+    let days = said["days"].as_array().unwrap();
+    let day = |day: &Value| (day["paid"].as_i64().unwrap() > 0, day["entrances"].as_i64().unwrap());
+    let days: Vec<_> = days.iter().map(day).collect();
+    assert_eq!(days, [(true, 1), (false, 7)], "{said}");
+    app.db.execute("delete from figures_hours where entrances = 7").await;
     admit::dashboard::beat(app.app()).await.unwrap();
     admit::dashboard::save(app.app()).await.unwrap();
-    assert_eq!(figures(&app, &door.admin).await["success"]["scan"], json!({ "rate": 1.0, "of": 3 }));
+    assert_eq!(figures(&app, &door.admin).await["success"]["scan"]["of"], 3);
 
     // Who is inside: one came and stayed. They go, and another comes.
     let inside = async |people: i64| {
