@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::live::LiveBoard;
-use super::pg::{self, DayFigures, HourFigures, Totals};
+use super::pg::{self, DayFigures, HourFigures, Totals, Tries};
 use crate::admin::access::{Support, SupportOf};
 use crate::app::App;
 use crate::catalogue::Exhibition;
@@ -44,6 +44,9 @@ struct Dashboard {
     exhibition_code: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
+    /// Orders are told of up to here: a second ago while all is well, long ago while no worker adds them up.
+    #[schema(value_type = String, format = DateTime)]
+    figures_as_of: Timestamp,
     currency: &'static str,
     /// Paid.
     total_orders: i64,
@@ -180,15 +183,34 @@ struct Successes {
     scan: Success,
 }
 
+/// Of the whole sale, and of today in Asia/Seoul: what goes wrong today must not hide behind weeks that were fine.
 #[derive(Serialize, ToSchema)]
 struct Success {
     rate: Option<f64>,
     of: i64,
+    today: Share,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Share {
+    rate: Option<f64>,
+    of: i64,
+}
+
+impl Share {
+    fn new(of: i64, failed: i64) -> Share {
+        Share { rate: (of > 0).then(|| (of - failed) as f64 / of as f64), of }
+    }
 }
 
 impl Success {
-    fn new(of: i64, failed: i64) -> Success {
-        Success { rate: (of > 0).then(|| (of - failed) as f64 / of as f64), of }
+    /// `of` tells how many were tried, and how many of them failed.
+    fn new(totals: &Totals, of: impl Fn(&Tries) -> (i64, i64)) -> Success {
+        let [whole, today] = [&totals.tries, &totals.today_tries].map(|tries| {
+            let (tried, failed) = of(tries);
+            Share::new(tried, failed)
+        });
+        Success { rate: whole.rate, of: whole.of, today }
     }
 }
 
@@ -231,6 +253,8 @@ async fn figures(app: &App, one: Option<&Exhibition>, all: &[Arc<Exhibition>]) -
         inside.insert(*id, app.gate_board.counts(app, *id).await?.inside);
     }
     let client = app.pg.get().await?;
+    // Before they are read: what is read into them meanwhile makes them no older.
+    let figures_as_of = pg::fold::unread(&client).await?.map_or(now, |at| at.min(now));
     let by_exhibition = pg::totals(&client, &ids, today).await?;
     let hours = pg::hours(&client, &ids, until - SignedDuration::from_hours(HOURS - 1), until).await?;
     let days = pg::days(&client, &ids, DAYS_MAX).await?;
@@ -257,6 +281,7 @@ async fn figures(app: &App, one: Option<&Exhibition>, all: &[Arc<Exhibition>]) -
     Ok(Dashboard {
         exhibition_code: one.map(|exhibition| exhibition.code.clone()),
         as_of: now,
+        figures_as_of,
         currency: "KRW",
         total_orders: totals.paid,
         total_revenue: totals.revenue_won,
@@ -273,9 +298,9 @@ async fn figures(app: &App, one: Option<&Exhibition>, all: &[Arc<Exhibition>]) -
         days,
         conversion: Conversion::from(&totals),
         success: Successes {
-            reservation: Success::new(totals.tried, totals.failed),
-            payment: Success::new(totals.sent, totals.doubted),
-            scan: Success::new(totals.scanned, totals.scan_failed),
+            reservation: Success::new(&totals, |of| (of.tried, of.failed)),
+            payment: Success::new(&totals, |of| (of.sent, of.doubted)),
+            scan: Success::new(&totals, |of| (of.scanned, of.scan_failed)),
         },
         checked,
     })

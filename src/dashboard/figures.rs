@@ -21,6 +21,14 @@ pub async fn tick(app: &App) -> Result<usize> {
     Ok(read)
 }
 
+/// How far the figures are behind the history, as a metric. Not a part of their own round: one that fails must not hide it.
+pub async fn behind(app: &App) -> Result<()> {
+    let unread = pg::fold::unread(&app.pg.get().await?).await?;
+    let now = app.clock.now();
+    app.metrics.figures_behind(now.duration_since(unread.unwrap_or(now)).as_secs_f64().max(0.0));
+    Ok(())
+}
+
 /// Entrances of the last two days.
 pub async fn entrances(app: &App) -> Result<usize> {
     pg::entrances(&app.pg.get().await?).await.map(|_| 0)

@@ -13,13 +13,16 @@ use super::messages::MessagesLive;
 use super::{Heard, messages};
 use crate::app::App;
 use crate::catalogue::Exhibition;
-use crate::observability::pulse::{BEAT, Picture, What};
+use crate::observability::pulse::{BEAT, Picture, Round, What};
+use crate::orders::worker::{WORKERS, Worker};
 use crate::waiting_room::model::Phase;
 
 /// Though nothing newer is known: how old it all is has changed.
 const EVERY: Duration = Duration::from_secs(1);
 /// What was said longer ago is not the state of a breaker any more: its first pause is five seconds.
 const FRESH_MS: i64 = 5_000;
+/// A worker of which nothing was heard for three of its rounds is silent; one that is busy is not, and this is the least. [ms]
+const SILENT_MS: i64 = 10_000;
 
 #[derive(Serialize, ToSchema)]
 pub struct LiveBoard {
@@ -52,9 +55,11 @@ pub struct LiveBoard {
     error_rate: f64,
     p50_ms: Option<f64>,
     p95_ms: Option<f64>,
+    /// Of slots, those whose day is not over.
     stocks: Vec<StockLive>,
     providers: Vec<ProviderLive>,
     instances: Vec<InstanceLive>,
+    /// All there are.
     workers: Vec<WorkerLive>,
     /// Null: nobody counts them at the moment.
     messages: Option<MessagesLive>,
@@ -83,17 +88,25 @@ struct RoomLive {
     reason_en: String,
 }
 
+/// What one has not is left out: there may be hundreds, several times a second.
 #[derive(Serialize, ToSchema)]
 struct StockLive {
     stock_id: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
     product_id: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     slot_id: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name_ko: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name_en: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date)]
     date: Option<jiff::civil::Date>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     start_time: Option<jiff::civil::Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     end_time: Option<jiff::civil::Time>,
     /// A product that is not sold now, whatever is free.
@@ -125,10 +138,11 @@ struct InstanceLive {
 #[derive(Serialize, ToSchema)]
 struct WorkerLive {
     name: String,
-    /// idle, worked, failed or panicked.
+    /// idle, worked, failed or panicked; silent: no round of it ended for longer than there should be between two.
     outcome: String,
-    age_ms: i64,
-    took_ms: u64,
+    /// Null: it was never heard of.
+    age_ms: Option<i64>,
+    took_ms: Option<u64>,
 }
 
 /// What was heard last, and the boards that somebody watches.
@@ -236,7 +250,7 @@ pub fn board(app: &App, exhibition: &Exhibition) -> LiveBoard {
         error_rate: if all.answered == 0 { 0.0 } else { all.failed as f64 / all.answered as f64 },
         p50_ms: all.quantile_ms(0.5),
         p95_ms: all.quantile_ms(0.95),
-        stocks: stocks(exhibition),
+        stocks: stocks(exhibition, app.clock.today_in_seoul()),
         providers: providers(heard),
         instances: instances(heard, now_ms),
         workers: workers(heard, now_ms),
@@ -270,7 +284,7 @@ fn room(app: &App, code: &str, now_ms: i64) -> Option<RoomLive> {
     })
 }
 
-fn stocks(e: &Exhibition) -> Vec<StockLive> {
+fn stocks(e: &Exhibition, today: jiff::civil::Date) -> Vec<StockLive> {
     let stock = |stock_id: i32| {
         let known = e.stock.get(&stock_id)?;
         let level = known.level;
@@ -296,7 +310,7 @@ fn stocks(e: &Exhibition) -> Vec<StockLive> {
         let (name_ko, name_en) = (Some(p.name_ko.clone()), Some(p.name_en.clone()));
         Some(StockLive { product_id: Some(p.id), name_ko, name_en, paused: !p.active, ..stock(p.stock_id)? })
     });
-    let slots = e.slots.iter().filter_map(|s| {
+    let slots = e.slots.iter().filter(|s| s.date >= today).filter_map(|s| {
         let date = Some(s.date);
         Some(StockLive {
             slot_id: Some(s.id),
@@ -350,18 +364,44 @@ fn instances(heard: &Heard, now_ms: i64) -> Vec<InstanceLive> {
 
 /// Several may run the same worker: its last round, wherever that was.
 fn workers(heard: &Heard, now_ms: i64) -> Vec<WorkerLive> {
-    let mut last: std::collections::BTreeMap<&str, &crate::observability::pulse::Round> = Default::default();
-    for (name, round) in heard.iter().flat_map(|(_, picture)| &picture.workers) {
-        let seen = last.entry(name).or_insert(round);
-        if round.at_ms > seen.at_ms {
-            *seen = round;
-        }
-    }
-    let live = |(name, round): (&str, &crate::observability::pulse::Round)| WorkerLive {
-        name: name.to_owned(),
-        outcome: round.outcome.clone(),
-        age_ms: now_ms - round.at_ms,
-        took_ms: round.took_ms,
+    let last = |worker: &Worker| {
+        heard.iter().filter_map(|(_, picture)| picture.workers.get(worker.name)).max_by_key(|round| round.at_ms)
     };
-    last.into_iter().map(live).collect()
+    WORKERS.iter().map(|worker| worker_live(worker, last(worker), now_ms)).collect()
+}
+
+fn worker_live(worker: &Worker, last: Option<&Round>, now_ms: i64) -> WorkerLive {
+    let silent_ms = i64::try_from(3 * worker.every.as_millis()).unwrap_or(i64::MAX).max(SILENT_MS);
+    let age_ms = last.map(|round| now_ms - round.at_ms);
+    let heard = last.filter(|_| age_ms.is_some_and(|age_ms| age_ms <= silent_ms));
+    WorkerLive {
+        name: worker.name.to_owned(),
+        outcome: heard.map_or("silent", |round| &round.outcome).to_owned(),
+        age_ms,
+        took_ms: last.map(|round| round.took_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_silent_after_three_of_its_rounds_and_not_before_ten_seconds() {
+        let outcome = |name: &str, age_ms: Option<i64>| {
+            let worker = WORKERS.iter().find(|worker| worker.name == name).unwrap();
+            let round = age_ms.map(|age_ms| Round { at_ms: 1_000_000 - age_ms, outcome: "idle".into(), took_ms: 1 });
+            worker_live(worker, round.as_ref(), 1_000_000).outcome
+        };
+        // Every half second, and every minute.
+        assert_eq!(
+            (outcome("expire", Some(10_000)), outcome("expire", Some(10_001))),
+            ("idle".into(), "silent".into())
+        );
+        assert_eq!(
+            (outcome("books", Some(180_000)), outcome("books", Some(180_001))),
+            ("idle".into(), "silent".into())
+        );
+        assert_eq!(outcome("books", None), "silent");
+    }
 }

@@ -103,6 +103,11 @@ impl Metrics {
         gauge!("admit_figures_differences").set(count as f64);
     }
 
+    /// How long the oldest event has waited that the dashboard's figures do not tell of yet.
+    pub fn figures_behind(&self, seconds: f64) {
+        gauge!("admit_figures_behind_seconds").set(seconds);
+    }
+
     pub fn scan(&self, reason: &'static str) {
         counter!("admit_scans_total", "reason" => reason).increment(1);
     }
@@ -189,6 +194,10 @@ fn describe() {
     describe_gauge!(
         "admit_figures_differences",
         "Kinds of figures of the dashboard that differed from the history last night."
+    );
+    describe_gauge!(
+        "admit_figures_behind_seconds",
+        "How long the oldest event has waited that the dashboard's figures do not tell of yet."
     );
     describe_counter!("http_requests_total", "Answered requests by method, route and status.");
     describe_histogram!("http_request_duration_seconds", "From the request's head to its answer.");

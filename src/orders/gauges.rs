@@ -1,4 +1,5 @@
-//! What waits and for how long, as gauges: webhooks, payments in doubt, refunds, messages, and what waits for a person.
+//! What waits and for how long, as gauges: webhooks, payments in doubt, refunds, messages, events that the dashboard does not tell of
+//! yet, and what waits for a person.
 
 use std::collections::HashMap;
 
@@ -58,5 +59,6 @@ pub async fn tick(app: &App) -> Result<usize> {
     let (count, oldest_s) = of("messages");
     app.metrics.backlog("messages", "mail", count, oldest_s);
     app.metrics.stuck("messages_dead", "mail", of("messages_dead").0);
+    crate::dashboard::figures::behind(app).await?;
     Ok(0)
 }

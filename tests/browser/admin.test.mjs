@@ -122,6 +122,45 @@ both("the live board", async (visitor) => {
   visitor.wellMade();
 });
 
+both("a board that came just now and tells of long ago, with many slots and silent workers", async (visitor) => {
+  const { page } = visitor;
+  const code = await exhibition(), ko = visitor.locale === "ko", [product] = board().stocks;
+  const slots = Array.from({ length: 40 }, (_, n) => ({ stock_id: 10 + n, slot_id: 1 + n, date: `2027-01-${String(1 + (n >> 1)).padStart(2, "0")}`, start_time: n % 2 ? "13:00:00" : "10:00:00", end_time: n % 2 ? "15:00:00" : "12:00:00", paused: false, closed: false, total: 400, offered: 400, held: 0, sold: n, free: 400 - n }));
+  const workers = [...board().workers, { name: "figures", outcome: "silent", age_ms: null, took_ms: null }, { name: "rooms", outcome: "silent", age_ms: 75_000, took_ms: 12 }];
+  const old = { heard_age_ms: 5_000, workers };
+  let send = null;
+  const later = new Promise((resolve) => { send = resolve; });
+  const replies = [told(board({ ...old, stocks: [product, ...slots] })), later];
+  await page.route("**/api/admin/exhibitions/*/live", async (route) => {
+    const reply = await replies.shift();
+    if (reply) await route.fulfill(reply);
+  });
+  await signIn(page, `#/${code}/live`);
+  await page.locator("#live-placed", { hasText: /\d/ }).waitFor();
+  const freshness = page.locator("#freshness");
+  assert.equal(await freshness.getAttribute("data-state"), "stale", "it came a moment ago, and is five seconds old");
+  assert.match(await freshness.innerText(), ko ? /^서버 소식/ : /^The servers report late/);
+
+  const troubles = await page.locator(".notice.bad", { hasText: ko ? "소식이 없는 작업" : "Nothing is heard of these workers" }).innerText();
+  for (const name of ko ? ["대시보드 주문 집계", "대기실 운영"] : ["Dashboard, orders", "Waiting rooms"]) {
+    assert.match(troubles, new RegExp(name));
+    assert.equal(await page.getByRole("row", { name: new RegExp(`^${name}`) }).locator(".state.bad").count(), 1, name);
+  }
+
+  // The product and the next slots; the others when they are asked for, and then for as long as they are read.
+  const panel = page.locator("section.panel").filter({ has: page.locator("#live-slots") }), fold = page.locator("#live-slots");
+  assert.equal(await panel.locator("tbody tr").count(), 31);
+  await fold.locator("summary", { hasText: "40" }).click();
+  await fold.locator("tbody tr").nth(9).waitFor();
+  assert.equal(await fold.locator("tbody tr").count(), 10);
+  slots[39].sold = 377;
+  send(told(board({ ...old, stocks: [product, ...slots] })));
+  await fold.getByText("377").first().waitFor();
+  assert.deepEqual(await fold.locator("summary").evaluate((one) => [one.parentElement.open, one === document.activeElement]), [true, true]);
+  await visitor.inspect("control room, live with many slots");
+  visitor.wellMade();
+});
+
 visit("control room: the room is set, paused and resumed", wide("en"), async (visitor) => {
   const { page } = visitor;
   visitor.refusals.add(422).add(409);
@@ -301,12 +340,20 @@ visit("control room: the board and the dashboard tell what is sold", wide("en"),
 both("the dashboard", async (visitor) => {
   const { page } = visitor;
   const code = await exhibition();
-  await page.route("**/api/admin/dashboard*", (route) => route.fulfill({ status: 200, contentType: "application/json", body: JSON.stringify(dashboard(code)) }));
+  let reply = dashboard(code);
+  await page.route("**/api/admin/dashboard*", (route) => route.fulfill({ status: 200, contentType: "application/json", body: JSON.stringify(reply) }));
   await signIn(page, `#/${code}`);
   await page.getByText(visitor.locale === "ko" ? "22,320,000원" : "22,320,000 won").first().waitFor();
   await settled(page);
   await page.locator("details.numbers summary").first().click();
   await visitor.inspect("control room, dashboard");
+  // Of the whole sale all is well, of today it is not.
+  assert.match(await page.locator("[data-success=reservation]").innerText(), /99\.87%[^]*13,117[^]*91\.2%[^]*1,302/);
+  assert.equal(await page.locator("[data-success=reservation] .state.bad").count(), 1);
+  // It says how old it is from second to second.
+  const age = await page.locator("#as-of").innerText();
+  await page.waitForFunction((text) => document.getElementById("as-of").innerText !== text, age);
+  assert.equal(await page.locator("main").getByRole("alert").count(), 0);
   // A chart is read with the keys, column by column, and with the mouse.
   const chart = page.getByRole("slider").first(), said = () => chart.getAttribute("aria-valuetext"), readout = page.locator(".chart .readout").first();
   await chart.focus();
@@ -325,9 +372,27 @@ both("the dashboard", async (visitor) => {
   await chart.hover({ position: { x: width / 2, y: height / 2 } });
   assert.notEqual(await readout.innerText(), last);
   // Another range, of days.
-  await page.locator("#range").selectOption("14d");
-  assert.equal(await page.getByRole("slider").first().getAttribute("aria-valuemax"), "13");
+  const range = page.locator("#range");
+  await range.focus();
+  await range.selectOption("14d");
+  for (const n of [0, 1, 2]) assert.equal(await page.getByRole("slider").nth(n).getAttribute("aria-valuemax"), "13");
+  assert.match(await page.getByRole("slider").nth(2).getAttribute("aria-valuetext"), /660/, "entrances of the day");
   await visitor.inspect("control room, dashboard of days");
+  // Whoever has chosen a range goes on seeing what is new, and stays where they are.
+  reply = { ...dashboard(code), today_orders: 7_777, figures_as_of: new Date(Date.now() - 600_000).toISOString() };
+  await page.getByText("7,777").first().waitFor({ timeout: 20_000 });
+  assert.equal(await range.evaluate((one) => one === document.activeElement && one.value), "14d");
+  assert.equal(await page.getByRole("slider").first().getAttribute("aria-valuemax"), "13");
+  assert.equal(await page.locator("details.numbers").first().evaluate((one) => one.open), true, "what was unfolded");
+  // Nobody adds the orders up any more.
+  await page.locator("main").getByRole("alert").waitFor();
+  await visitor.inspect("control room, dashboard with old figures");
+  // The same of a chart that is read with the keys.
+  await chart.focus();
+  await page.keyboard.press("Home");
+  reply = { ...dashboard(code), today_orders: 8_888 };
+  await page.getByText("8,888").first().waitFor({ timeout: 20_000 });
+  assert.deepEqual(await chart.evaluate((one) => [one === document.activeElement, one.getAttribute("aria-valuenow")]), [true, "0"]);
   visitor.wellMade();
 });
 

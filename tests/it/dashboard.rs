@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use admit::admin::Role;
-use admit::observability::pulse::BEAT;
+use admit::observability::pulse::{BEAT, What};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -110,8 +110,19 @@ async fn the_dashboard_says_what_was_sold_given_back_and_let_in() {
     admit::dashboard::save(app.app()).await.unwrap();
     admit::dashboard::save(app.app()).await.unwrap();
     let said = figures(&app, &token).await;
-    assert_eq!(said["success"]["reservation"], json!({ "rate": 1.0, "of": 3 }), "gifts are no reservations");
-    assert_eq!(said["success"]["payment"], json!({ "rate": 1.0, "of": 2 }));
+    let all_of = |of: i64| json!({ "rate": 1.0, "of": of, "today": { "rate": 1.0, "of": of } });
+    assert_eq!(said["success"]["reservation"], all_of(3), "gifts are no reservations");
+    assert_eq!(said["success"]["payment"], all_of(2));
+
+    // The day after, what was is of the whole sale alone, and what goes wrong is of today.
+    app.advance(Duration::from_secs(24 * 3600)).await;
+    let token = app.access_token("boss").await;
+    app.app().pulse.count(adult.exhibition_id, What::Failed);
+    admit::dashboard::beat(app.app()).await.unwrap();
+    admit::dashboard::save(app.app()).await.unwrap();
+    let said = figures(&app, &token).await;
+    assert_eq!(said["success"]["reservation"], json!({ "rate": 0.75, "of": 4, "today": { "rate": 0.0, "of": 1 } }));
+    assert_eq!(said["success"]["payment"], json!({ "rate": 1.0, "of": 2, "today": { "rate": null, "of": 0 } }));
     app.finish().await;
 }
 
@@ -133,10 +144,21 @@ async fn entrances_belong_to_their_hour_and_go_when_they_are_undone() {
     assert_eq!(figures(&app, &door.admin).await["entrance_count"], 2);
     let undo = app.http.post(app.url("/api/entrance/undo")).bearer_auth(&shift).json(&json!({ "nonce": "2" }));
     Answer::of(undo).await.expect(200);
-    assert_eq!(figures(&app, &door.admin).await["entrance_count"], 1);
+    let said = figures(&app, &door.admin).await;
+    assert_eq!((&said["entrance_count"], &said["days"][0]["entrances"]), (&json!(1), &json!(1)));
+    // A day on which nobody bought and somebody came is a day.
+    let came = "insert into figures_hours (exhibition_id, at, entrances)
+                select exhibition_id, at - interval '5 days', 7 from figures_hours limit 1";
+    app.db.execute(came).await;
+    let said = figures(&app, &door.admin).await;
+    let days = said["days"].as_array().unwrap();
+    let day = |day: &Value| (day["paid"].as_i64().unwrap() > 0, day["entrances"].as_i64().unwrap());
+    let days: Vec<_> = days.iter().map(day).collect();
+    assert_eq!(days, [(true, 1), (false, 7)], "{said}");
+    app.db.execute("delete from figures_hours where entrances = 7").await;
     admit::dashboard::beat(app.app()).await.unwrap();
     admit::dashboard::save(app.app()).await.unwrap();
-    assert_eq!(figures(&app, &door.admin).await["success"]["scan"], json!({ "rate": 1.0, "of": 3 }));
+    assert_eq!(figures(&app, &door.admin).await["success"]["scan"]["of"], 3);
 
     // Who is inside: one came and stayed. They go, and another comes.
     let inside = async |people: i64| {
@@ -158,6 +180,42 @@ async fn entrances_belong_to_their_hour_and_go_when_they_are_undone() {
     inside(1).await;
     moves(&qr[1], "out").await;
     inside(0).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn figures_that_nobody_keeps_up_are_said_to_be_old() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(30)).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("boss").await;
+    // What was there before is read.
+    figures(&app, &token).await;
+    app.visitor(1).held(&adult, 1).await;
+    app.advance(Duration::from_secs(90)).await;
+    let behind = |said: &Value| {
+        let at = |name: &str| said[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        at("as_of").duration_since(at("figures_as_of")).as_secs()
+    };
+    let call = app.http.get(app.url("/api/admin/dashboard?exhibition=xyz")).bearer_auth(app.access_token("boss").await);
+    let said = Answer::of(call).await.expect(200).body;
+    assert_eq!(said["conversion"]["placed"], 0, "nobody has added it up");
+    assert!((89..120).contains(&behind(&said)), "{said}");
+    // Until: other tests of this process set it as well.
+    let gauge = async |what: &str, fine: &dyn Fn(f64) -> bool| {
+        app.until(what, async || {
+            app.tick("gauges").await;
+            let told = app.app().metrics.render();
+            let told = told.lines().find_map(|line| line.strip_prefix("admit_figures_behind_seconds "));
+            fine(told.unwrap().parse().unwrap())
+        })
+        .await;
+    };
+    gauge("the metric says so", &|seconds| seconds >= 89.0).await;
+
+    let said = figures(&app, &app.access_token("boss").await).await;
+    assert_eq!((&said["conversion"]["placed"], &said["figures_as_of"]), (&json!(1), &said["as_of"]));
+    gauge("nothing is unread", &|seconds| seconds == 0.0).await;
     app.finish().await;
 }
 

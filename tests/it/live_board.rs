@@ -62,6 +62,60 @@ async fn the_live_board_says_who_has_paused_what() {
     app.finish().await;
 }
 
+fn worker<'a>(board: &'a Value, name: &str) -> &'a Value {
+    board["workers"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap()
+}
+
+#[tokio::test]
+async fn a_board_without_workers_says_which_are_missing() {
+    let app = TestApp::start().await;
+    app.given(places(5)).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let said = picture(&app, &app.access_token("boss").await).await;
+    let silent = |name| json!({ "name": name, "outcome": "silent", "age_ms": null, "took_ms": null });
+    assert_eq!(said["workers"], WORKERS.iter().map(|worker| silent(worker.name)).collect::<Value>());
+    app.finish().await;
+}
+
+/// A worker without a name would be shown as it is called in the code.
+#[test]
+fn every_worker_has_a_name_on_the_board() {
+    for language in ["ko", "en"] {
+        let texts = std::fs::read_to_string(format!("web/locales/{language}.json")).unwrap();
+        let texts: Value = serde_json::from_str(&texts).unwrap();
+        let family = "page.admin.worker.";
+        let mut told: Vec<&str> =
+            texts.as_object().unwrap().keys().filter_map(|key| key.strip_prefix(family)).collect();
+        let mut known = WORKERS.map(|worker| worker.name);
+        told.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(told, known, "{language}");
+    }
+}
+
+#[tokio::test]
+async fn the_live_board_leaves_out_slots_whose_day_is_over() {
+    let app = TestApp::start().await;
+    app.given(Kind { slot_places: Some(20), ..places(30) }).await;
+    app.account("boss", Role::Admin, &["xyz"]).await;
+    let token = app.access_token("boss").await;
+    let stocks = async |days_from_today: i32| {
+        let day = format!("(now() at time zone 'Asia/Seoul')::date + {days_from_today}");
+        app.db.execute(&format!("update slots set visit_date = {day}")).await;
+        picture(&app, &token).await["stocks"].as_array().unwrap().clone()
+    };
+    let today = stocks(0).await;
+    assert_eq!(today.len(), 2, "until the day ends, people buy for it");
+    // What a stock has not is not told.
+    assert_eq!((today[0].get("date"), today[1].get("name_ko"), today[1].get("start_time")), (None, None, None));
+    let over = stocks(-1).await;
+    assert_eq!((over.len(), &over[0]["name_en"]), (1, &json!("Adult")));
+    // The dashboard goes on telling what was sold for it.
+    let figures = app.http.get(app.url("/api/admin/dashboard?exhibition=xyz")).bearer_auth(&token);
+    assert_eq!(Answer::of(figures).await.expect(200).body["slots"].as_array().unwrap().len(), 1);
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn the_live_board_shows_a_sale_in_trouble() {
     let db = db::Database::create().await;
@@ -142,7 +196,7 @@ async fn the_live_board_shows_a_sale_in_trouble() {
         let mut seen = Value::Null;
         app.until("the worker's round is on the board", async || {
             seen = picture(&app, &token).await;
-            seen["workers"].as_array().is_some_and(|workers| !workers.is_empty())
+            worker(&seen, "expire")["outcome"] != "silent"
         })
         .await;
         seen
@@ -153,9 +207,10 @@ async fn the_live_board_shows_a_sale_in_trouble() {
     // Paid and refused ended at once; one is in doubt.
     assert_eq!(seen["payment_success"], json!(2.0 / 3.0));
     assert_eq!(seen["providers"], json!([{ "name": "toss", "state": "open" }]));
-    let worker = &seen["workers"][0];
-    assert_eq!(worker["name"], "expire");
-    assert!(["idle", "worked"].contains(&worker["outcome"].as_str().unwrap()), "{worker}");
+    let expire = worker(&seen, "expire");
+    assert!(["idle", "worked"].contains(&expire["outcome"].as_str().unwrap()), "{expire}");
+    assert!(expire["age_ms"].is_i64() && expire["took_ms"].is_u64(), "{expire}");
+    assert_eq!(worker(&seen, "recover")["outcome"], "silent", "of the others nothing is heard");
 
     let url = format!("{}/_sim/outage", app.simulator.base_url());
     assert!(app.http.delete(url).send().await.unwrap().status().is_success());

@@ -126,7 +126,7 @@
 
   /** Whoever is at a button of what is drawn anew finds themselves at the same place afterwards. */
   function focus_kept(box) {
-    const all = () => [...box.querySelectorAll("a, button, input, select, textarea, summary")], place = all().indexOf(document.activeElement);
+    const all = () => [...box.querySelectorAll("a, button, input, select, textarea, summary, [tabindex]")], place = all().indexOf(document.activeElement);
     return () => { if (place >= 0 && !box.contains(document.activeElement)) (all()[place] ?? main.querySelector("h1"))?.focus({ preventScroll: true }); };
   }
 

@@ -54,15 +54,15 @@
     return Math.max(1, times * unit);
   }
 
-  /** Columns over time. `series`: `{ name, kind, values }`, one over the other; `label(n)` is that of a column in full. */
-  function columns({ caption, labels, series, format = number, label = (n) => labels[n] }) {
+  /** Columns over time. `series`: `{ name, kind, values }`, one over the other; `label(n)` is that of a column in full, `from` the one read first. */
+  function columns({ caption, labels, series, format = number, label = (n) => labels[n], from }) {
     const last = labels.length - 1, x = labels.map((_, n) => n);
     // One over the other: what is drawn first reaches up to the sum of all.
     const sums = series.map((_, upto) => x.map((n) => series.slice(0, upto + 1).reduce((sum, one) => sum + (one.values[n] || 0), 0)));
     const top = top_of(Math.max(...sums.at(-1), 0)), said = (n) => `${label(n)} · ${series.map((one) => `${series.length > 1 ? `${one.name} ` : ""}${format(one.values[n] || 0)}`).join(" · ")}`;
     const readout = h("p", { class: "readout", "aria-hidden": "true" });
     const host = h("div", { class: "plot", role: "slider", tabindex: "0", "aria-label": caption, "aria-valuemin": "0", "aria-valuemax": String(last), "aria-roledescription": t("chart.columns") });
-    let plot = null, at = last;
+    let plot = null, at = Math.min(from ?? last, last);
     function tell(n) {
       at = n;
       readout.textContent = said(n);
@@ -92,8 +92,8 @@
       ],
       series: [{}, ...series.map((one) => ({ fill: colour(one.kind === "second" ? "--second" : "--act"), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 60] }) })).reverse()],
       hooks: { setCursor: [(now) => { if (now.cursor.idx !== null && now.cursor.idx !== undefined && now.cursor.left >= 0) tell(now.cursor.idx); }] },
-    }, () => [x, ...sums.toReversed()], (made) => { plot = made; });
-    tell(last);
+    }, () => [x, ...sums.toReversed()], (made) => { plot = made; if (document.activeElement === host) mark(at); });
+    tell(at);
     return h("figure", { class: "chart" },
       h("figcaption", null, series.length > 1 && series.map((one) => h("span", { class: `key ${one.kind || ""}`, "aria-hidden": "true" }, one.name)), readout), host);
   }

@@ -3,7 +3,7 @@
   "use strict";
   const { h, t, word, number, percent, ms, panel, table, named, slot, age, clock_s, badge, notice, say } = AdminUi;
   const { spark, stack, numbers } = AdminCharts;
-  const KEPT = 120, STALE_MS = 3000, SILENT_MS = 10000, WAIT_MS = 500, WAIT_MAX_MS = 15000;
+  const KEPT = 120, SLOTS = 30, STALE_MS = 3000, SILENT_MS = 10000, WAIT_MS = 500, WAIT_MAX_MS = 15000;
   const per_s = (value) => number(value, 1);
   /** What the board shows big, in this order. `bad`: from when on it is a warning. */
   const FIGURES = [
@@ -79,9 +79,9 @@
     } };
   }
 
-  function stocks(list) {
+  function stock_table(caption, list) {
     return table({
-      caption: t("live.stocks"), empty: t("live.no_stock"),
+      caption, empty: t("live.no_stock"),
       head: [t("live.stock"), { text: t("live.sold"), num: true }, { text: t("live.held"), num: true }, { text: t("live.free"), num: true }, { text: t("live.offered"), num: true }, t("live.share")],
       rows: list.map((one) => {
         const of = one.offered || one.total || 1;
@@ -91,13 +91,40 @@
     });
   }
 
+  /**
+   * Products and the next slots; hundreds of cards would stand between a phone and what is below. The fold is made once, since somebody may
+   * be reading it when the next picture comes.
+   */
+  function stocks() {
+    const first = h("div"), summary = h("summary"), more = h("div"), fold = h("details", { class: "numbers", id: "live-slots", hidden: true }, summary, more);
+    let rest = [];
+    const unfold = () => more.replaceChildren(...(fold.open && rest.length ? [stock_table(summary.textContent, rest)] : []));
+    fold.addEventListener("toggle", unfold);
+    return { box: h("div", null, first, fold), set(list) {
+      const slots = list.filter((one) => one.slot_id), products = list.filter((one) => !one.slot_id);
+      rest = slots.slice(SLOTS);
+      first.replaceChildren(stock_table(t("live.stocks"), [...products, ...slots.slice(0, SLOTS)]));
+      fold.hidden = !rest.length;
+      summary.textContent = t("live.all_slots", { n: number(slots.length) });
+      unfold();
+    } };
+  }
+
+  const silent = (one) => one.outcome === "silent";
+  /** Workers of which nothing is heard, by name; when nothing is heard of anybody, that is said and not of each. */
+  function silence(board) {
+    const names = board.heard_age_ms > SILENT_MS ? [] : board.workers.filter(silent).map((one) => word("worker", one.name));
+    if (names.length && names.length === board.workers.length) return t("live.workers_none");
+    return names.length > 0 && t("live.workers_silent", { names: names.join(", ") });
+  }
+
   function system(board) {
     const fine = (good, text) => badge(text, good ? "open" : "bad");
     return [
       table({ caption: t("live.providers"), head: [t("live.provider"), t("live.state")], rows: board.providers.map((one) => [word("provider", one.name), badge(word("live.breaker", one.state), { closed: "open", half_open: "soon", open: "bad" }[one.state])]) }),
       table({ caption: t("live.instances"), head: [t("live.instance"), t("live.heard"), { text: t("live.writer"), num: true }], rows: board.instances.map((one) => [one.name, fine(one.age_ms < 5000, age(one.age_ms)), number(one.writer_waiting)]) }),
       table({ caption: t("live.workers"), head: [t("live.worker"), t("live.outcome"), t("live.heard"), { text: t("live.took"), num: true }],
-        rows: board.workers.map((one) => [one.name, fine(["idle", "worked"].includes(one.outcome), word("live.outcome", one.outcome)), age(one.age_ms), ms(one.took_ms)]) }),
+        rows: board.workers.map((one) => [word("worker", one.name), fine(["idle", "worked"].includes(one.outcome), word("live.outcome", one.outcome)), one.age_ms === null ? t("live.never") : age(one.age_ms), ms(one.took_ms)]) }),
     ];
   }
 
@@ -134,17 +161,19 @@
   function show(at) {
     const freshness = h("p", { class: "fresh", id: "freshness" }, t("live.connecting")), about = h("div"), halted = h("div");
     at.heading(t("live.title"), freshness);
-    const figures = FIGURES.map(figure), stock_box = h("div"), system_box = h("div"), past_box = h("div"), mails = messages(at);
+    const figures = FIGURES.map(figure), stock = stocks(), system_box = h("div"), past_box = h("div"), mails = messages(at);
     const may = AdminSession.may("admin"), room = may && AdminRoom.controls(at), own = may && AdminSales.of(at), sales = AdminSession.may("super_admin") && AdminSales.controls(at);
     at.root.append(about, halted, h("div", { class: "beside" },
       h("div", null, h("div", { class: "tiles" }, figures.map((one) => one.box)), ABOUT.map((id) => h("p", { class: "fine" }, `${t(`live.${id}`)}: ${t(`live.${id}_is`)}`)), past_box),
       // On a phone right below the figures: what one sees and what one can do about it.
       may && h("div", { class: "aside" }, room.box, own.box, sales && sales.box),
-      h("div", null, panel(t("live.stocks"), stock_box), panel(t("live.system"), mails.box, system_box))));
-    let past = [], heard_ms = 0, state = "", folded = null, folded_at = 0, last_counted = "";
+      h("div", null, panel(t("live.stocks"), stock.box), panel(t("live.system"), mails.box, system_box))));
+    let past = [], heard_ms = 0, behind_ms = 0, state = "", folded = null, folded_at = 0, last_counted = "";
 
     function on_board(board) {
       heard_ms = Date.now();
+      // What has come just now may tell of what was heard long ago.
+      behind_ms = Math.max(0, board.heard_age_ms, board.stocks_age_ms);
       // One for each second is remembered, the last of it.
       const second = (one) => Math.floor(one.at / 1000), again = past.length > 0 && second(past.at(-1)) === second(board);
       past = [...(again ? past.slice(0, -1) : past), board].slice(-KEPT);
@@ -155,10 +184,10 @@
       });
       const share = board.room && board.room.capacity ? board.room.active / board.room.capacity : null;
       figures[FIGURES.findIndex((one) => one.id === "active")].box.title = share === null ? "" : t("live.active_of", { n: number(board.room.active), of: number(board.room.capacity) });
-      const troubles = [...paused(board), board.heard_age_ms > SILENT_MS && t("live.unheard", { age: age(board.heard_age_ms) }), board.stocks_age_ms > SILENT_MS && t("live.stocks_old", { age: age(board.stocks_age_ms) }), board.room?.stale && t("live.room_stale")].filter(Boolean).join(" ");
+      const troubles = [...paused(board), board.heard_age_ms > SILENT_MS && t("live.unheard", { age: age(board.heard_age_ms) }), board.stocks_age_ms > SILENT_MS && t("live.stocks_old", { age: age(board.stocks_age_ms) }), board.room?.stale && t("live.room_stale"), silence(board)].filter(Boolean).join(" ");
       if (halted.textContent !== troubles) halted.replaceChildren(...(troubles ? [notice(troubles)] : []));
       const counted = JSON.stringify(board.stocks);
-      if (counted !== last_counted) stock_box.replaceChildren(stocks(board.stocks));
+      if (counted !== last_counted) stock.set(board.stocks);
       last_counted = counted;
       system_box.replaceChildren(...system(board));
       mails.set(board.messages);
@@ -175,11 +204,11 @@
     }
 
     function look() {
-      const old_ms = heard_ms ? Date.now() - heard_ms : null;
+      const came_ms = heard_ms ? Date.now() - heard_ms : null, old_ms = heard_ms ? came_ms + behind_ms : null;
       const now = old_ms === null ? "none" : old_ms > STALE_MS ? "stale" : "fresh";
       at.root.classList.toggle("stale", now === "stale");
       freshness.dataset.state = now;
-      freshness.textContent = now === "none" ? t("live.connecting") : now === "stale" ? t("live.stale", { age: age(old_ms) }) : t("live.fresh", { age: age(old_ms) });
+      freshness.textContent = now === "none" ? t("live.connecting") : now === "stale" ? t(came_ms > STALE_MS ? "live.stale" : "live.old", { age: age(old_ms) }) : t("live.fresh", { age: age(old_ms) });
       if (now !== state && (now === "stale" || state === "stale")) say(freshness.textContent);
       state = now;
     }

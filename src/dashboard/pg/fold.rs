@@ -1,6 +1,7 @@
 //! SQL that reads the history of orders into the figures.
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 
 use crate::error::Result;
 use crate::platform::pg::Statement;
@@ -103,6 +104,18 @@ pub(super) const FOLD: Statement = Statement::new(
      )
      select count(*) from events",
 );
+
+/// The oldest event that was not read yet: one look at the index by which they are read.
+pub(super) const UNREAD: Statement = Statement::new(
+    "figures.unread",
+    "select e.at from figures_cursor c cross join lateral (
+            select at from order_events where (changed, id) > (c.changed, c.id) order by changed, id limit 1) e",
+);
+
+/// When the oldest event was that the figures do not tell of yet. None: they have read all.
+pub async fn unread(client: &impl GenericClient) -> Result<Option<Timestamp>> {
+    Ok(UNREAD.query_opt(client, &[]).await?.map(|row| row.get(0)))
+}
 
 /// In a transaction: reads the next events into the figures. How many; 0 also where somebody else is at it.
 pub async fn fold(client: &impl GenericClient, limit: i64) -> Result<usize> {

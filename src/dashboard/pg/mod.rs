@@ -36,7 +36,10 @@ const TOTALS: Statement = Statement::new(
             coalesce(sum(paid) filter (where at >= $2), 0), coalesce(sum(revenue_won) filter (where at >= $2), 0)::bigint,
             sum(tried), sum(failed), sum(sent), sum(doubted), sum(scanned), sum(scan_failed), sum(entrances),
             coalesce(sum(entrances) filter (where at >= $2), 0), sum(attempted), sum(joined), sum(admitted),
-            sum(came_placed), sum(came_attempted), sum(came_paid)
+            sum(came_placed), sum(came_attempted), sum(came_paid),
+            coalesce(sum(tried) filter (where at >= $2), 0), coalesce(sum(failed) filter (where at >= $2), 0),
+            coalesce(sum(sent) filter (where at >= $2), 0), coalesce(sum(doubted) filter (where at >= $2), 0),
+            coalesce(sum(scanned) filter (where at >= $2), 0), coalesce(sum(scan_failed) filter (where at >= $2), 0)
        from figures_hours where exhibition_id = any($1) group by 1",
 );
 
@@ -51,8 +54,9 @@ const HOURS: Statement = Statement::new(
 
 const DAYS: Statement = Statement::new(
     "figures.days",
-    "select (at at time zone 'Asia/Seoul')::date as day, sum(placed), sum(paid), sum(revenue_won)::bigint, sum(refunded_won)::bigint
-       from figures_hours where exhibition_id = any($1) group by 1 having sum(placed + paid + refunds) > 0 order by 1 desc limit $2",
+    "select (at at time zone 'Asia/Seoul')::date as day, sum(placed), sum(paid), sum(revenue_won)::bigint, sum(refunded_won)::bigint,
+            sum(entrances)
+       from figures_hours where exhibition_id = any($1) group by 1 having sum(placed + paid + refunds + entrances) > 0 order by 1 desc limit $2",
 );
 
 const PRODUCTS: Statement = Statement::new(
@@ -83,6 +87,7 @@ const ENTRANCES: Statement = Statement::new(
 pub const STATEMENTS: &[&Statement] = &[
     &fold::CURSOR,
     &fold::FOLD,
+    &fold::UNREAD,
     &check::CLAIM,
     &check::NOTE,
     &check::LAST,
@@ -113,6 +118,32 @@ pub async fn save(client: &impl GenericClient, counts: &HashMap<i32, Counts>) ->
     Ok(())
 }
 
+/// What was tried, and how much of it failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tries {
+    pub tried: i64,
+    pub failed: i64,
+    pub sent: i64,
+    pub doubted: i64,
+    pub scanned: i64,
+    pub scan_failed: i64,
+}
+
+impl std::ops::Add for Tries {
+    type Output = Tries;
+
+    fn add(self, other: Tries) -> Tries {
+        Tries {
+            tried: self.tried + other.tried,
+            failed: self.failed + other.failed,
+            sent: self.sent + other.sent,
+            doubted: self.doubted + other.doubted,
+            scanned: self.scanned + other.scanned,
+            scan_failed: self.scan_failed + other.scan_failed,
+        }
+    }
+}
+
 /// Of the whole sale, and of today.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
@@ -124,12 +155,8 @@ pub struct Totals {
     pub refunded_won: i64,
     pub today_paid: i64,
     pub today_won: i64,
-    pub tried: i64,
-    pub failed: i64,
-    pub sent: i64,
-    pub doubted: i64,
-    pub scanned: i64,
-    pub scan_failed: i64,
+    pub tries: Tries,
+    pub today_tries: Tries,
     pub entrances: i64,
     pub today_entrances: i64,
     pub joined: i64,
@@ -150,12 +177,8 @@ impl std::iter::Sum for Totals {
             refunded_won: a.refunded_won + b.refunded_won,
             today_paid: a.today_paid + b.today_paid,
             today_won: a.today_won + b.today_won,
-            tried: a.tried + b.tried,
-            failed: a.failed + b.failed,
-            sent: a.sent + b.sent,
-            doubted: a.doubted + b.doubted,
-            scanned: a.scanned + b.scanned,
-            scan_failed: a.scan_failed + b.scan_failed,
+            tries: a.tries + b.tries,
+            today_tries: a.today_tries + b.today_tries,
             entrances: a.entrances + b.entrances,
             today_entrances: a.today_entrances + b.today_entrances,
             joined: a.joined + b.joined,
@@ -164,6 +187,17 @@ impl std::iter::Sum for Totals {
             came_attempted: a.came_attempted + b.came_attempted,
             came_paid: a.came_paid + b.came_paid,
         })
+    }
+}
+
+fn tries(r: &tokio_postgres::Row, at: usize) -> Tries {
+    Tries {
+        tried: r.get(at),
+        failed: r.get(at + 1),
+        sent: r.get(at + 2),
+        doubted: r.get(at + 3),
+        scanned: r.get(at + 4),
+        scan_failed: r.get(at + 5),
     }
 }
 
@@ -182,12 +216,8 @@ pub async fn totals(
         refunded_won: r.get(5),
         today_paid: r.get(6),
         today_won: r.get(7),
-        tried: r.get(8),
-        failed: r.get(9),
-        sent: r.get(10),
-        doubted: r.get(11),
-        scanned: r.get(12),
-        scan_failed: r.get(13),
+        tries: tries(r, 8),
+        today_tries: tries(r, 22),
         entrances: r.get(14),
         today_entrances: r.get(15),
         attempted: r.get(16),
@@ -242,6 +272,7 @@ pub struct DayFigures {
     /// Whole won.
     pub revenue: i64,
     pub refunded: i64,
+    pub entrances: i64,
 }
 
 /// Days on which something happened, the newest first.
@@ -253,6 +284,7 @@ pub async fn days(client: &impl GenericClient, exhibition_ids: &[i32], limit: i6
         paid: r.get(2),
         revenue: r.get(3),
         refunded: r.get(4),
+        entrances: r.get(5),
     };
     Ok(rows.iter().map(read).collect())
 }
