@@ -370,7 +370,6 @@ async fn whoever_reads_the_mailbox_of_before_is_told_that_the_account_has_anothe
 }
 
 /// Of an account, all that could change.
-
 const STATE: &str =
     "select concat_ws(' ', totp_confirmed_at is not null, pin_hash, email_sealed is not null, password_hash,
                             (select count(*) from refresh_tokens where revoked_at is null),

@@ -15,7 +15,6 @@ use crate::support::{Answer, Given, Kind, TestApp, Visitor};
 
 const REQUESTS: &str = "privacy/requests";
 /// Contacts that say whose they are, by what became of their orders.
-
 const UNPAID: &str = "select count(*) from contacts c join orders o on o.id = c.order_id
     where c.erased_at is null and o.state in ('expired', 'cancelled', 'refunded')";
 pub const PAID: &str = "select count(*) from contacts c join orders o on o.id = c.order_id

@@ -54,7 +54,7 @@ impl TestApp {
         let exhibition_id: i32 = client
             .query_one(
                 "insert into exhibitions (code, name_ko, name_en, starts_on, ends_on, sale_start_at, sale_end_at, person_limit, open_holds_max)
-                 values ($1, '시험 전시', 'Test exhibition', current_date - 1, current_date + 60, now() - interval '1 day',
+                 values ($1, '시험 전시', 'Test exhibition', (now() at time zone 'Asia/Seoul')::date - 1, (now() at time zone 'Asia/Seoul')::date + 60, now() - interval '1 day',
                          now() + interval '60 days', $2, $3)
                  on conflict on constraint exhibition_code_once do update set person_limit = excluded.person_limit
                  returning id",
