@@ -387,10 +387,15 @@ impl Model {
         let (Some((epoch, free)), Some(flight)) = (self.stock, self.flight.get(&hold).cloned()) else { return false };
         self.flight.remove(&hold);
         self.stock = Some((epoch, free + i64::from(flight.quantity)));
-        if let Some(inside) = flight.sid.and_then(|sid| self.pass.get_mut(&sid))
+        let idle_ms = self.known.as_ref().map_or(0, |known| known.idle_ms);
+        if let Some(sid) = flight.sid
+            && let Some(inside) = self.pass.get_mut(&sid)
             && inside.hold == Some(hold)
         {
             inside.hold = None;
+            if let Some(at) = self.act.get_mut(&sid).filter(|_| idle_ms > 0) {
+                *at = (flight.at_ms + idle_ms).min(inside.hard_ms);
+            }
         }
         true
     }
