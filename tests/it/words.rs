@@ -8,6 +8,7 @@ use admit::admin::Role;
 use admit::notifications::outbox::MessageKind;
 use admit::orders::inbox::outcome::Outcome;
 use admit::orders::model::{AttemptState, EventKind, OrderState};
+use admit::orders::worker::WORKERS;
 use admit::orders::writer::RefundKind;
 use admit::platform::http::codes::STATUSES;
 use admit::waiting_room::model::Phase;
@@ -16,8 +17,10 @@ use serde_json::Value;
 use crate::support::db::Database;
 
 /// Families whose codes are the pages' own, or those of one page beside whose source they stand.
-const OF_PAGES: [&str; 21] = [
+const OF_PAGES: [&str; 22] = [
     "beacon",
+    // What has none gets a sentence with its code.
+    "bulk.refused",
     "contact",
     "family",
     "field",
@@ -149,6 +152,8 @@ impl Codes {
         self.add("attempt", AttemptState::ALL.iter().map(|state| state.as_str()));
         self.add("webhook_outcome", Outcome::NAMED.into_iter().map(Outcome::as_str));
         self.add("mail", MessageKind::ALL.map(MessageKind::as_str));
+        self.add("worker", WORKERS.iter().map(|worker| worker.name));
+        self.add("live.outcome", ["silent"]);
         self.add("role", Role::ALL.map(Role::as_str));
         self.add("actor", Role::ALL.map(Role::as_str));
         self.add("room.phase", Phase::ALL.map(Phase::as_str));

@@ -1,5 +1,6 @@
 //! A database per test, cloned from a template that is migrated once.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::{Client, NoTls};
@@ -7,6 +8,8 @@ use tokio_postgres::{Client, NoTls};
 pub struct Database {
     pub url: String,
     name: String,
+    /// For looks, which are many: a connection of its own for each cost more than the look.
+    looks: tokio::sync::Mutex<Option<Arc<Client>>>,
 }
 
 fn server_url() -> String {
@@ -54,7 +57,7 @@ impl Database {
         let mut last = None;
         for _ in 0..200 {
             match server.batch_execute(&format!("create database {name} template {template}")).await {
-                Ok(()) => return Database { url: url_of(&name), name },
+                Ok(()) => return Database { url: url_of(&name), name, looks: Default::default() },
                 Err(error) => last = Some(error),
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -66,12 +69,20 @@ impl Database {
         connect(&self.url).await
     }
 
+    async fn looking(&self) -> Arc<Client> {
+        let mut kept = self.looks.lock().await;
+        match &*kept {
+            Some(client) if !client.is_closed() => client.clone(),
+            _ => kept.insert(Arc::new(self.client().await)).clone(),
+        }
+    }
+
     pub async fn execute(&self, sql: &str) {
         self.client().await.batch_execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
 
     pub async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
-        self.client().await.query_one(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e}")).get(0)
+        self.looking().await.query_one(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e}")).get(0)
     }
 
     pub async fn drop(&self) {
