@@ -22,7 +22,7 @@
       h("label", { class: "check" }, h("input", { type, name: spec.name, value, checked: chosen.has(value) }), h("span", null, text))));
   }
 
-  function field(spec) {
+  function field({ hidden, ...spec }) {
     const id = `f${(made += 1)}-${spec.name.replaceAll(/[^a-z0-9_]/gi, "-")}`;
     const wrong = h("p", { class: "error", id: `${id}-wrong`, hidden: true });
     const hint = spec.hint && h("p", { class: "fine", id: `${id}-hint` }, spec.hint);
@@ -43,7 +43,7 @@
       if (text && !group) input.setAttribute("aria-invalid", "true");
       else input.removeAttribute("aria-invalid");
     };
-    return { name: spec.name, row: h("div", { class: `field ${spec.wide ? "wide-field" : ""}`, hidden: spec.hidden }, parts), input, value, wrong: say_wrong };
+    return { name: spec.name, row: h("div", { class: `field ${spec.wide ? "wide-field" : ""}`, hidden }, parts), input, value, wrong: say_wrong };
   }
 
   /** The field that a path of a problem document names: `config.capacity` is `capacity` where there is no such name. */
