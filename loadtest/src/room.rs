@@ -213,7 +213,7 @@ impl Room {
         let path = format!("/api/admin/exhibitions/{}/room/phase", self.code);
         for _ in 0..MOVES_MAX {
             let Some(to) = next(&self.room.phase) else { return Ok(()) };
-            let mut ask = json!({"to": to, "revision": self.room.revision});
+            let mut ask = json!({"to": to});
             if to == "stopped" {
                 ask["reason_ko"] = "부하 시험을 준비하고 있습니다.".into();
                 ask["reason_en"] = "A load test is being prepared.".into();
@@ -230,7 +230,7 @@ impl Room {
         }
         let path = self.path();
         for _ in 0..MOVES_MAX {
-            let ask = json!({"revision": self.room.revision, "config": config}).to_string();
+            let ask = json!({"config": config}).to_string();
             if self.change(|site, auth| site.put(&path, auth, &ask)).await? {
                 return Ok(());
             }
@@ -252,7 +252,8 @@ impl Room {
     async fn change(&mut self, call: impl Fn(&Client, &[(&str, &str)]) -> Request) -> Result<bool, Failure> {
         let mut renewed = false;
         loop {
-            let request = call(&self.site, &[("Authorization", self.bearer.as_str())]);
+            let seen = format!("\"{}\"", self.room.revision);
+            let request = call(&self.site, &[("Authorization", self.bearer.as_str()), ("If-Match", &seen)]);
             let refused = match shop::read(&self.site, &request).await {
                 Ok((room, _)) => {
                     self.room = room;
@@ -265,7 +266,7 @@ impl Room {
                     self.bearer = format!("Bearer {}", log_in(&self.site, &self.account).await?);
                     renewed = true;
                 }
-                Outcome::Refused(why) if why == "409 room.changed_meanwhile" => {
+                Outcome::Refused(why) if why == "412 request.changed_meanwhile" => {
                     Box::pin(self.look()).await?;
                     return Ok(false);
                 }

@@ -1,6 +1,6 @@
 -- Undo a take that Postgres does not know and never will: it was refused, never sent, or found stale by the audit.
--- KEYS   1 stock: hash  2 flight: hash  3 people: hash  4 pass: hash sid -> 'hard_ms|hold id or -'
---        5 room: hash  6 act: zset sid -> expiry ms                                                (same {code} tag)
+-- KEYS   as take has them: 1 stock: hash  2 flight: hash  3 people: hash  4 room: hash  5 act: zset sid -> expiry ms
+--        6 pass: hash sid -> 'hard_ms|hold id or -'                                                (same {code} tag)
 -- ARGV   1 hold_id  2 at_ms the take must carry, or '' for any
 -- REPLY  {"given"} | {"gone"}: not in flight, or another take by now | {"unready"}
 -- REPEAT the second call finds nothing in flight
@@ -21,11 +21,11 @@ if person ~= '-' then
   if redis.call('hincrby', KEYS[3], 'o:' .. person, -1) <= 0 then redis.call('hdel', KEYS[3], 'o:' .. person) end
 end
 if sid ~= '-' then
-  local hard, held = string.match(redis.call('hget', KEYS[4], sid) or '', '^(%d+)|(.*)$')
+  local hard, held = string.match(redis.call('hget', KEYS[6], sid) or '', '^(%d+)|(.*)$')
   if hard and held == ARGV[1] then
-    redis.call('hset', KEYS[4], sid, hard .. '|-')
-    local idle = tonumber(redis.call('hget', KEYS[5], 'idle_ms') or '0')
-    if idle > 0 then redis.call('zadd', KEYS[6], 'XX', math.min(tonumber(at_ms) + idle, tonumber(hard)), sid) end
+    redis.call('hset', KEYS[6], sid, hard .. '|-')
+    local idle = tonumber(redis.call('hget', KEYS[4], 'idle_ms') or '0')
+    if idle > 0 then redis.call('zadd', KEYS[5], 'XX', math.min(tonumber(at_ms) + idle, tonumber(hard)), sid) end
   end
 end
 redis.call('hdel', KEYS[2], ARGV[1])

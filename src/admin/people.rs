@@ -21,7 +21,8 @@ use super::users::{self, NewUser};
 use super::{mailbox, totp, tries};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
-use crate::platform::http::{Json, Path, RequestLanguage};
+use crate::platform::http::extract::tagged;
+use crate::platform::http::{IfMatch, Json, Path, RequestLanguage};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -204,24 +205,23 @@ struct ChangeAsk {
     #[serde(default)]
     exhibitions: Vec<String>,
     disabled: bool,
-    /// Of the account as it was read: another one means that somebody else has changed it since.
-    revision: i32,
 }
 
 /// Changes what an account may do, and whether it may sign in. Ends its sign-ins; access tokens end within 15 minutes. Of
 /// whoever rises in rank the address is forgotten, for them to set anew.
 #[utoipa::path(put, path = "/api/admin/users/{username}", tag = "admin", security(("staff" = [])), request_body = ChangeAsk,
-    params(("username" = String, Path,)),
-    responses((status = 200, body = UserShown),
+    params(("username" = String, Path,), ("If-Match" = String, Header, description = "The revision of the account as it was listed.")),
+    responses((status = 200, body = UserShown, headers(("etag" = String, description = "Its revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "user.unknown"),
-        (status = 409, description = "user.changed_meanwhile, user.last_owner"), (status = 422, description = "request.invalid"),
+        (status = 409, description = "user.last_owner"), (status = 422, description = "request.invalid"),
         (status = 503, description = "server.database_away")))]
 async fn change(
     AppState(app): AppState<App>,
     admin: Admin,
     Path(username): Path<String>,
     RequestLanguage(language): RequestLanguage,
+    seen: IfMatch,
     Json(ask): Json<ChangeAsk>,
 ) -> Result<Response> {
     let ids = ids_of(&app, &ask.exhibitions);
@@ -246,13 +246,12 @@ async fn change(
     if !may_run_user(&admin, &was) {
         return Err(forbidden());
     }
+    seen.expect(was.revision)?;
     let steps_down = was.role == Role::SuperAdmin && !was.disabled && (ask.role != Role::SuperAdmin || ask.disabled);
     if steps_down && others == 0 {
         return Err(Error::conflict("user.last_owner"));
     }
-    if !pg::change(&transaction, was.id, ask.revision, ask.role, ask.disabled).await? {
-        return Err(Error::conflict("user.changed_meanwhile"));
-    }
+    pg::change(&transaction, was.id, ask.role, ask.disabled).await?;
     pg::set_exhibitions(&transaction, was.id, &ask.exhibitions).await?;
     pg::end_all(&transaction, was.id).await?;
     pg::end_shifts(&transaction, was.id).await?;
@@ -272,7 +271,7 @@ async fn change(
     let tries = tries::pg::of_users(&transaction, &[now.id]).await?;
     transaction.commit().await?;
     let tries = tries.get(&now.id);
-    Ok(private(StatusCode::OK, user_shown(&app, now, tries)?))
+    tagged(StatusCode::OK, now.revision, user_shown(&app, now, tries)?)
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -181,8 +181,8 @@ const END_OWN: Statement = Statement::new(
 const CHANGE: Statement = Statement::new(
     "admin.change_user",
     "update admin_users
-        set role = $3, disabled_at = case when $4 then coalesce(disabled_at, admit_now()) end, revision = revision + 1
-      where id = $1 and revision = $2",
+        set role = $2, disabled_at = case when $3 then coalesce(disabled_at, admit_now()) end, revision = revision + 1
+      where id = $1",
 );
 
 /// In one order, so that two who step down at once wait for each other.
@@ -442,9 +442,10 @@ pub async fn end_own(client: &impl GenericClient, family_id: Uuid, user_id: i32)
     Ok(END_OWN.execute(client, &[&family_id, &user_id]).await? > 0)
 }
 
-/// False: somebody else changed it meanwhile.
-pub async fn change(client: &impl GenericClient, id: i32, revision: i32, role: Role, disabled: bool) -> Result<bool> {
-    Ok(CHANGE.execute(client, &[&id, &revision, &role.as_str(), &disabled]).await? == 1)
+/// Under its lock.
+pub async fn change(client: &impl GenericClient, id: i32, role: Role, disabled: bool) -> Result<()> {
+    CHANGE.execute(client, &[&id, &role.as_str(), &disabled]).await?;
+    Ok(())
 }
 
 /// In a transaction: how many super admins besides this one can sign in.

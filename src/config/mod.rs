@@ -222,7 +222,11 @@ impl Settings {
         }
         crate::platform::secrets::parse_data_keys(&self.data_keys).map_err(|e| format!("ADMIT_DATA_KEYS {e}"))?;
         if !self.base_url.starts_with("http") || !is_origin(&self.base_url) {
-            return Err("ADMIT_BASE_URL must be http(s)://host[:port], without a path or a trailing slash".into());
+            return Err(
+                "ADMIT_BASE_URL must be http(s)://host[:port] as a browser writes it: small letters, no default port, \
+                        no path, no trailing slash"
+                    .into(),
+            );
         }
         if !(self.mail == "none"
             || ["file://", "smtp://", "smtps://"].iter().any(|scheme| self.mail.starts_with(scheme)))

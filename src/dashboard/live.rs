@@ -21,7 +21,7 @@ use crate::waiting_room::model::Phase;
 const EVERY: Duration = Duration::from_secs(1);
 /// What was said longer ago is not the state of a breaker any more: its first pause is five seconds.
 const FRESH_MS: i64 = 5_000;
-/// A worker of which nothing was heard for three of its rounds is silent; one that is busy is not, and this is the least. [ms]
+/// A worker no round of which has ended for three times its pace is silent, unless one is under way; this is the least. [ms]
 const SILENT_MS: i64 = 10_000;
 
 #[derive(Serialize, ToSchema)]
@@ -138,11 +138,13 @@ struct InstanceLive {
 #[derive(Serialize, ToSchema)]
 struct WorkerLive {
     name: String,
-    /// idle, worked, failed or panicked; silent: no round of it ended for longer than there should be between two.
+    /// idle, worked, failed or panicked. No round has ended for longer than there should be between two: busy, when one is under
+    /// way, or else silent.
     outcome: String,
-    /// Null: it was never heard of.
+    /// Since a round of it ended. Null: none ever did.
     age_ms: Option<i64>,
-    took_ms: Option<u64>,
+    /// The last round; of a busy worker, the one that is under way, so far.
+    took_ms: Option<i64>,
 }
 
 /// What was heard last, and the boards that somebody watches.
@@ -367,19 +369,21 @@ fn workers(heard: &Heard, now_ms: i64) -> Vec<WorkerLive> {
     let last = |worker: &Worker| {
         heard.iter().filter_map(|(_, picture)| picture.workers.get(worker.name)).max_by_key(|round| round.at_ms)
     };
-    WORKERS.iter().map(|worker| worker_live(worker, last(worker), now_ms)).collect()
+    let busy = |worker: &Worker| heard.iter().filter_map(|(_, picture)| picture.busy.get(worker.name)).copied().max();
+    WORKERS.iter().map(|worker| worker_live(worker, last(worker), busy(worker), now_ms)).collect()
 }
 
-fn worker_live(worker: &Worker, last: Option<&Round>, now_ms: i64) -> WorkerLive {
+/// `busy`: since when a round is under way.
+fn worker_live(worker: &Worker, last: Option<&Round>, busy: Option<i64>, now_ms: i64) -> WorkerLive {
     let silent_ms = i64::try_from(3 * worker.every.as_millis()).unwrap_or(i64::MAX).max(SILENT_MS);
     let age_ms = last.map(|round| now_ms - round.at_ms);
-    let heard = last.filter(|_| age_ms.is_some_and(|age_ms| age_ms <= silent_ms));
-    WorkerLive {
-        name: worker.name.to_owned(),
-        outcome: heard.map_or("silent", |round| &round.outcome).to_owned(),
-        age_ms,
-        took_ms: last.map(|round| round.took_ms),
-    }
+    let took_ms = last.map(|round| i64::try_from(round.took_ms).unwrap_or(i64::MAX));
+    let (outcome, took_ms) = match (last, busy) {
+        (Some(round), _) if age_ms.is_some_and(|age_ms| age_ms <= silent_ms) => (round.outcome.as_str(), took_ms),
+        (_, Some(since_ms)) => ("busy", Some((now_ms - since_ms).max(0))),
+        _ => ("silent", took_ms),
+    };
+    WorkerLive { name: worker.name.to_owned(), outcome: outcome.to_owned(), age_ms, took_ms }
 }
 
 #[cfg(test)]
@@ -391,7 +395,7 @@ mod tests {
         let outcome = |name: &str, age_ms: Option<i64>| {
             let worker = WORKERS.iter().find(|worker| worker.name == name).unwrap();
             let round = age_ms.map(|age_ms| Round { at_ms: 1_000_000 - age_ms, outcome: "idle".into(), took_ms: 1 });
-            worker_live(worker, round.as_ref(), 1_000_000).outcome
+            worker_live(worker, round.as_ref(), None, 1_000_000).outcome
         };
         // Every half second, and every minute.
         assert_eq!(
@@ -403,5 +407,24 @@ mod tests {
             ("idle".into(), "silent".into())
         );
         assert_eq!(outcome("books", None), "silent");
+    }
+
+    #[test]
+    fn a_worker_whose_round_lasts_is_busy_and_not_silent() {
+        let worker = WORKERS.iter().find(|worker| worker.name == "outbox").unwrap();
+        let round = |age_ms: i64| Round { at_ms: 1_000_000 - age_ms, outcome: "worked".into(), took_ms: 7 };
+        let told = |age_ms: Option<i64>, busy_ms: Option<i64>| {
+            let busy = busy_ms.map(|busy_ms| 1_000_000 - busy_ms);
+            let live = worker_live(worker, age_ms.map(round).as_ref(), busy, 1_000_000);
+            (live.outcome, live.took_ms)
+        };
+        assert_eq!(
+            told(Some(400), Some(300)),
+            ("worked".into(), Some(7)),
+            "of every half second nobody wants to know it"
+        );
+        assert_eq!(told(Some(31_000), Some(30_900)), ("busy".into(), Some(30_900)));
+        assert_eq!(told(None, Some(30_000)), ("busy".into(), Some(30_000)), "the first of its life");
+        assert_eq!(told(Some(31_000), None), ("silent".into(), Some(7)));
     }
 }

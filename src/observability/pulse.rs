@@ -105,6 +105,8 @@ pub struct Picture {
     /// By exhibition, of the last minute.
     pub payments: HashMap<i32, Payments>,
     pub workers: BTreeMap<String, Round>,
+    /// Workers with a round under way, and when it began. [unix ms]
+    pub busy: BTreeMap<String, i64>,
     pub writer_waiting: usize,
     /// Breakers of the payment providers.
     pub providers: BTreeMap<String, String>,
@@ -168,6 +170,7 @@ struct State {
     /// Since it was last written down for good.
     unsaved: HashMap<i32, Counts>,
     workers: BTreeMap<String, Round>,
+    busy: BTreeMap<String, i64>,
     people: HashMap<i32, i64>,
     counted: Option<Counted>,
     count_after: Option<Instant>,
@@ -216,10 +219,16 @@ impl Pulse {
         }
     }
 
+    pub fn began(&self, worker: &str, now_ms: i64) {
+        self.state().busy.insert(worker.to_owned(), now_ms);
+    }
+
     pub fn worked(&self, worker: &str, outcome: &str, took: Duration, now_ms: i64) {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let round = Round { at_ms: now_ms, outcome: outcome.to_owned(), took_ms };
-        self.state().workers.insert(worker.to_owned(), round);
+        let mut state = self.state();
+        state.busy.remove(worker);
+        state.workers.insert(worker.to_owned(), round);
     }
 
     pub fn counted(&self, messages: BTreeMap<i32, Messages>, took: Duration, now_ms: i64) {
@@ -261,7 +270,9 @@ impl Pulse {
         if state.beats.len() > BEATS {
             state.beats.pop_front();
         }
-        let mut picture = Picture { at_ms: now_ms, workers: state.workers.clone(), ..Picture::default() };
+        let mut picture = Picture { at_ms: now_ms, ..Picture::default() };
+        picture.workers.clone_from(&state.workers);
+        picture.busy.clone_from(&state.busy);
         picture.beats = state.beats.len();
         state.people.retain(|_, seen_ms| now_ms - *seen_ms < PEOPLE_MS);
         picture.people.clone_from(&state.people);

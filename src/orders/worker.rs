@@ -121,6 +121,7 @@ pub async fn run(app: App, worker: &'static Worker) {
     let stopping = app.lifecycle.stopping();
     loop {
         let started = Instant::now();
+        app.pulse.began(worker.name, app.clock.now_ms());
         let round_app = app.clone();
         let outcome = match app.lifecycle.spawn(async move { (worker.tick)(&round_app).await }).await {
             Ok(Ok(0)) => "idle",

@@ -136,7 +136,8 @@ mod tests {
         let places = |text: &str| {
             text.split('{')
                 .skip(1)
-                .filter_map(|p| p.split_once('}').map(|(name, _)| name.to_owned()))
+                // Where a word follows a number, English has two: `{n|slot|slots}`.
+                .filter_map(|p| p.split_once('}').map(|(name, _)| name.split('|').next().unwrap_or(name).to_owned()))
                 .collect::<BTreeSet<_>>()
         };
         for (key, text) in ko {

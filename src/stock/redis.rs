@@ -100,21 +100,23 @@ fn flight_key(redis: &Redis, code: &str) -> String {
 fn people_key(redis: &Redis, code: &str) -> String {
     redis.key(code, "people")
 }
-
-fn unknown(script: &Script, tag: &str) -> Error {
-    Error::bug(format!("{}: unknown reply {tag}", script.name))
-}
-
-pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
-    let code = ask.code;
-    let keys = vec![
+/// What a take touches, and its undoing.
+fn keys_of_a_take(redis: &Redis, code: &str) -> Vec<String> {
+    vec![
         stock_key(redis, code),
         flight_key(redis, code),
         people_key(redis, code),
         room::room_key(redis, code),
         room::act_key(redis, code),
         room::pass_key(redis, code),
-    ];
+    ]
+}
+
+fn unknown(script: &Script, tag: &str) -> Error {
+    Error::bug(format!("{}: unknown reply {tag}", script.name))
+}
+
+pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
     let mut args: Vec<Value> = Vec::with_capacity(9 + 2 * ask.lines.len());
     args.push(hex(ask.hold_id).into());
     args.push(now_ms.into());
@@ -134,7 +136,7 @@ pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
         args.push(i64::from(line.stock_id).into());
         args.push(i64::from(line.quantity).into());
     }
-    let reply = redis.run(&TAKE, keys, args).await?;
+    let reply = redis.run(&TAKE, keys_of_a_take(redis, ask.code), args).await?;
     Ok(match tag_of(&TAKE, &reply)?.as_str() {
         "taken" => Take::Taken { epoch: int_of(&TAKE, &reply, 1)?, at_ms: int_of(&TAKE, &reply, 2)? },
         "repeat" => Take::Repeat { epoch: int_of(&TAKE, &reply, 1)?, at_ms: int_of(&TAKE, &reply, 2)? },
@@ -152,16 +154,8 @@ pub async fn take(redis: &Redis, ask: &Ask<'_>, now_ms: i64) -> Result<Take> {
 
 /// True when the take was in flight and its places are free again. `at_ms` makes it a compare-and-set.
 pub async fn give_back(redis: &Redis, code: &str, hold_id: &HoldId, at_ms: Option<i64>) -> Result<bool> {
-    let keys = vec![
-        stock_key(redis, code),
-        flight_key(redis, code),
-        people_key(redis, code),
-        room::pass_key(redis, code),
-        room::room_key(redis, code),
-        room::act_key(redis, code),
-    ];
     let expected: Value = at_ms.map_or_else(|| "".into(), |ms| ms.to_string().into());
-    let reply = redis.run(&GIVE_BACK, keys, vec![hex(hold_id).into(), expected]).await?;
+    let reply = redis.run(&GIVE_BACK, keys_of_a_take(redis, code), vec![hex(hold_id).into(), expected]).await?;
     match tag_of(&GIVE_BACK, &reply)?.as_str() {
         "given" => Ok(true),
         "gone" | "unready" => Ok(false),

@@ -1,7 +1,7 @@
 //! The calls of an admin: look at a room, set it, move it, enter its beacon, invite, and see who did what.
 
 use axum::extract::State as AppState;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
@@ -19,7 +19,8 @@ use crate::admin::access::AdminOf;
 use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
-use crate::platform::http::{Json, Query};
+use crate::platform::http::extract::{changed_meanwhile, tagged};
+use crate::platform::http::{IfMatch, Json, Query};
 use crate::platform::secrets::hex;
 use crate::platform::texts::has_control;
 
@@ -50,7 +51,7 @@ pub struct RoomShown {
     phase_since: Timestamp,
     /// Where it can go from here.
     legal_moves: Vec<Phase>,
-    /// Send it back with the next change.
+    /// One more with every change, and what its ETag says.
     revision: i64,
     run: u32,
     epoch: u32,
@@ -81,7 +82,7 @@ pub(super) async fn shown(app: &App, client: &impl GenericClient, room: &RoomRow
     let manual = room.draw.manual.as_ref();
     let committed = room.draw.committed.as_ref();
     let beacon_at = committed.map(|committed| beacon::round_at(app, room.config.beacon, committed.round));
-    Ok(private(RoomShown {
+    let body = RoomShown {
         exhibition_code: room.code.clone(),
         phase: room.phase,
         phase_since: room.phase_at,
@@ -100,7 +101,8 @@ pub(super) async fn shown(app: &App, client: &impl GenericClient, room: &RoomRow
         beacon_verified: beacon::is_verified(room.config.beacon),
         beacon_entries: manual.map_or(0, |manual| 1 + u8::from(manual.second.is_some())),
         rehearsal: pg::last_rehearsal(client, room.exhibition_id, room.run).await?.map(RehearsalShown::from),
-    }))
+    };
+    tagged(StatusCode::OK, room.revision, body)
 }
 
 fn private(body: impl Serialize) -> Response {
@@ -114,16 +116,12 @@ pub(super) async fn locked(client: &impl GenericClient, admin: &AdminOf) -> Resu
     pg::lock(client, admin.exhibition.id).await?.ok_or_else(|| Error::not_found("catalogue.unknown_exhibition"))
 }
 
-pub(super) fn expect_revision(room: &RoomRow, revision: i64) -> Result<()> {
-    if room.revision == revision { Ok(()) } else { Err(Error::conflict("room.changed_meanwhile")) }
-}
-
 /// Shows the room of an exhibition.
 ///
 /// An exhibition that never had one shows the settings it would begin with. The seeds of a draw are shown with the draw.
 #[utoipa::path(get, path = "/api/admin/exhibitions/{code}/room", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition.")),
-    responses((status = 200, body = RoomShown),
+    responses((status = 200, body = RoomShown, headers(("etag" = String, description = "Its revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 503, description = "server.starting, server.database_away")))]
@@ -136,8 +134,6 @@ async fn look(AppState(app): AppState<App>, admin: AdminOf) -> Result<Response> 
 
 #[derive(Deserialize, ToSchema)]
 struct RoomAsk {
-    /// As it was shown: another admin's change in between is not overwritten.
-    revision: i64,
     /// Settings that are left out stay as they are.
     #[schema(value_type = Config)]
     config: Map<String, Value>,
@@ -148,22 +144,28 @@ struct RoomAsk {
 /// They count at once. What a draw was announced with (`draw`, `beacon`, `opens_at`, `freeze_lead_s`) can be changed in
 /// the phases idle and bypass only.
 #[utoipa::path(put, path = "/api/admin/exhibitions/{code}/room", tag = "admin", security(("staff" = [])),
-    params(("code" = String, Path, description = "Code of the exhibition.")), request_body = RoomAsk,
-    responses((status = 200, body = RoomShown),
+    params(("code" = String, Path, description = "Code of the exhibition."),
+        ("If-Match" = String, Header, description = "The ETag of what the caller has seen.")), request_body = RoomAsk,
+    responses((status = 200, body = RoomShown, headers(("etag" = String, description = "Its revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
-        (status = 409, description = "room.changed_meanwhile, room.too_late"),
+        (status = 409, description = "room.too_late"),
         (status = 503, description = "server.starting, server.database_away")))]
-async fn configure(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<RoomAsk>) -> Result<Response> {
+async fn configure(
+    AppState(app): AppState<App>,
+    admin: AdminOf,
+    seen: IfMatch,
+    Json(ask): Json<RoomAsk>,
+) -> Result<Response> {
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let room = locked(&transaction, &admin).await?;
-    expect_revision(&room, ask.revision)?;
+    seen.expect(room.revision)?;
     let config = settings::changed(&room.config, ask.config)?;
     settings::check(&room, &config, app.clock.now())?;
     let changed = pg::set_config(&transaction, room.exhibition_id, room.revision, &config)
         .await?
-        .ok_or_else(|| Error::conflict("room.changed_meanwhile"))?;
+        .ok_or_else(changed_meanwhile)?;
     let entry = Entry {
         by: &Actor::from(&admin),
         action: "room.config",
@@ -179,8 +181,6 @@ async fn configure(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json
 #[derive(Deserialize, ToSchema)]
 struct PhaseAsk {
     to: Phase,
-    /// As it was shown.
-    revision: i64,
     /// Why, for those who wait: at most 300 characters. Pausing and stopping need it in both languages.
     reason_ko: Option<String>,
     reason_en: Option<String>,
@@ -220,18 +220,24 @@ impl PhaseAsk {
 /// Moving to `prequeue` with a draw publishes its commitment, so `opens_at` must be far enough ahead. An announced draw
 /// comes before anybody is served. `ended` → `idle` begins a new run.
 #[utoipa::path(post, path = "/api/admin/exhibitions/{code}/room/phase", tag = "admin", security(("staff" = [])),
-    params(("code" = String, Path, description = "Code of the exhibition.")), request_body = PhaseAsk,
-    responses((status = 200, body = RoomShown),
+    params(("code" = String, Path, description = "Code of the exhibition."),
+        ("If-Match" = String, Header, description = "The ETag of what the caller has seen.")), request_body = PhaseAsk,
+    responses((status = 200, body = RoomShown, headers(("etag" = String, description = "Its revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
-        (status = 409, description = "room.changed_meanwhile, room.illegal_move"),
+        (status = 409, description = "room.illegal_move"),
         (status = 503, description = "server.starting, server.database_away")))]
-async fn change_phase(AppState(app): AppState<App>, admin: AdminOf, Json(ask): Json<PhaseAsk>) -> Result<Response> {
+async fn change_phase(
+    AppState(app): AppState<App>,
+    admin: AdminOf,
+    seen: IfMatch,
+    Json(ask): Json<PhaseAsk>,
+) -> Result<Response> {
     ask.check()?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let room = locked(&transaction, &admin).await?;
-    expect_revision(&room, ask.revision)?;
+    seen.expect(room.revision)?;
     let why = Reason { ko: trimmed(ask.reason_ko.as_ref()), en: trimmed(ask.reason_en.as_ref()) };
     let moved = moves::make(&app, &transaction, &room, ask.to, why, &Actor::from(&admin)).await?;
     transaction.commit().await?;
@@ -273,7 +279,7 @@ impl BeaconAsk {
 /// passed. Until then the first may correct theirs.
 #[utoipa::path(post, path = "/api/admin/exhibitions/{code}/room/beacon", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition.")), request_body = BeaconAsk,
-    responses((status = 200, body = RoomShown),
+    responses((status = 200, body = RoomShown, headers(("etag" = String, description = "Its revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 409, description = "room.beacon_differs, room.beacon_not_wanted"),

@@ -9,6 +9,7 @@ use super::{commitment, rehearsal};
 use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::platform::http::extract::changed_meanwhile;
 
 /// Why, in the words that visitors will read; empty where nothing needs saying.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,7 +62,7 @@ pub async fn make(
         if to == Phase::Prequeue && room.config.draw { Some(commitment::round(app, &room.config)?) } else { None };
     let mut moved = pg::move_to(client, room.exhibition_id, room.revision, to, why.ko, why.en)
         .await?
-        .ok_or_else(|| Error::conflict("room.changed_meanwhile"))?;
+        .ok_or_else(changed_meanwhile)?;
     if let Some(round) = round {
         moved = commitment::commit(app, client, &moved, round).await?;
     }

@@ -84,7 +84,7 @@ async fn change(app: &App, row: &RoomRow, to: Phase, part: &str) -> Result<bool>
             Ok(true)
         }
         // Too close to the opening for a draw, or changed meanwhile: the next round looks again.
-        Err(error) if matches!(error.kind, Kind::Invalid | Kind::Conflict) => {
+        Err(error) if matches!(error.kind, Kind::Invalid | Kind::Conflict | Kind::Stale) => {
             tracing::warn!(%error, exhibition = row.code, to = to.as_str(), part, "a scheduled move was not made");
             Ok(false)
         }

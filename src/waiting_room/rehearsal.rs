@@ -12,7 +12,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::admin::{expect_revision, locked, shown};
+use super::admin::{locked, shown};
 use super::commitment::{self, GATHERS};
 use super::model::{Config, Figures, Lane, Phase, Rehearsal};
 use super::pg::{self, Begun, RehearsalRow, RoomRow};
@@ -23,7 +23,8 @@ use crate::admin::audit::{self, Actor, Entry};
 use crate::app::App;
 use crate::catalogue::Exhibition;
 use crate::error::{Error, FieldError, Result};
-use crate::platform::http::Json;
+use crate::platform::http::extract::changed_meanwhile;
+use crate::platform::http::{IfMatch, Json};
 
 /// No rehearsal lasts longer, however slow the room is set. [ms]
 const LASTS_MAX_MS: i64 = 4 * 3_600_000;
@@ -79,8 +80,6 @@ impl From<RehearsalRow> for RehearsalShown {
 
 #[derive(Deserialize, ToSchema)]
 struct RehearsalAsk {
-    /// As it was shown.
-    revision: i64,
     // Not flattened: then a field that is wrong would not be named.
     /// How many come: 1 to 100,000.
     #[schema(minimum = 1, maximum = 100_000)]
@@ -117,22 +116,24 @@ impl RehearsalAsk {
 /// gather first, then the room opens; without one it opens at once. It ends by itself at `ends_at`, and before the sale or
 /// the room's own schedule begins; then the room is where it was, schedule included, under another new run.
 #[utoipa::path(post, path = "/api/admin/exhibitions/{code}/room/rehearsal", tag = "admin", security(("staff" = [])),
-    params(("code" = String, Path, description = "Code of the exhibition.")), request_body = RehearsalAsk,
-    responses((status = 200, body = super::admin::RoomShown),
+    params(("code" = String, Path, description = "Code of the exhibition."),
+        ("If-Match" = String, Header, description = "The ETag of the room that the caller has seen.")), request_body = RehearsalAsk,
+    responses((status = 200, body = super::admin::RoomShown, headers(("etag" = String, description = "Its revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
-        (status = 409, description = "room.changed_meanwhile, room.in_use, room.sale_is_near"),
+        (status = 409, description = "room.in_use, room.sale_is_near"),
         (status = 503, description = "server.starting, server.database_away")))]
 async fn begin_rehearsal(
     AppState(app): AppState<App>,
     admin: AdminOf,
+    seen: IfMatch,
     Json(ask): Json<RehearsalAsk>,
 ) -> Result<Response> {
     let asked = ask.checked()?;
     let mut client = app.pg.get().await?;
     let transaction = client.transaction().await?;
     let room = locked(&transaction, &admin).await?;
-    expect_revision(&room, ask.revision)?;
+    seen.expect(room.revision)?;
     if room.phase.needs_pass() {
         return Err(Error::conflict("room.in_use").with("phase", room.phase.as_str()));
     }
@@ -166,8 +167,7 @@ async fn begin(
         ends_at: at(ends_ms)?,
         opens_at: plan.opens_ms.map(at).transpose()?,
     };
-    let mut moved =
-        pg::begin_rehearsal(client, room, &begun).await?.ok_or_else(|| Error::conflict("room.changed_meanwhile"))?;
+    let mut moved = pg::begin_rehearsal(client, room, &begun).await?.ok_or_else(changed_meanwhile)?;
     if moved.phase == Phase::Prequeue {
         let round = commitment::round(app, &moved.config)?;
         moved = commitment::commit(app, client, &moved, round).await?;
@@ -227,7 +227,7 @@ fn next_real(e: &Exhibition, config: &Config, during_sale: bool, now_ms: i64) ->
 /// So does moving it to the phase ended. Nothing of it stays: the room goes back to where it was, under a new run.
 #[utoipa::path(delete, path = "/api/admin/exhibitions/{code}/room/rehearsal", tag = "admin", security(("staff" = [])),
     params(("code" = String, Path, description = "Code of the exhibition.")),
-    responses((status = 200, body = super::admin::RoomShown),
+    responses((status = 200, body = super::admin::RoomShown, headers(("etag" = String, description = "Its revision."))),
         (status = 401, description = "auth.required, auth.invalid_token, auth.expired_token"),
         (status = 403, description = "auth.forbidden"), (status = 404, description = "catalogue.unknown_exhibition"),
         (status = 409, description = "room.no_rehearsal"),
@@ -246,8 +246,7 @@ async fn end_rehearsal(AppState(app): AppState<App>, admin: AdminOf) -> Result<R
 
 /// In a transaction, on a row that was read in it.
 pub async fn end(client: &impl GenericClient, room: &RoomRow, by: &Actor) -> Result<RoomRow> {
-    let changed = || Error::conflict("room.changed_meanwhile");
-    let moved = pg::end_rehearsal(client, room).await?.ok_or_else(changed)?;
+    let moved = pg::end_rehearsal(client, room).await?.ok_or_else(changed_meanwhile)?;
     let figures = pg::rehearsal(client, room.exhibition_id, room.run).await?.map(|row| row.figures);
     let entry = Entry {
         by,

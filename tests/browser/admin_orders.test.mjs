@@ -23,7 +23,11 @@ async function order(visitor, code, wishes, paid = true) {
   return held;
 }
 const press = (page, ko, en, locale) => page.getByRole("button", { name: locale === "ko" ? ko : en, exact: true });
-const told = (page) => page.locator("main > .page > div > .notice").waitFor();
+/** Until it is said that something was done, and the page shows what it made. */
+const told = async (page) => {
+  await page.locator("main > .page > div > .notice").waitFor();
+  await settled(page);
+};
 
 both("found by what people know", async (visitor) => {
   const { page, locale } = visitor;

@@ -19,15 +19,15 @@ const press = (form) => form.locator("[type=submit]").click();
 const save = async (form) => { await press(form); await form.locator(".told", { hasText: /./ }).waitFor(); };
 const wrong = (place, name) => place.locator(`[name='${name}'][aria-invalid=true]`).waitFor();
 const room = (code) => admin("GET", `exhibitions/${code}/room`);
-const set = async (code, config) => admin("PUT", `exhibitions/${code}/room`, { revision: (await room(code)).revision, config });
-const to = async (code, phase) => admin("POST", `exhibitions/${code}/room/phase`, { to: phase, revision: (await room(code)).revision });
+const set = async (code, config) => admin("PUT", `exhibitions/${code}/room`, { config });
+const to = async (code, phase) => admin("POST", `exhibitions/${code}/room/phase`, { to: phase });
 /** The clock on a wall in Seoul, as a field has it: a browser leaves out seconds that are none. */
 const seoul = (ahead_s) => new Date(Date.now() + (9 * 3600 + ahead_s) * 1000).toISOString().slice(0, 19).replace(/:00$/, "");
 const DAY_S = 86_400;
 
 both("from nothing to a schedule", async (visitor) => {
   const { page, locale } = visitor;
-  visitor.refusals.add(422).add(409);
+  visitor.refusals.add(422).add(409).add(412);
   const code = await exhibition();
   await signIn(page, `#/${code}`, await account("admin", [code]));
   await settled(page);
@@ -133,7 +133,7 @@ both("from nothing to a schedule", async (visitor) => {
 
 both("invitations", async (visitor) => {
   const { page, locale, context } = visitor;
-  visitor.refusals.add(422).add(409);
+  visitor.refusals.add(422).add(409).add(412);
   const code = await exhibition();
   await set(code, { draw: false });
   await to(code, "open");
@@ -296,7 +296,7 @@ both("the draw in all its states", async (visitor) => {
 
 both("a rehearsal", async (visitor) => {
   const { page } = visitor;
-  visitor.refusals.add(422).add(409);
+  visitor.refusals.add(422).add(409).add(412);
   const code = await exhibition();
   await set(code, { draw: false });
   await signIn(page, `#/${code}/room/rehearsal`, await account("admin", [code]));

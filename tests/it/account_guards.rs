@@ -258,12 +258,11 @@ async fn an_account_that_is_taken_back_keeps_no_mailbox_of_others() {
 
     // Whoever could write the address of somebody below them would read the links of somebody above.
     set("helps").await;
-    let change = |role: &str, revision: i32| json!({ "role": role, "exhibitions": ["xyz"], "disabled": false, "revision": revision });
-    let path = format!("{users}/helps");
-    owner.call(Method::PUT, &path, change("support", 1)).await.expect(200);
-    owner.call(Method::PUT, &path, change("staff", 2)).await.expect(200);
+    let change = |role: &str| json!({ "role": role, "exhibitions": ["xyz"], "disabled": false });
+    owner.change("helps", 1, change("support")).await.expect(200);
+    owner.change("helps", 2, change("staff")).await.expect(200);
     assert!(has("helps").await, "the same rank, or a lower one");
-    let risen = owner.call(Method::PUT, &path, change("admin", 3)).await.expect(200);
+    let risen = owner.change("helps", 3, change("admin")).await.expect(200);
     assert!(risen.body["email"].is_null() && !has("helps").await, "{}", risen.body);
     app.finish().await;
 }

@@ -129,12 +129,12 @@ async fn of_several_links_the_newest_opens_and_not_for_long() {
     owner.call(Method::PUT, "/api/admin/users/runs/email", address).await.expect(204);
     complete(&app, &fourth, OTHER).await.refused(410, "auth.reset_over");
     let fifth = mailed().await;
-    let change = json!({ "role": "admin", "exhibitions": ["xyz"], "disabled": true, "revision": 1 });
-    owner.call(Method::PUT, "/api/admin/users/runs", change).await.expect(200);
+    let change = json!({ "role": "admin", "exhibitions": ["xyz"], "disabled": true });
+    owner.change("runs", 1, change).await.expect(200);
     complete(&app, &fifth, OTHER).await.refused(410, "auth.reset_over");
     // A letter that comes too late says nothing.
-    let change = json!({ "role": "admin", "exhibitions": ["xyz"], "disabled": false, "revision": 2 });
-    owner.call(Method::PUT, "/api/admin/users/runs", change).await.expect(200);
+    let change = json!({ "role": "admin", "exhibitions": ["xyz"], "disabled": false });
+    owner.change("runs", 2, change).await.expect(200);
     ask(&app, &Person::default(), "runs").await.expect(202);
     app.advance(Duration::from_secs(31 * 60)).await;
     app.tick("outbox").await;

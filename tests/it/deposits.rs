@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use admit::stock::Line;
+use admit::stock::redis::{self, Ask, Pass, Take};
 use serde_json::{Value, json};
 
 use crate::refunds::{preview, refund};
 use crate::support::given::places;
 use crate::support::visitor::{Held, Visitor};
-use crate::support::{Answer, Given, TestApp};
+use crate::support::{Answer, Given, Kind, Options, TestApp};
 
 pub async fn awaiting(app: &TestApp, visitor: &Visitor<'_>, given: &Given, quantity: i64) -> (Held, String) {
     let order = visitor.held(given, quantity).await;
@@ -167,6 +169,45 @@ async fn a_deposit_that_the_bank_takes_back_closes_the_door_until_it_is_there_ag
     told(&app, &order_id, "DONE").await;
     assert_eq!(visitor.read(&order).await.body["status"], "paid");
     assert_eq!(app.db.one::<String>("select state from tickets").await, "valid");
+    app.finish().await;
+}
+
+/// Redis hears of it at once: whoever has one open order is refused the next before anything is taken.
+#[tokio::test]
+async fn an_order_whose_deposit_was_taken_back_is_an_open_one_again() {
+    let app = TestApp::start_with(Options { exempt: false, ..Options::default() }).await;
+    let given = app.given(Kind { open_holds_max: 1, ..places(50) }).await;
+    let visitor = app.visitor(1);
+    let (_, order_id) = awaiting(&app, &visitor, &given, 1).await;
+    let person: Vec<u8> = app.db.one("select person_key from orders").await;
+    let person: [u8; 16] = person.try_into().unwrap();
+    let take = async |n: u8| {
+        let ask = Ask {
+            code: given.code,
+            hold_id: &[n; 16],
+            fingerprint: &[4; 16],
+            person: &person,
+            places: 0,
+            allowed: None,
+            open_holds_max: Some(1),
+            pass: Pass::None,
+            lines: &[Line { stock_id: given.stock_id, quantity: 1 }],
+        };
+        let redis = &app.app().redis;
+        let taken = redis::take(redis, &ask, app.app().clock.now_ms()).await.unwrap();
+        redis::give_back(redis, given.code, &[n; 16], None).await.unwrap();
+        taken
+    };
+    let heard = async |n: u8, refused: bool| {
+        app.until("Redis has heard of it", async || (take(n).await == Take::OpenHolds) == refused).await;
+    };
+    heard(1, true).await;
+    app.simulate("deposit", json!({ "orderId": order_id })).await;
+    told(&app, &order_id, "DONE").await;
+    heard(2, false).await;
+    app.simulate("deposit-reverse", json!({ "orderId": order_id })).await;
+    told(&app, &order_id, "WAITING_FOR_DEPOSIT").await;
+    heard(3, true).await;
     app.finish().await;
 }
 

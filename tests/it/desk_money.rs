@@ -58,6 +58,28 @@ async fn money_that_came_by_a_transfer_pays_once_and_goes_back_by_hand() {
 }
 
 #[tokio::test]
+async fn a_ticket_that_is_named_twice_goes_back_once() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    let desk = Desk::of(&app).await;
+    let visitor = app.visitor(1);
+    let order = visitor.held(&adult, 2).await;
+    let paid = visitor.pay(&order).await.expect(200);
+    let first = &paid.body["tickets"][0]["id"];
+    let body = json!({ "ticket_ids": [first, first], "reason": "cannot come" });
+    let path = format!("exhibitions/xyz/orders/{}/refund", order.number);
+    let url = app.url(&format!("/api/admin/{path}"));
+    let back = app.http.post(url).bearer_auth(&desk.admin).header("idempotency-key", "r").json(&body);
+    assert_eq!(Answer::of(back).await.expect(200).body["amount"], 10_000);
+    crate::refunds::carried(&app).await;
+    assert_eq!(app.stock(adult.stock_id).await, (0, 1));
+    let read = visitor.read(&order).await.expect(200);
+    assert_eq!(read.text("status"), "partially_refunded");
+    assert_eq!(app.simulator_counts().await["cancelled_amount"], 10_000);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn tickets_are_given_away_out_of_the_same_places() {
     let app = TestApp::start().await;
     let adult = app.given(Kind { person_limit: Some(1), slot_places: Some(4), ..places(50) }).await;

@@ -196,7 +196,7 @@ async fn the_live_board_shows_a_sale_in_trouble() {
         let mut seen = Value::Null;
         app.until("the worker's round is on the board", async || {
             seen = picture(&app, &token).await;
-            worker(&seen, "expire")["outcome"] != "silent"
+            ["idle", "worked"].contains(&worker(&seen, "expire")["outcome"].as_str().unwrap())
         })
         .await;
         seen
@@ -208,7 +208,6 @@ async fn the_live_board_shows_a_sale_in_trouble() {
     assert_eq!(seen["payment_success"], json!(2.0 / 3.0));
     assert_eq!(seen["providers"], json!([{ "name": "toss", "state": "open" }]));
     let expire = worker(&seen, "expire");
-    assert!(["idle", "worked"].contains(&expire["outcome"].as_str().unwrap()), "{expire}");
     assert!(expire["age_ms"].is_i64() && expire["took_ms"].is_u64(), "{expire}");
     assert_eq!(worker(&seen, "recover")["outcome"], "silent", "of the others nothing is heard");
 

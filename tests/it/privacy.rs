@@ -105,7 +105,11 @@ async fn everything_is_there_the_day_before_its_period_ends_and_gone_the_day_aft
     let reveal = format!("orders/{}/reveal", bought.number);
     desk.call(&desk.support, Method::POST, &reveal, json!({ "why": "called" })).await.expect(200);
     let copy = json!({ "kind": "export", "verified_by": "phone", "phone": app.visitor(1).phone });
-    desk.call(&desk.owner, Method::POST, REQUESTS, copy).await.expect(201);
+    let copy = desk.call(&desk.owner, Method::POST, REQUESTS, copy).await.expect(201).text("id");
+    desk.call(&desk.owner, Method::GET, &format!("{REQUESTS}/{copy}/export"), json!({})).await.expect(200);
+    // One that nobody takes is not answered by its age.
+    let untaken = json!({ "kind": "export", "verified_by": "phone", "phone": app.visitor(2).phone });
+    desk.call(&desk.owner, Method::POST, REQUESTS, untaken).await.expect(201);
     app.db
         .execute(&format!(
             "insert into room_notices (id, exhibition_id, run, lane, number, key_id, sealed, created_at)
@@ -119,14 +123,16 @@ async fn everything_is_there_the_day_before_its_period_ends_and_gone_the_day_aft
         .await;
     assert_eq!(app.tick("retention").await, 0, "nothing is due");
 
-    let asked = "from privacy_requests where phone_digest is not null";
+    let taken = "from privacy_requests where phone_digest is not null and carried_at is not null";
     around(
         &app,
         "who asked for a copy",
-        "select max(asked_at) + interval '10 days' from privacy_requests",
-        &format!("select count(*) {asked}"),
+        "select ((max(asked_at) at time zone 'Asia/Seoul')::date + 11)::timestamp at time zone 'Asia/Seoul' from privacy_requests",
+        &format!("select count(*) {taken}"),
     )
     .await;
+    let open = "select count(*) from privacy_requests where ended_at is null and phone_digest is not null";
+    assert_eq!(app.db.one::<i64>(open).await, 1, "nobody has answered it");
     around(&app, "contacts of what came to nothing", "select max(closed_at) + interval '30 days' from orders", UNPAID)
         .await;
     let words: i64 = app.db.one("select count(*) from refunds where reason <> 'visitor'").await;
@@ -167,9 +173,10 @@ async fn everything_is_there_the_day_before_its_period_ends_and_gone_the_day_aft
         &app,
         "that somebody asked",
         "select max(ended_at) + interval '3 years' from privacy_requests",
-        "select count(*) from privacy_requests",
+        "select count(*) from privacy_requests where ended_at is not null",
     )
     .await;
+    assert_eq!(app.db.one::<i64>(open).await, 1, "not even after years");
     around(
         &app,
         "the provider's books",

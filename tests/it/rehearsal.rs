@@ -28,27 +28,34 @@ impl Caller<'_> {
         Answer::of(request.bearer_auth(&self.token)).await
     }
 
+    /// Of the room as it is.
+    async fn changes(&self, method: &str, path: &str, body: Value) -> Answer {
+        let seen = self.room().await["revision"].as_i64().unwrap();
+        self.changes_as(seen, method, path, body).await
+    }
+
+    async fn changes_as(&self, seen: i64, method: &str, path: &str, body: Value) -> Answer {
+        let request = self.app.http.request(method.parse().unwrap(), self.app.url(&format!("{ROOM}{path}")));
+        Answer::of(request.bearer_auth(&self.token).header("if-match", format!("\"{seen}\"")).json(&body)).await
+    }
+
     async fn room(&self) -> Value {
         self.send("GET", "", None).await.expect(200).body
     }
 
     async fn set(&self, config: Value) -> Answer {
-        let ask = json!({ "revision": self.room().await["revision"], "config": config });
-        self.send("PUT", "", Some(ask)).await
+        self.changes("PUT", "", json!({ "config": config })).await
     }
 
     async fn to(&self, phase: Phase) -> Answer {
-        let revision = self.room().await["revision"].clone();
-        let ask = json!({ "to": phase, "revision": revision, "reason_ko": "x", "reason_en": "x" });
-        self.send("POST", "/phase", Some(ask)).await
+        self.changes("POST", "/phase", json!({ "to": phase, "reason_ko": "x", "reason_en": "x" })).await
     }
 
     /// Begins one with these, laid over what every test agrees with.
     async fn rehearse(&self, over: Value) -> Answer {
-        let mut ask = json!({ "revision": self.room().await["revision"], "people": 200, "arrive_s": 20,
-                              "abandon_pct": 20, "stay_s": 10, "during_sale": true });
+        let mut ask = json!({ "people": 200, "arrive_s": 20, "abandon_pct": 20, "stay_s": 10, "during_sale": true });
         ask.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
-        self.send("POST", "/rehearsal", Some(ask)).await
+        self.changes("POST", "/rehearsal", ask).await
     }
 
     async fn end(&self) -> Answer {
@@ -374,7 +381,8 @@ async fn it_is_refused_where_people_wait_and_to_whom_it_is_not_for_and_it_is_on_
             app.db.execute("delete from room_rehearsals").await;
         }
     }
-    admin.rehearse(json!({ "revision": 99 })).await.refused(409, "room.changed_meanwhile");
+    let ask = json!({ "people": 200, "arrive_s": 20, "abandon_pct": 20, "stay_s": 10, "during_sale": true });
+    admin.changes_as(99, "POST", "/rehearsal", ask).await.refused(412, "request.changed_meanwhile");
     assert_eq!(app.db.one::<i64>("select count(*) from rooms").await, 0, "nothing was begun");
 
     open_room(&app, &adult, Default::default()).await;

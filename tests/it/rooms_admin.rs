@@ -22,6 +22,10 @@ use crate::support::{Answer, Options, TestApp, race};
 const ROOM: &str = "/api/admin/exhibitions/xyz/room";
 const SAID: (&str, &str) = ("잠시 멈춥니다", "A short break");
 
+fn tag(revision: i64) -> String {
+    format!("\"{revision}\"")
+}
+
 /// Somebody with an access token.
 struct Caller<'a> {
     app: &'a TestApp,
@@ -38,8 +42,14 @@ impl Caller<'_> {
     }
 
     async fn put(&self, revision: i64, config: Value) -> Answer {
-        let ask = json!({ "revision": revision, "config": config });
-        self.send(self.app.http.put(self.app.url(ROOM)).json(&ask)).await
+        let ask = json!({ "config": config });
+        self.send(self.app.http.put(self.app.url(ROOM)).header("if-match", tag(revision)).json(&ask)).await
+    }
+
+    /// To another phase, as it was seen.
+    async fn moves(&self, revision: i64, ask: Value) -> Answer {
+        let request = self.app.http.post(self.app.url(&format!("{ROOM}/phase")));
+        self.send(request.header("if-match", tag(revision)).json(&ask)).await
     }
 
     async fn post(&self, call: &str, ask: Value) -> Answer {
@@ -57,7 +67,7 @@ impl Caller<'_> {
     /// To another phase, from whatever revision there is.
     async fn to(&self, phase: Phase) -> Answer {
         let revision = self.revision().await;
-        self.post("phase", json!({ "to": phase, "revision": revision, "reason_ko": SAID.0, "reason_en": SAID.1 })).await
+        self.moves(revision, json!({ "to": phase, "reason_ko": SAID.0, "reason_en": SAID.1 })).await
     }
 
     async fn set(&self, config: Value) -> Answer {
@@ -122,8 +132,8 @@ async fn only_admins_of_the_exhibition_and_super_admins_run_its_room() {
 
     let calls: [(&str, &str, Value); 6] = [
         ("GET", "", json!(null)),
-        ("PUT", "", json!({ "revision": 1, "config": {} })),
-        ("POST", "/phase", json!({ "to": "bypass", "revision": 1 })),
+        ("PUT", "", json!({ "config": {} })),
+        ("POST", "/phase", json!({ "to": "bypass" })),
         ("POST", "/beacon", json!({ "value": "1" })),
         ("POST", "/invites", json!({ "count": 1 })),
         ("GET", "/audit", json!(null)),
@@ -236,9 +246,12 @@ async fn settings_out_of_bounds_are_refused_by_the_call_and_by_the_table() {
     assert_eq!(field(admin.set(json!({ "hard_s": i32::MAX, "idle_s": i32::MIN })).await).1, "out_of_range");
     assert_eq!(field(admin.set(json!({ "beacon": "dice" })).await), is("config.beacon", "malformed"));
     assert_eq!(field(admin.set(json!({ "draw": "yes" })).await), is("config.draw", "malformed"));
-    assert_eq!(field(admin.send(app.http.put(app.url(ROOM)).json(&json!({ "revision": 1 }))).await).0, "config");
+    assert_eq!(
+        field(admin.send(app.http.put(app.url(ROOM)).header("if-match", tag(1)).json(&json!({}))).await).0,
+        "config"
+    );
     assert_eq!(field(admin.put(1, json!([])).await), is("config", "malformed"));
-    admin.put(99, json!({})).await.refused(409, "room.changed_meanwhile");
+    admin.put(99, json!({})).await.refused(412, "request.changed_meanwhile");
     app.finish().await;
 }
 
@@ -304,9 +317,9 @@ async fn every_move_that_is_not_in_the_table_is_refused() {
         }
         assert_eq!(admin.room().await.body["phase"], from.as_str());
     }
-    assert_eq!(field(admin.post("phase", json!({ "to": "closed", "revision": 2 })).await), is("to", "malformed"));
-    assert_eq!(field(admin.post("phase", json!({ "to": "open" })).await), is("revision", "required"));
-    admin.post("phase", json!({ "to": "open", "revision": 1 })).await.refused(409, "room.changed_meanwhile");
+    assert_eq!(field(admin.moves(2, json!({ "to": "closed" })).await), is("to", "malformed"));
+    admin.post("phase", json!({ "to": "open" })).await.refused(428, "request.if_match_required");
+    admin.moves(1, json!({ "to": "open" })).await.refused(412, "request.changed_meanwhile");
     app.finish().await;
 }
 
@@ -318,8 +331,8 @@ async fn a_room_walks_through_its_phases_and_says_why_it_halts() {
     admin.put(1, json!({ "draw": false })).await.expect(200);
     admin.to(Phase::Open).await.expect(200);
     for to in ["paused", "stopped"] {
-        let ask = |ko: &str, en: &str| json!({ "to": to, "revision": 3, "reason_ko": ko, "reason_en": en });
-        assert_eq!(field(admin.post("phase", json!({ "to": to, "revision": 3 })).await), is("reason_ko", "required"));
+        let ask = |ko: &str, en: &str| json!({ "to": to, "reason_ko": ko, "reason_en": en });
+        assert_eq!(field(admin.moves(3, json!({ "to": to })).await), is("reason_ko", "required"));
         for (ko, en, refused) in [
             ("점검", " ", is("reason_en", "required")),
             ("", "check", is("reason_ko", "required")),
@@ -328,14 +341,14 @@ async fn a_room_walks_through_its_phases_and_says_why_it_halts() {
             ("점검\n", "a\nb", is("reason_en", "control_characters")),
             (&"가".repeat(301), "check", is("reason_ko", "too_long")),
         ] {
-            assert_eq!(field(admin.post("phase", ask(ko, en)).await), refused);
+            assert_eq!(field(admin.moves(3, ask(ko, en)).await), refused);
         }
     }
     let long = "가".repeat(300);
-    let ask = json!({ "to": "paused", "revision": 3, "reason_ko": long, "reason_en": " <b>check</b> " });
-    let shown = admin.post("phase", ask).await.expect(200).body;
+    let ask = json!({ "to": "paused", "reason_ko": long, "reason_en": " <b>check</b> " });
+    let shown = admin.moves(3, ask).await.expect(200).body;
     assert_eq!((&shown["reason_ko"], &shown["reason_en"]), (&json!(long), &json!("<b>check</b>")));
-    let shown = admin.post("phase", json!({ "to": "open", "revision": 4, "reason_ko": null })).await.expect(200).body;
+    let shown = admin.moves(4, json!({ "to": "open", "reason_ko": null })).await.expect(200).body;
     assert_eq!((&shown["reason_ko"], &shown["reason_en"]), (&json!(""), &json!("")));
     for to in [Phase::Stopped, Phase::Drain, Phase::Ended, Phase::Idle] {
         admin.to(to).await.expect(200);
@@ -358,11 +371,11 @@ async fn of_two_admins_at_once_one_wins_and_the_other_is_told() {
     .await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
     for lost in answers.into_iter().filter(|answer| answer.status != 200) {
-        lost.refused(409, "room.changed_meanwhile");
+        lost.refused(412, "request.changed_meanwhile");
     }
     let answers = race(8, |n| {
         let to = if n % 2 == 0 { "open" } else { "prequeue" };
-        one.post("phase", json!({ "to": to, "revision": 2 }))
+        one.moves(2, json!({ "to": to }))
     })
     .await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
@@ -381,8 +394,9 @@ async fn every_change_is_on_record_for_good() {
     app.given(places(5)).await;
     let admin = app.caller("admin-1", Role::Admin, &["xyz"]).await;
     let owner = app.caller("owner", Role::SuperAdmin, &[]).await;
-    let ask = json!({ "revision": 1, "config": { "capacity": 7, "draw": false } });
-    let request = app.http.put(app.url(ROOM)).header("x-request-id", "room-change-1").json(&ask);
+    let ask = json!({ "config": { "capacity": 7, "draw": false } });
+    let request =
+        app.http.put(app.url(ROOM)).header("if-match", tag(1)).header("x-request-id", "room-change-1").json(&ask);
     admin.send(request.header("x-forwarded-for", "203.0.113.9")).await.expect(200);
     owner.to(Phase::Open).await.expect(200);
     admin.to(Phase::Prequeue).await.refused(409, "room.illegal_move");
@@ -982,9 +996,8 @@ async fn the_demo_sells_bbb_behind_an_open_room() {
     // What became of it since is nobody's to undo.
     app.refresh().await;
     let owner = app.caller("owner", Role::SuperAdmin, &[]).await;
-    let ask = json!({ "to": "drain", "revision": 2 });
-    let drain = app.http.post(app.url("/api/admin/exhibitions/bbb/room/phase")).json(&ask);
-    owner.send(drain).await.expect(200);
+    let drain = app.http.post(app.url("/api/admin/exhibitions/bbb/room/phase")).header("if-match", tag(2));
+    owner.send(drain.json(&json!({ "to": "drain" }))).await.expect(200);
     admit::commands::seed_demo::seed(&mut client, &clock).await.unwrap();
     assert_eq!(pg::one(&client, room.exhibition_id).await.unwrap().unwrap().phase, Phase::Drain);
     drop(client);

@@ -153,7 +153,7 @@ impl Codes {
         self.add("webhook_outcome", Outcome::NAMED.into_iter().map(Outcome::as_str));
         self.add("mail", MessageKind::ALL.map(MessageKind::as_str));
         self.add("worker", WORKERS.iter().map(|worker| worker.name));
-        self.add("live.outcome", ["silent"]);
+        self.add("live.outcome", ["busy", "silent"]);
         self.add("role", Role::ALL.map(Role::as_str));
         self.add("actor", Role::ALL.map(Role::as_str));
         self.add("room.phase", Phase::ALL.map(Phase::as_str));

@@ -53,16 +53,20 @@
   /** In a dialog that asks for a day: what would go back of it. Nothing is closed before that was told. */
   function preview(at, asked, of) {
     const box = h("div", { class: "would", role: "status" }), chosen = asked.named.date.input, go = asked.querySelector("[type=submit]");
-    let newest = 0;
+    let newest = 0, told_for = null;
+    asked.ready = () => told_for === chosen.value;
     async function look() {
       const mine = newest += 1, { ids, held } = of(chosen.value);
+      told_for = null;
       go.disabled = true;
       box.replaceChildren(h("p", { class: "fine" }, t("loading")));
       const seen = await would_of(at, ids).then((would) => ({ would }), (error) => ({ error }));
       if (mine !== newest) return;
       if (seen.error) { box.replaceChildren(notice(Admin.explained(seen.error) ?? String(seen.error), true, h("p", null, AdminUi.button(t("again"), look)))); return; }
       box.replaceChildren(...[t("bulk.as_of_now"), ...told(seen.would, held)].map((line) => h("p", null, line)));
-      go.disabled = false;
+      told_for = chosen.value;
+      // One that is being closed comes first.
+      if (!asked.hasAttribute("aria-busy")) go.disabled = false;
     }
     chosen.addEventListener("change", look);
     asked.querySelector(".fields").after(box);

@@ -51,7 +51,8 @@
 
   /**
    * `fields`: specs of what is asked for; `send(values)`: what happens then. What is refused is said at its fields, else
-   * above them. What somebody else has changed meanwhile is not overwritten: `again` loads it. `form.named` are the fields.
+   * above them. What somebody else has changed meanwhile is not overwritten: `again` loads it. `form.named` are the fields. Nothing is
+   * sent while `form.ready`, where there is one, says no.
    */
   function form({ fields: specs, submit, send, done, danger, quiet, cancel, inline, again }) {
     const fields = specs.map(field), trouble = h("div", { class: "trouble" }), told = h("span", { class: "fine told" });
@@ -74,14 +75,14 @@
       } catch (error) {
         refuse(error);
       } finally {
-        go.disabled = false;
+        go.disabled = !element.ready();
         element.removeAttribute("aria-busy");
       }
     }
     function refuse(error) {
       if (error.code === "aborted") return;
-      if (error.status === 412 || (again && error.code === "room.changed_meanwhile")) {
-        trouble.replaceChildren(notice(t("changed"), true, again && h("p", null, AdminUi.button(t("load_again"), again))));
+      if (error.status === 412) {
+        trouble.replaceChildren(again ? notice(t("changed"), true, h("p", null, AdminUi.button(t("load_again"), again))) : notice(error.detail ?? t("changed")));
         return;
       }
       const unplaced = [];
@@ -94,7 +95,7 @@
       if (!first || unplaced.length) trouble.replaceChildren(notice([first ? "" : error.detail ?? String(error), ...unplaced].filter(Boolean).join(" ")));
       if (first) first.input.focus();
     }
-    return Object.assign(element, { refuse, values, tell, named: Object.fromEntries(fields.map((one) => [one.name, one])) });
+    return Object.assign(element, { ready: () => true, refuse, values, tell, named: Object.fromEntries(fields.map((one) => [one.name, one])) });
   }
 
   /** A dialog with a heading; closed by Escape, its button, or `close()`. Gone from the page afterwards. */

@@ -3,7 +3,7 @@
   "use strict";
   const { h, t, word, number, percent, ms, panel, table, named, slot, age, clock_s, badge, notice, say } = AdminUi;
   const { spark, stack, numbers } = AdminCharts;
-  const KEPT = 120, SLOTS = 30, STALE_MS = 3000, SILENT_MS = 10000, WAIT_MS = 500, WAIT_MAX_MS = 15000;
+  const KEPT = 120, SLOTS = 30, STALE_MS = 3000, SILENT_MS = 10000, LASTS_MS = 300000, WAIT_MS = 500, WAIT_MAX_MS = 15000;
   const per_s = (value) => number(value, 1);
   /** What the board shows big, in this order. `bad`: from when on it is a warning. */
   const FIGURES = [
@@ -120,11 +120,13 @@
 
   function system(board) {
     const fine = (good, text) => badge(text, good ? "open" : "bad");
+    // Busy is no trouble until it lasts: no round should take minutes.
+    const outcome = (one) => badge(word("live.outcome", one.outcome), one.outcome === "busy" && one.took_ms < LASTS_MS ? "soon" : ["idle", "worked"].includes(one.outcome) ? "open" : "bad");
     return [
       table({ caption: t("live.providers"), head: [t("live.provider"), t("live.state")], rows: board.providers.map((one) => [word("provider", one.name), badge(word("live.breaker", one.state), { closed: "open", half_open: "soon", open: "bad" }[one.state])]) }),
       table({ caption: t("live.instances"), head: [t("live.instance"), t("live.heard"), { text: t("live.writer"), num: true }], rows: board.instances.map((one) => [one.name, fine(one.age_ms < 5000, age(one.age_ms)), number(one.writer_waiting)]) }),
       table({ caption: t("live.workers"), head: [t("live.worker"), t("live.outcome"), t("live.heard"), { text: t("live.took"), num: true }],
-        rows: board.workers.map((one) => [word("worker", one.name), fine(["idle", "worked"].includes(one.outcome), word("live.outcome", one.outcome)), one.age_ms === null ? t("live.never") : age(one.age_ms), ms(one.took_ms)]) }),
+        rows: board.workers.map((one) => [word("worker", one.name), outcome(one), one.age_ms === null ? t("live.never") : age(one.age_ms), ms(one.took_ms)]) }),
     ];
   }
 

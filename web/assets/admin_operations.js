@@ -13,9 +13,14 @@
     const asked = { state: at.params.get("state") ?? "", exhibition: at.code, order_number: at.params.get("order") ?? "" };
     let events = [], next = null;
     const about = h("div"), tiles = h("div", { class: "tiles" });
+    /** All that the tile counts. */
     function only_dead() {
-      asked.state = "dead";
-      at.root.querySelector("#of-state").value = "dead";
+      Object.assign(asked, { state: "dead", order_number: "" });
+      at.root.querySelector("#of-number").value = "";
+      const states = at.root.querySelector("#of-state");
+      states.value = "dead";
+      // The button is drawn anew with the count.
+      states.focus();
       afresh();
     }
     const count = ({ received, dead }) => tiles.replaceChildren(tile(word("inbox.state", "received"), received), tile(word("inbox.state", "dead"), dead, dead > 0 && button(t("inbox.show_dead"), only_dead), dead > 0));

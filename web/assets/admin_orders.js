@@ -134,11 +134,14 @@
       if (!date_of) return;
       known ??= at.get(`/api/admin/slots?exhibition=${encodeURIComponent(at.code)}`);
       // Without them the whole day can be asked for; the next day that is chosen asks again.
-      const { slots } = await known.catch(() => { known = null; return { slots: [] }; });
-      const there = slots.filter((one) => one.date === date_of), chosen = of_day.value();
-      if (at.signal.aborted || day.value() !== date_of || there.length < 2) return;
+      const said = await known.catch(() => { known = null; });
+      if (!said || at.signal.aborted || day.value() !== date_of) return;
+      const there = said.slots.filter((one) => one.date === date_of), chosen = of_day.value();
+      if (there.length < 2 && !chosen) return;
       of_day.input.replaceChildren(...[["", t("all")], ...there.map((one) => [one.id, slot({ ...one, date: null }) || date(one.date)])].map(([value, text]) => h("option", { value, selected: String(value) === chosen }, text)));
       of_day.row.hidden = false;
+      // What was chosen before is deleted by now: then it is the whole day.
+      if (chosen && !of_day.value()) of_day.input.dispatchEvent(new Event("change"));
     }
     // Before anything is asked for: hours are those of one day.
     day.input.addEventListener("change", () => {

@@ -82,7 +82,7 @@
         fields: [role_field(user.role), { name: "disabled", label: t("people.disable"), hint: t("people.disable_hint"), type: "checkbox", value: user.disabled, wide: true }, exhibition_field(user.exhibitions)],
         submit: t("save"),
         send: async (values) => {
-          const send = () => at.call("PUT", path(name), { ...belongs(values), revision: user.revision });
+          const send = () => at.change("PUT", path(name), user.revision, belongs(values));
           const ends = values.disabled && !user.disabled;
           if (!(await confirm({ title: ends ? t("people.disable_title", { name }) : t("people.change_title", { name }), lines: ends ? t("people.disable_will") : [t("people.change_will"), ...(user.email && rises(user.role, values.role) ? [t("people.rise_will")] : [])], act: ends ? t("people.disable_do") : t("save"), danger: ends, send: () => sent(send) }))) return;
           if (trouble) { const error = trouble; trouble = null; throw error; }

@@ -86,7 +86,7 @@
         facts([[t("privacy.kind"), word("privacy_kind", one.kind)], [t("privacy.state"), state(one)], [t("privacy.asked"), moment(one.asked_at)], one.due_on && [t("privacy.due"), due(one)], [t("privacy.by"), one.asked_by ?? "–"], [t("privacy.verified"), word("privacy_verified", one.verified_by)],
           one.carried_at && [t("privacy.carried"), moment(one.carried_at)], one.ended_at && [t("privacy.ended"), moment(one.ended_at)], erases && [t("privacy.erased"), number(one.orders_erased)]]),
         runs && h("p", { class: "acts" }, erases ? button(t(one.state === "waiting" ? "privacy.again" : "privacy.erase"), erase, { class: "small danger" }) : button(t("privacy.download"), download, { class: "small" }), button(t("privacy.withdraw"), withdraw)),
-        runs && !erases && h("p", { class: "fine" }, t("privacy.download_days", { day: date(days_from(local(one.asked_at).slice(0, 10), 10)) })),
+        runs && !erases && !one.due_on && h("p", { class: "fine" }, t("privacy.download_days", { day: date(days_from(local(one.asked_at).slice(0, 10), 10)) })),
         panel(t(erases ? "privacy.what_now" : "privacy.what_given"), table({ caption: t(erases ? "privacy.what_now" : "privacy.what_given"), empty: t("privacy.nothing_left"), head, rows: one.orders.map((order) => order_row(erases, order)) }), one.more && h("p", { class: "fine" }, t("privacy.more"))),
       ];
     });

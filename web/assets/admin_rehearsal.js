@@ -17,7 +17,7 @@
         fields: AdminRoom.rehearsal_fields(), submit: t("room.rehearse"),
         send: async (values) => {
           if (!(await confirm({ title: t("room.rehearse"), lines: [t("room.rehearse_will"), t("room.rehearse_ends"), values.during_sale && t("rehearsal.during_sale_will")].filter(Boolean), act: t("room.rehearse"), danger: false, send: async () => true }))) return;
-          await of.change("POST", "room/rehearsal", { revision: of.now.revision, ...values });
+          await of.change("POST", "room/rehearsal", values, of.now.revision);
         },
       });
       return made;

@@ -33,9 +33,9 @@
     let seen = of.now.revision;
     async function send(values) {
       try {
-        return await of.change("POST", "room/phase", { to, revision: seen ?? of.now.revision, ...values });
+        return await of.change("POST", "room/phase", { to, ...values }, seen ?? of.now.revision);
       } catch (error) {
-        if (error.status === 409) seen = null;
+        if ([409, 412].includes(error.status)) seen = null;
         throw error;
       }
     }
@@ -55,7 +55,7 @@
   /** With simulated visitors, before the day. It ends by itself, or by the move to its end. */
   const rehearse = (of) => confirm({
     title: t("room.rehearse"), lines: [t("room.rehearse_will"), t("room.rehearse_ends")], act: t("room.rehearse"), danger: false, fields: rehearsal_fields(),
-    send: (values) => of.change("POST", "room/rehearsal", { revision: of.now.revision, ...values }),
+    send: (values) => of.change("POST", "room/rehearsal", values, of.now.revision),
   });
 
   function controls(at) {
@@ -65,13 +65,13 @@
     const part = Admin.part(at, () => at.of("GET", "room"), (said) => { take(said); return [about, move_box, pace]; });
 
     /** Whoever was faster has changed it: what they did is shown, and nothing of ours was done. */
-    async function change(method, path, body) {
+    async function change(method, path, body, seen) {
       try {
-        take(await at.of(method, path, body));
+        take(await at.of(method, path, body, { if_match: seen }));
         say(t("saved"));
         return true;
       } catch (error) {
-        if (error.code === "room.changed_meanwhile" || error.code === "room.illegal_move") at.of("GET", "room").then(take).catch(() => {});
+        if (error.status === 412 || error.code === "room.illegal_move") at.of("GET", "room").then(take).catch(() => {});
         throw error;
       }
     }
@@ -95,7 +95,7 @@
           const far = (name) => values[name] >= 1 && (values[name] < config[name] / 2 || values[name] > config[name] * 2);
           const step = (name) => ({ from: number(config[name]), to: number(values[name]) });
           const lines = [far("rate_per_min") && t("room.set_will", step("rate_per_min")), far("capacity") && t("room.set_will_capacity", step("capacity"))].filter(Boolean);
-          const send = () => change("PUT", "room", { revision: of.now.revision, config: values });
+          const send = () => change("PUT", "room", { config: values }, of.now.revision);
           // A digit too few or too many is told before thousands feel it.
           if (!lines.length) return send();
           return confirm({ title: t("room.set"), lines, act: t("room.set"), send });

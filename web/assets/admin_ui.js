@@ -7,7 +7,8 @@
   const WEEKDAYS = ko ? [..."일월화수목금토"] : ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-  const fill = (text, values) => Object.entries(values || {}).reduce((so_far, [name, value]) => so_far.replaceAll(`{${name}}`, value), text);
+  /** `{n}` is a value; `{n|slot|slots}` is the first word for one, and else the second. */
+  const fill = (text, values) => text.replace(/\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g, (whole, name, one, more) => (!values || !(name in values) ? whole : one === undefined ? values[name] : String(values[name]) === "1" ? one : more));
   /** The text under a key with its places filled; the key itself where there is none. */
   const t = (key, values) => fill(words[key] ?? key, values);
   /** The text of one of a family, such as a state; what has none is shown as it is. */

@@ -24,14 +24,14 @@
       if (text !== last) shown = draw(of, said);
       last = text;
     }
-    async function change(method, path, body) {
+    async function change(method, path, body, seen) {
       try {
-        take(await at.of(method, path, body));
+        take(await at.of(method, path, body, { if_match: seen }));
         say(t("saved"));
         return of.now;
       } catch (error) {
         // Whoever was faster: what they did is shown, and nothing of ours was done.
-        if (error.status === 409) at.of("GET", "room").then(take).catch(() => {});
+        if ([409, 412].includes(error.status)) at.of("GET", "room").then(take).catch(() => {});
         throw error;
       }
     }
@@ -77,7 +77,7 @@
         // What counts at once is told before thousands feel it.
         const lines = Object.entries(changed).map(([name, value]) => t("waiting.from_to", { what: t(`waiting.${name}`), from: told(name, seen.config[name]), to: told(name, value) }));
         if (in_use(of.now) && lines.length && !(await confirm({ title: t("waiting.set_title"), lines: [t("waiting.set_will"), ...lines], act: t("save"), danger: false, send: async () => true }))) return;
-        const now = await of.change("PUT", "room", { revision: seen.revision, config: changed });
+        const now = await of.change("PUT", "room", { config: changed }, seen.revision);
         Object.assign(seen, { config: now.config, revision: now.revision });
         Object.assign(first, Object.fromEntries(specs.map(({ name }) => [name, shown(name, now.config[name])])));
         set.tell(t("saved"));

@@ -118,8 +118,13 @@ pub struct IfMatch(pub String);
 impl IfMatch {
     /// Nothing has changed in between.
     pub fn expect(&self, state: impl ToString) -> Result<()> {
-        if self.0 == state.to_string() { Ok(()) } else { Err(Error::stale("request.changed_meanwhile")) }
+        if self.0 == state.to_string() { Ok(()) } else { Err(changed_meanwhile()) }
     }
+}
+
+/// Somebody else was faster.
+pub fn changed_meanwhile() -> Error {
+    Error::stale("request.changed_meanwhile")
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {

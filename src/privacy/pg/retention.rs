@@ -156,12 +156,14 @@ const ADDRESSES: Statement = Statement::new(
           order by at limit $2 for update skip locked)",
 );
 
-/// Whoever has got what we have of them needs no longer be known.
+/// Whoever has got what we have of them needs no longer be known, when the last day for it is over in Seoul. A copy that nobody has
+/// taken is no answer: it stays, overdue, until it is taken or withdrawn.
 const EXPORTS: Statement = Statement::new(
     "privacy.end_exports",
     "update privacy_requests set state = 'done', phone_digest = null, ended_at = admit_now()
       where id in (select id from privacy_requests
-                    where kind = 'export' and state = 'open' and asked_at < admit_now() - make_interval(days => $1::int)
+                    where kind = 'export' and state = 'open' and carried_at >= asked_at
+                      and (asked_at at time zone 'Asia/Seoul')::date + $1::int < (admit_now() at time zone 'Asia/Seoul')::date
                     order by asked_at limit $2 for update skip locked)",
 );
 

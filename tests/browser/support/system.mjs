@@ -159,8 +159,9 @@ export async function admin(method, path, body) {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(demo.accounts.super_admin),
   });
   const url = `${demo.base_url}/api/admin/${path}`, headers = { "Content-Type": "application/json", Authorization: `Bearer ${login.access_token}` };
-  // A change of what is there now.
-  const tag = method === "PUT" && (await fetch(url, { headers })).headers.get("etag");
+  // A change of what is there now; a room is moved as it is there itself.
+  const changes = method === "PUT" || path.endsWith("/phase");
+  const tag = changes && (await fetch(url.replace(/\/phase$/, ""), { headers })).headers.get("etag");
   const reply = await fetch(url, { method, headers: { ...headers, ...(tag ? { "If-Match": tag } : {}) }, body: JSON.stringify(body) });
   if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`);
   return reply.status === 204 ? null : reply.json();

@@ -120,8 +120,7 @@ impl By<'_> {
     }
 
     async fn put_room(&self, code: &str, seen: i64, config: Value) -> Answer {
-        let body = json!({ "revision": seen, "config": config });
-        self.call(Method::PUT, &format!("{EXHIBITIONS}/{code}/room"), None, Some(body)).await
+        self.put(&format!("{EXHIBITIONS}/{code}/room"), seen, json!({ "config": config })).await
     }
 
     async fn product(&self, code: &str, id: i32) -> Value {
