@@ -14,7 +14,8 @@ use fred::interfaces::{ClientLike, EventInterface, KeysInterface, LuaInterface};
 use fred::types::config::{
     Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
 };
-use fred::types::{ClusterHash, Expiration, InfoKind, Value};
+use fred::types::{ClusterHash, CustomCommand, Expiration, Value};
+use fred::util::redis_keyslot;
 
 use crate::error::{Error, Result};
 
@@ -170,9 +171,12 @@ impl Redis {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// Changes whenever the server restarts or another takes its place.
-    pub async fn run_id(&self) -> Result<String> {
-        let info: String = self.pool.next().info(Some(InfoKind::Server)).await?;
+    /// Of the server that has an exhibition's keys, which in a cluster is one of several: changes whenever it restarts or another
+    /// takes its place.
+    pub async fn run_id(&self, code: &str) -> Result<String> {
+        let slot = ClusterHash::Custom(redis_keyslot(self.key(code, "").as_bytes()));
+        let info: String =
+            self.pool.next().custom(CustomCommand::new_static("INFO", slot, false), vec!["server"]).await?;
         info.lines()
             .find_map(|line| line.strip_prefix("run_id:"))
             .map(|id| id.trim().to_owned())
@@ -184,7 +188,7 @@ impl Redis {
         let (seconds, micros): (i64, i64) = self
             .pool
             .next()
-            .custom(fred::types::CustomCommand::new_static("TIME", ClusterHash::Random, false), Vec::<Value>::new())
+            .custom(CustomCommand::new_static("TIME", ClusterHash::Random, false), Vec::<Value>::new())
             .await?;
         Ok(seconds * 1000 + micros / 1000)
     }

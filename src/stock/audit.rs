@@ -24,7 +24,8 @@ pub struct Audit {
 
 #[derive(Default)]
 struct State {
-    run_id: Option<String>,
+    /// Of the server that has an exhibition's keys.
+    run_ids: HashMap<i32, String>,
     /// Exhibition and stock -> (sign, rounds).
     drifting: HashMap<(i32, i32), (i64, u32)>,
 }
@@ -42,18 +43,9 @@ pub struct Report {
 /// their round.
 pub async fn tick(app: &App) -> Result<Report> {
     let mut report = Report::default();
-    let run_id = app.redis.run_id().await?;
-    let restarted = app.audit.knows_other_than(&run_id);
     let mut failed = None;
     for exhibition in app.catalogue.current().exhibitions() {
-        let outcome = if restarted {
-            // It may have come back older than it went: count anew rather than guess.
-            report.rebuilt += 1;
-            rebuild::rebuild(app, exhibition.id, &exhibition.code, "redis_restarted").await
-        } else {
-            audit_one(app, exhibition.id, &exhibition.code, &mut report).await
-        };
-        if let Err(error) = outcome {
+        if let Err(error) = audit_one(app, exhibition.id, &exhibition.code, &mut report).await {
             tracing::warn!(exhibition = exhibition.code, %error, "not audited");
             failed = Some(error);
         }
@@ -61,14 +53,20 @@ pub async fn tick(app: &App) -> Result<Report> {
     app.metrics.audit(report.difference, report.given_back);
     match failed {
         Some(error) => Err(error),
-        None => {
-            app.audit.remember(run_id);
-            Ok(report)
-        }
+        None => Ok(report),
     }
 }
 
 async fn audit_one(app: &App, exhibition_id: i32, code: &str, report: &mut Report) -> Result<()> {
+    let run_id = app.redis.run_id(code).await?;
+    if app.audit.knows_other_than(exhibition_id, &run_id) {
+        // It may have come back older than it went: count anew rather than guess.
+        rebuild::rebuild(app, exhibition_id, code, "redis_restarted").await?;
+        report.rebuilt += 1;
+        app.audit.remember(exhibition_id, run_id);
+        return Ok(());
+    }
+    app.audit.remember(exhibition_id, run_id);
     let Some(levels) = redis::levels(&app.redis, code, true).await? else {
         rebuild::rebuild(app, exhibition_id, code, "unready").await?;
         report.rebuilt += 1;
@@ -160,13 +158,13 @@ fn differences(levels: &Levels, unknown: &[&InFlight], truth: impl Iterator<Item
 }
 
 impl Audit {
-    fn knows_other_than(&self, run_id: &str) -> bool {
-        self.state.lock().is_ok_and(|state| state.run_id.as_deref().is_some_and(|known| known != run_id))
+    fn knows_other_than(&self, exhibition_id: i32, run_id: &str) -> bool {
+        self.state.lock().is_ok_and(|state| state.run_ids.get(&exhibition_id).is_some_and(|known| known != run_id))
     }
 
-    fn remember(&self, run_id: String) {
+    fn remember(&self, exhibition_id: i32, run_id: String) {
         if let Ok(mut state) = self.state.lock() {
-            state.run_id = Some(run_id);
+            state.run_ids.insert(exhibition_id, run_id);
         }
     }
 

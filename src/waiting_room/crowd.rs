@@ -180,9 +180,9 @@ impl Crowd {
             let reply =
                 redis::join(scene.keys, Lane::General, scene.row.epoch, scene.now_ms, seen_max, &accounts).await?;
             // Refused: they stand at the door and try again.
-            let Join::Joined(numbers) = reply else { break };
-            scene.app.metrics.joined(&scene.row.code, numbers.iter().filter(|(_, had)| !had).count());
-            for (number, _) in numbers {
+            let Join::Joined { numbers, refused: None } = reply else { break };
+            scene.app.metrics.joined(&scene.row.code, numbers.iter().flatten().filter(|(_, had)| !had).count());
+            for (number, _) in numbers.into_iter().flatten() {
                 let person = Person { index: self.joined, number, step: Step::Waiting };
                 scene.see(&person);
                 self.people.push(person);

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::model::{LANES, Lane, Phase};
 use super::proofs::{self, Proofs, Seen};
-use super::redis::{self, Account, JOIN_BATCH, Join, RoomKeys};
+use super::redis::{self, Account, JOIN_BATCH, Join, JoinRefusal, RoomKeys};
 use super::room::{Room, View};
 use super::status;
 use super::token::{self, QueueToken};
@@ -222,10 +222,10 @@ async fn serve(app: &App, room: &Room, lane: Lane, run: u32, epoch: u32) {
         }
         let accounts: Vec<Account> = batch.iter().map(|one| one.account).collect();
         let reply = numbers(app, room, keys, lane, epoch, &accounts).await;
-        let numbers = match reply {
-            Ok(Join::Joined(numbers)) => numbers,
-            Ok(refused) => {
-                let error = refusal(&refused, app.clock.now_ms());
+        let (numbers, refused) = match reply {
+            Ok(Join::Joined { numbers, refused }) => (numbers, refused),
+            Ok(other) => {
+                let error = not_now(format!("{other:?}")).retry_after(Duration::from_secs(1));
                 batch.into_iter().for_each(|one| drop(one.answer.send(Err(error.clone()))));
                 continue;
             }
@@ -239,14 +239,16 @@ async fn serve(app: &App, room: &Room, lane: Lane, run: u32, epoch: u32) {
                 continue;
             }
         };
-        let given = numbers.iter().filter(|(_, had)| !had).count();
+        let given = numbers.iter().flatten().filter(|(_, had)| !had).count();
         app.metrics.joined(&room.code, given);
         if !room.view().snap.rehearsal {
             app.pulse.count_many(room.exhibition_id, What::Joined, given);
         }
-        for (one, (number, _)) in batch.into_iter().zip(numbers) {
+        let error = refused.map(|why| refusal(why, app.clock.now_ms()));
+        for (one, number) in batch.into_iter().zip(numbers) {
+            let none = || error.clone().unwrap_or_else(|| Error::bug("a join without a number or a reason"));
             // A caller who has gone asks again and gets the same.
-            let _ = one.answer.send(Ok(number));
+            let _ = one.answer.send(number.map(|(number, _)| number).ok_or_else(none));
         }
     }
 }
@@ -274,15 +276,18 @@ async fn numbers(
     if app.redis.connections() == connections { Ok(reply) } else { unchecked() }
 }
 
-fn refusal(reply: &Join, now_ms: i64) -> Error {
-    match reply {
-        Join::Closed(Phase::Idle | Phase::Bypass | Phase::Ended) => Error::conflict("queue.not_needed"),
-        Join::Closed(_) => Error::conflict("queue.closed"),
-        Join::Later { reopen_ms } => {
+fn not_now(why: impl std::fmt::Display) -> Error {
+    Error::unavailable("queue.checking", why)
+}
+
+fn refusal(why: JoinRefusal, now_ms: i64) -> Error {
+    match why {
+        JoinRefusal::Closed(Phase::Idle | Phase::Bypass | Phase::Ended) => Error::conflict("queue.not_needed"),
+        JoinRefusal::Closed(_) => Error::conflict("queue.closed"),
+        JoinRefusal::Later { reopen_ms } => {
             let wait = Duration::from_millis((reopen_ms - now_ms).clamp(1_000, 60_000).unsigned_abs());
-            Error::unavailable("queue.checking", "numbers are being put back").retry_after(wait)
+            not_now("numbers are being put back").retry_after(wait)
         }
-        other => Error::unavailable("queue.checking", format!("{other:?}")).retry_after(Duration::from_secs(1)),
     }
 }
 

@@ -270,7 +270,7 @@ async fn look(
         }
         Lead::Leading(look) => look,
     };
-    let server = app.redis.run_id().await?;
+    let server = app.redis.run_id(&row.code).await?;
     let known = redis::server(keys).await?;
     if leading.server.as_ref().or(known.as_ref()) != Some(&server) {
         // Another Redis, or the same one after a restart: it may have lost what it acknowledged.
@@ -339,7 +339,7 @@ async fn fence(
     look: Option<&Look>,
     now_ms: i64,
 ) -> Result<()> {
-    let server = app.redis.run_id().await?;
+    let server = app.redis.run_id(&row.code).await?;
     let known = Gathered::seen_max(keys, now_ms).await?;
     let seq = look.map_or([0; LANES], |look| look.seq);
     let highest: [u32; LANES] = std::array::from_fn(|lane| row.floors[lane].max(seq[lane]).max(known.numbers[lane]));

@@ -201,6 +201,18 @@ async fn a_million_orders() {
         ))
         .await;
     app.refresh().await;
+    for (name, ask) in [
+        ("a day of 30 slots", json!({ "exhibition": "many-1", "visit_date": day })),
+        ("a day of 30 slots, paid", json!({ "exhibition": "many-1", "visit_date": day, "state": "paid" })),
+    ] {
+        let (mut times, mut rows) = (Vec::new(), 0);
+        for _ in 0..RUNS + FIRST {
+            let began = Instant::now();
+            rows += search(&ask).await.body["orders"].as_array().unwrap().len();
+            times.push(began.elapsed());
+        }
+        report(name, times, rows);
+    }
     let wants = |format: &str| json!({ "format": format });
     let of_a_day = json!({ "format": "csv", "visit_date": day });
     for (code, ask) in

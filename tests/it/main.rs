@@ -68,6 +68,7 @@ mod queue_pages;
 mod queue_proofs;
 mod queue_simulation;
 mod races;
+mod redis_cluster;
 mod refunds;
 mod rehearsal;
 mod rooms_admin;

@@ -132,7 +132,7 @@ async fn while_redis_is_away_polls_go_on_and_nobody_is_let_in() {
     assert_eq!(guests[4].status().await.expect(200).body["stale"], json!(true));
 
     proxy.mend();
-    app.until("Redis is heard of again", async || app.app().redis.run_id().await.is_ok()).await;
+    app.until("Redis is heard of again", async || app.app().redis.run_id("xyz").await.is_ok()).await;
     app.until("every connection is new", async || app.app().redis.connections() >= 4).await;
     // Until the leader has looked at this Redis nobody knows what it has lost.
     refused_for_now(Guest::new(&app, &adult).join().await, &["queue.checking"]);
@@ -169,7 +169,7 @@ async fn redis_restarted_with_all_it_had_begins_an_epoch_and_loses_nobody() {
     own.cli(&["save"]).await;
     own.kill().await;
     own.run().await;
-    app.until("Redis is heard of again", async || app.app().redis.run_id().await.is_ok()).await;
+    app.until("Redis is heard of again", async || app.app().redis.run_id("xyz").await.is_ok()).await;
     app.until("the leader has looked", async || {
         tick_anyway(&app, 1).await;
         row(&app, &adult).await.epoch == 2
@@ -226,7 +226,7 @@ async fn redis_restarted_without_its_last_writes_gives_no_number_twice() {
     assert_eq!(Guest::state(&guests[1].status().await), "your_turn");
     own.kill().await;
     own.run().await;
-    app.until("Redis is heard of again", async || app.app().redis.run_id().await.is_ok()).await;
+    app.until("Redis is heard of again", async || app.app().redis.run_id("xyz").await.is_ok()).await;
     app.until("the leader has looked", async || {
         tick_anyway(&app, 2).await;
         app.instances.iter().all(|i| i.app.rooms.of("xyz").unwrap().view().snap.epoch == 2)

@@ -9,7 +9,7 @@ use admit::stock::model::Line;
 use admit::stock::redis::{self as stock, Ask, Take};
 use admit::waiting_room::model::{Config, LANES, Lane, Phase, Sid};
 use admit::waiting_room::redis::{
-    self, Account, AdmitAsk, Claim, ClaimAsk, Join, Lead, LookAsk, PassEnd, RoomKeys, Told,
+    self, Account, AdmitAsk, Claim, ClaimAsk, Join, JoinRefusal, Lead, LookAsk, PassEnd, RoomKeys, Told,
 };
 use admit::waiting_room::token::Pass;
 use fred::types::Value;
@@ -158,27 +158,27 @@ impl Model {
         if seq < seen_max {
             return Join::Behind;
         }
-        let (later, reopen_ms) = (known.reopen_ms > now_ms, known.reopen_ms);
-        let numbers = &mut self.runs.entry(run).or_default().numbers;
-        let mut joined = Vec::new();
+        let refusal = match (phase.accepts_joins(), known.reopen_ms) {
+            (false, _) => Some(JoinRefusal::Closed(phase)),
+            (true, reopen_ms) => (reopen_ms > now_ms).then_some(JoinRefusal::Later { reopen_ms }),
+        };
+        let of = &mut self.runs.entry(run).or_default().numbers;
+        let mut numbers = Vec::new();
         for account in accounts {
             let place = (lane as usize, *account);
-            if let Some(number) = numbers.get(&place) {
-                joined.push((*number, true));
-                continue;
+            if let Some(number) = of.get(&place) {
+                numbers.push(Some((*number, true)));
+            } else if refusal.is_some() {
+                numbers.push(None);
+            } else {
+                let number = self.seq[lane as usize].unwrap() + 1;
+                self.seq[lane as usize] = Some(number);
+                of.insert(place, number);
+                numbers.push(Some((number, false)));
             }
-            if !phase.accepts_joins() {
-                return Join::Closed(phase);
-            }
-            if later {
-                return Join::Later { reopen_ms };
-            }
-            let number = self.seq[lane as usize].unwrap() + 1;
-            self.seq[lane as usize] = Some(number);
-            numbers.insert(place, number);
-            joined.push((number, false));
         }
-        Join::Joined(joined)
+        let refused = refusal.filter(|_| numbers.contains(&None));
+        Join::Joined { numbers, refused }
     }
 
     fn register(&mut self, run: u32, owners: &[(Lane, Account, u32)]) {
@@ -633,7 +633,6 @@ impl<'a> Trace<'a> {
         let keys = RoomKeys::new(redis, &code, run);
         let got = redis::join(keys, lane, epoch, self.now_ms, seen_max, &accounts).await.unwrap();
         assert_eq!(got, self.model.join(run, lane, epoch, self.now_ms, seen_max, &accounts));
-        // A refusal in the middle of a batch does not take back who came before it: the model says so, too.
         let all: Vec<(Account, u32)> = self.model.runs.get(&run).map_or_else(Vec::new, |of| {
             accounts.iter().filter_map(|a| Some((*a, *of.numbers.get(&(lane as usize, *a))?))).collect()
         });
@@ -646,12 +645,12 @@ impl<'a> Trace<'a> {
             }
         }
         self.saw(match got {
-            Join::Joined(_) => "joined",
-            Join::Closed(_) => "join closed",
+            Join::Joined { refused: None, .. } => "joined",
+            Join::Joined { refused: Some(JoinRefusal::Closed(_)), .. } => "join closed",
+            Join::Joined { refused: Some(JoinRefusal::Later { .. }), .. } => "join later",
             Join::OtherEpoch => "join other epoch",
             Join::OtherRun => "join other run",
             Join::Behind => "join behind",
-            Join::Later { .. } => "join later",
             Join::Unready => "join unready",
         });
     }
@@ -1075,8 +1074,9 @@ async fn rust_and_lua_mean_the_same_by_every_phase() {
         assert!(matches!(take(3, stock::Pass::Excused).await, Take::Taken { .. }), "{phase:?}");
 
         let join = redis::join(keys, Lane::General, 1, 1_000, 0, &[Account { epoch: 1, index: at }]).await.unwrap();
-        let joined = if phase.accepts_joins() { Join::Joined(vec![(6, false)]) } else { Join::Closed(phase) };
-        assert_eq!(join, joined, "{phase:?}");
+        let (number, refused) =
+            if phase.accepts_joins() { (Some((6, false)), None) } else { (None, Some(JoinRefusal::Closed(phase))) };
+        assert_eq!(join, Join::Joined { numbers: vec![number], refused }, "{phase:?}");
         let ask = ClaimAsk { lane: Lane::General, rank: 1, sid: [7; 16], in_time: true, window_ms: WINDOW_MS };
         let claim = redis::claim(keys, &ask, 1_000).await.unwrap();
         assert_eq!(matches!(claim, Claim::Admitted { .. }), phase.allows_claims(), "{phase:?}: {claim:?}");

@@ -138,7 +138,7 @@ async fn everybody_of_a_closed_cohort_can_prove_it() {
     assert_eq!((reply.status().as_u16(), &reply.headers()["cache-control"]), (200, &"no-store".parse().unwrap()));
     assert_eq!(reply.json::<Value>().await.unwrap(), proofs[0]);
     redis.mend();
-    sale.app.until("Redis is heard of again", async || sale.app.app().redis.run_id().await.is_ok()).await;
+    sale.app.until("Redis is heard of again", async || sale.app.app().redis.run_id("xyz").await.is_ok()).await;
 
     // The program, before the draw and after it.
     let dir = TempDir::new();

@@ -122,6 +122,23 @@ async fn an_export_of_a_day_holds_its_orders_and_the_log_says_which_day() {
     let filters: Value = app.db.one("select after -> 'filters' from admin_audit where action = 'order.export'").await;
     assert_eq!((&filters["visit_date"], &filters["slot_id"]), (&json!(first.date), &json!(first.slot_id)));
 
+    // Of a whole day slot by slot, as they come, the newest of each first.
+    for (given, hour) in [(&second, 9), (&first, 10)] {
+        app.db
+            .execute(&format!(
+                "update slots set visit_date = '{}', start_time = '{hour}:00', end_time = '{hour}:30' where id = {}",
+                first.date.as_ref().unwrap(),
+                given.slot_id.unwrap()
+            ))
+            .await;
+    }
+    app.given(dated("xyz")).await;
+    app.refresh().await;
+    let ask = json!({ "format": "csv", "visit_date": first.date });
+    let file = fetched(&app, &token, "xyz", &ask).await.text().await.unwrap();
+    let at: Vec<_> = [&there, &here[1], &here[0]].iter().map(|number| file.find(number.as_str())).collect();
+    assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{file}");
+
     let ask = json!({ "format": "csv", "slot_id": elsewhere.slot_id });
     let url = app.url("/api/admin/exhibitions/xyz/exports");
     let answer = Answer::of(app.http.post(url).bearer_auth(&token).json(&ask)).await.refused(422, "request.invalid");

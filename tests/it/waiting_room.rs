@@ -108,7 +108,7 @@ impl<'a> Guest<'a> {
     }
 }
 
-fn config() -> Config {
+pub fn config() -> Config {
     Config { capacity: 2, slack: 0, rate_per_min: 6_000, draw: false, ..Config::default() }
 }
 

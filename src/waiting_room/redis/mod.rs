@@ -169,17 +169,23 @@ pub async fn tell(keys: RoomKeys<'_>, told: &Told<'_>) -> Result<bool> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// Per device: its number, and whether it had it before.
-    Joined(Vec<(u32, bool)>),
-    Closed(Phase),
+    Joined {
+        /// Per device: its number, and whether it had it before. None: refused.
+        numbers: Vec<Option<(u32, bool)>>,
+        refused: Option<JoinRefusal>,
+    },
     OtherEpoch,
     OtherRun,
     /// Redis has lost numbers that were given out.
     Behind,
-    Later {
-        reopen_ms: i64,
-    },
     Unready,
+}
+
+/// Why newcomers get no number. Whoever has one keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRefusal {
+    Closed(Phase),
+    Later { reopen_ms: i64 },
 }
 
 pub async fn join(
@@ -199,19 +205,20 @@ pub async fn join(
         args.push(i64::from(account.index % SEGMENT).into());
     }
     let reply = keys.redis.run(&JOIN, names, args).await?;
+    let joined = |first: usize, refused: Option<JoinRefusal>| -> Result<Join> {
+        let of = |at: usize| -> Result<Option<(u32, bool)>> {
+            let number = number(&JOIN, &reply, first + 2 * at)?;
+            Ok(if number == 0 { None } else { Some((number, int_of(&JOIN, &reply, first + 1 + 2 * at)? == 1)) })
+        };
+        Ok(Join::Joined { numbers: (0..accounts.len()).map(of).collect::<Result<_>>()?, refused })
+    };
     Ok(match tag_of(&JOIN, &reply)?.as_str() {
-        "joined" => {
-            let mut joined = Vec::with_capacity(accounts.len());
-            for at in 0..accounts.len() {
-                joined.push((number(&JOIN, &reply, 1 + 2 * at)?, int_of(&JOIN, &reply, 2 + 2 * at)? == 1));
-            }
-            Join::Joined(joined)
-        }
-        "closed" => Join::Closed(phase_of(&reply)?),
+        "joined" => joined(1, None)?,
+        "closed" => joined(2, Some(JoinRefusal::Closed(phase_of(&reply)?)))?,
+        "later" => joined(2, Some(JoinRefusal::Later { reopen_ms: int_of(&JOIN, &reply, 1)? }))?,
         "other_epoch" => Join::OtherEpoch,
         "other_run" => Join::OtherRun,
         "behind" => Join::Behind,
-        "later" => Join::Later { reopen_ms: int_of(&JOIN, &reply, 1)? },
         "unready" => Join::Unready,
         other => return Err(unknown(&JOIN, other)),
     })

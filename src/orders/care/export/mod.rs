@@ -139,7 +139,7 @@ async fn ask(
     Ok(private((StatusCode::CREATED, axum::Json(ready)).into_response()))
 }
 
-/// The file of an export that was asked for. Its rows are newest first, and times those of Asia/Seoul.
+/// The file of an export that was asked for. Its rows are newest first, of a day of visit slot by slot; times are those of Asia/Seoul.
 #[utoipa::path(get, path = "/api/exports/{ticket}", tag = "admin", params(("ticket" = String, Path,)),
     responses((status = 200, body = String, content_type = "text/csv"),
         (status = 404, description = "export.unknown: fetched before, or too late"),

@@ -3,6 +3,8 @@
 pub mod meant;
 pub mod pg;
 
+use std::collections::VecDeque;
+
 use axum::Json as Reply;
 use axum::extract::State;
 use axum::response::Response;
@@ -77,6 +79,8 @@ pub struct Wanted {
     filter: Filter,
     meant: Option<Meant>,
     limit: i64,
+    /// Slots that come after those of the filter, and the id that each is read from.
+    later: (VecDeque<i32>, Uuid),
 }
 
 impl Asked {
@@ -145,7 +149,7 @@ impl Asked {
         let low = row_id_floor(from.saturating_sub(ID_SLACK).map_err(Error::bug)?);
         let ids = (low, before.flatten().map_or(high, |before| before.min(high)));
         let filter = Filter { exhibitions, state: state.flatten(), slots, from, until, ids };
-        Ok(Wanted { filter, meant, limit })
+        Ok(Wanted { filter, meant, limit, later: (VecDeque::new(), ids.1) })
     }
 }
 
@@ -166,14 +170,34 @@ impl Wanted {
         }
     }
 
-    /// Some number of them at a time, for whoever reads on to the end.
+    /// Some number of them at a time, for whoever reads on to the end. Several slots come one after the other: side by side each page
+    /// would read a page of every one of them.
     pub fn in_pages_of(mut self, limit: i64) -> Wanted {
         self.limit = limit;
+        if matches!(self.meant, None | Some(Meant::Days(..)))
+            && let Some(slots) = self.filter.slots.as_mut().filter(|slots| slots.len() > 1)
+        {
+            self.later.0 = slots.split_off(1).into();
+        }
         self
     }
 
     /// The next page, and whether there may be another.
     pub async fn page(&mut self, client: &impl GenericClient) -> Result<(Vec<OrderRow>, bool)> {
+        loop {
+            let (rows, more) = self.page_of_these(client).await?;
+            if more {
+                return Ok((rows, true));
+            }
+            let Some(slot) = self.later.0.pop_front() else { return Ok((rows, false)) };
+            (self.filter.slots, self.filter.ids.1) = (Some(vec![slot]), self.later.1);
+            if !rows.is_empty() {
+                return Ok((rows, true));
+            }
+        }
+    }
+
+    async fn page_of_these(&mut self, client: &impl GenericClient) -> Result<(Vec<OrderRow>, bool)> {
         let asked = self.limit + 1;
         let by = &self.filter;
         let mut ids = match &self.meant {
