@@ -38,6 +38,7 @@ const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 100;
 /// An id is made before its order is committed: by this much at most, and the clocks may differ.
 const ID_SLACK: SignedDuration = SignedDuration::from_secs(60);
+const CLOCKS: SignedDuration = SignedDuration::from_secs(1);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(search))
@@ -170,16 +171,18 @@ impl Wanted {
         }
     }
 
-    /// Some number of them at a time, for whoever reads on to the end. Several slots come one after the other: side by side each page
-    /// would read a page of every one of them.
-    pub fn in_pages_of(mut self, limit: i64) -> Wanted {
+    /// Some number of them at a time, for whoever reads on to the end of what there is now. Several slots come one after the other: side
+    /// by side each page would read a page of every one of them.
+    pub fn in_pages_of(mut self, limit: i64, now: Timestamp) -> Result<Wanted> {
         self.limit = limit;
+        // What is placed meanwhile would else be in a slot that comes later. The clocks may differ.
+        self.filter.until = self.filter.until.min(now.saturating_add(CLOCKS).map_err(Error::bug)?);
         if matches!(self.meant, None | Some(Meant::Days(..)))
             && let Some(slots) = self.filter.slots.as_mut().filter(|slots| slots.len() > 1)
         {
             self.later.0 = slots.split_off(1).into();
         }
-        self
+        Ok(self)
     }
 
     /// The next page, and whether there may be another.
