@@ -9,7 +9,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::app::App;
@@ -44,7 +45,9 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         let path = error.path().to_string();
         let inner = error.into_inner();
         match inner.classify() {
-            serde_json::error::Category::Data => {
+            // Of a number where one of some words belongs serde_json says that it is no JSON.
+            Category::Syntax if serde_json::from_str::<IgnoredAny>(text).is_ok() => Error::field(path, "malformed"),
+            Category::Data => {
                 let missing = inner.to_string();
                 let field = missing
                     .strip_prefix("missing field `")
@@ -299,9 +302,16 @@ mod tests {
     use super::*;
 
     #[derive(serde::Deserialize, Debug)]
+    #[expect(dead_code)]
     struct Ask {
-        #[expect(dead_code)]
         quantity: u32,
+        #[serde(default)]
+        days: Vec<Day>,
+    }
+
+    #[derive(serde::Deserialize, Debug)]
+    enum Day {
+        Monday,
     }
 
     #[test]
@@ -313,5 +323,9 @@ mod tests {
         assert_eq!(code(b"{}").fields[0], crate::error::FieldError { field: "quantity".into(), code: "required" });
         assert_eq!(code(b"{\"quantity\":1.5}").fields[0].code, "malformed");
         assert_eq!(code(b"{\"quantity\":-1}").fields[0].field, "quantity");
+        for day in ["1", "true", "null", "[]", "\"Sunday\""] {
+            let refused = code(format!("{{\"quantity\":1,\"days\":[\"Monday\",{day}]}}").as_bytes());
+            assert_eq!((refused.fields[0].field.as_str(), refused.fields[0].code), ("days[1]", "malformed"), "{day}");
+        }
     }
 }
