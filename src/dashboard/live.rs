@@ -369,7 +369,8 @@ fn workers(heard: &Heard, now_ms: i64) -> Vec<WorkerLive> {
     let last = |worker: &Worker| {
         heard.iter().filter_map(|(_, picture)| picture.workers.get(worker.name)).max_by_key(|round| round.at_ms)
     };
-    let busy = |worker: &Worker| heard.iter().filter_map(|(_, picture)| picture.busy.get(worker.name)).copied().max();
+    // The one that lasts longest.
+    let busy = |worker: &Worker| heard.iter().filter_map(|(_, picture)| picture.busy.get(worker.name)).copied().min();
     WORKERS.iter().map(|worker| worker_live(worker, last(worker), busy(worker), now_ms)).collect()
 }
 

@@ -171,6 +171,10 @@ impl Redis {
         self.connections.load(Ordering::Acquire)
     }
 
+    pub fn is_cluster(&self) -> bool {
+        self.pool.next().is_clustered()
+    }
+
     /// Of the server that has an exhibition's keys, which in a cluster is one of several: changes whenever it restarts or another
     /// takes its place.
     pub async fn run_id(&self, code: &str) -> Result<String> {

@@ -37,7 +37,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Everything that we have of whoever has asked for it, in the clear. Goes into the audit log.
 ///
-/// Possible for ten days after they asked.
+/// Possible until it was taken once, and for ten days after they asked in any case.
 #[utoipa::path(get, path = "/api/admin/privacy/requests/{request_id}/export", tag = "admin", security(("staff" = [])),
     params(("request_id" = Uuid, Path,)),
     responses((status = 200, body = String, content_type = "application/json"),

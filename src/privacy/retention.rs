@@ -30,7 +30,8 @@ const ROWS: i64 = 1_000;
 const BITES_MAX: usize = 20;
 /// An order's own time of ending may be a moment later than that of its event. [hours]
 const SLACK_HOURS: i32 = 1;
-/// Within which the law wants an answer to whoever asks what we have of them; then it is known no longer who asked. [days]
+/// Within which the law wants an answer to whoever asks what we have of them; once they have it, it is then known no longer who asked.
+/// [days]
 pub const EXPORT_DAYS: i32 = 10;
 
 type Counts = BTreeMap<&'static str, u64>;

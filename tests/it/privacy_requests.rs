@@ -343,6 +343,34 @@ async fn what_one_part_of_retention_cannot_do_keeps_nothing_else() {
     app.finish().await;
 }
 
+/// It is no answer until it was taken; a download that broke is tried again on the same day.
+#[tokio::test]
+async fn a_copy_that_is_taken_late_may_be_fetched_again_that_day() {
+    let app = TestApp::start().await;
+    let adult = app.given(places(50)).await;
+    let visitor = app.visitor(1);
+    visitor.held(&adult, 1).await;
+    let asked = Owner::of(&app).await.asked("export", json!({ "phone": visitor.phone })).await.expect(201);
+    let path = format!("privacy/requests/{}", asked.text("id"));
+    let look = async || {
+        app.tick("retention").await;
+        let owner = Owner::of(&app).await;
+        let one = owner.call(Method::GET, &path, json!({})).await.expect(200).body;
+        (one["state"].clone(), one["due_on"].is_string())
+    };
+    days(&app, 15).await;
+    assert_eq!(look().await, (json!("open"), true), "overdue");
+    for _ in 0..2 {
+        let owner = Owner::of(&app).await;
+        owner.call(Method::GET, &format!("{path}/export"), json!({})).await.expect(200);
+        assert_eq!(look().await, (json!("open"), false));
+    }
+    days(&app, 1).await;
+    assert_eq!(look().await, (json!("done"), false));
+    app.tick("expire").await;
+    app.finish().await;
+}
+
 /// Ten days from the day in Seoul on which it was asked; what waits for an answer comes first, whatever page it is on.
 #[tokio::test]
 async fn a_request_says_by_which_day_it_is_to_be_answered() {

@@ -110,7 +110,8 @@
     } };
   }
 
-  const silent = (one) => one.outcome === "silent";
+  // Busy is no trouble until it lasts: no round should take minutes.
+  const lasts = (one) => one.outcome === "busy" && one.took_ms >= LASTS_MS, silent = (one) => one.outcome === "silent" || lasts(one);
   /** Workers of which nothing is heard, by name; when nothing is heard of anybody, that is said and not of each. */
   function silence(board) {
     const names = board.heard_age_ms > SILENT_MS ? [] : board.workers.filter(silent).map((one) => word("worker", one.name));
@@ -120,8 +121,7 @@
 
   function system(board) {
     const fine = (good, text) => badge(text, good ? "open" : "bad");
-    // Busy is no trouble until it lasts: no round should take minutes.
-    const outcome = (one) => badge(word("live.outcome", one.outcome), one.outcome === "busy" && one.took_ms < LASTS_MS ? "soon" : ["idle", "worked"].includes(one.outcome) ? "open" : "bad");
+    const outcome = (one) => badge(word("live.outcome", one.outcome), ["idle", "worked"].includes(one.outcome) ? "open" : one.outcome === "busy" && !lasts(one) ? "soon" : "bad");
     return [
       table({ caption: t("live.providers"), head: [t("live.provider"), t("live.state")], rows: board.providers.map((one) => [word("provider", one.name), badge(word("live.breaker", one.state), { closed: "open", half_open: "soon", open: "bad" }[one.state])]) }),
       table({ caption: t("live.instances"), head: [t("live.instance"), t("live.heard"), { text: t("live.writer"), num: true }], rows: board.instances.map((one) => [one.name, fine(one.age_ms < 5000, age(one.age_ms)), number(one.writer_waiting)]) }),

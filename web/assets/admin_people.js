@@ -84,7 +84,7 @@
         send: async (values) => {
           const send = () => at.change("PUT", path(name), user.revision, belongs(values));
           const ends = values.disabled && !user.disabled;
-          if (!(await confirm({ title: ends ? t("people.disable_title", { name }) : t("people.change_title", { name }), lines: ends ? t("people.disable_will") : [t("people.change_will"), ...(user.email && rises(user.role, values.role) ? [t("people.rise_will")] : [])], act: ends ? t("people.disable_do") : t("save"), danger: ends, send: () => sent(send) }))) return;
+          if (!(await confirm({ title: ends ? t("people.disable_title", { name }) : t("people.change_title", { name }), lines: ends ? t("people.disable_will") : [t("people.change_will"), ...(user.email && rises(user.role, values.role) ? [t("people.rise_will")] : [])], act: ends ? t("people.disable_do") : t("save"), danger: ends, again: part.again, send: () => sent(send) }))) return;
           if (trouble) { const error = trouble; trouble = null; throw error; }
           done(t("saved"));
         },

@@ -61,6 +61,8 @@
   const order_row = (erases, one) => [h("a", { class: "number", href: `#/${one.exhibition_code}/orders/${encodeURIComponent(one.order_number)}` }, one.order_number), AdminOrders.state(one.state), moment(one.placed_at),
     ...(erases ? [h("span", null, fate(one))] : []), one.payment_until ? t("privacy.payment_until", { day: date(one.payment_until) }) : t("privacy.no_payment")];
 
+  const day_of = (instant) => local(instant).slice(0, 10);
+
   function one_of(at, id) {
     at.heading(t("privacy.title"));
     const about = h("div");
@@ -86,7 +88,7 @@
         facts([[t("privacy.kind"), word("privacy_kind", one.kind)], [t("privacy.state"), state(one)], [t("privacy.asked"), moment(one.asked_at)], one.due_on && [t("privacy.due"), due(one)], [t("privacy.by"), one.asked_by ?? "–"], [t("privacy.verified"), word("privacy_verified", one.verified_by)],
           one.carried_at && [t("privacy.carried"), moment(one.carried_at)], one.ended_at && [t("privacy.ended"), moment(one.ended_at)], erases && [t("privacy.erased"), number(one.orders_erased)]]),
         runs && h("p", { class: "acts" }, erases ? button(t(one.state === "waiting" ? "privacy.again" : "privacy.erase"), erase, { class: "small danger" }) : button(t("privacy.download"), download, { class: "small" }), button(t("privacy.withdraw"), withdraw)),
-        runs && !erases && !one.due_on && h("p", { class: "fine" }, t("privacy.download_days", { day: date(days_from(local(one.asked_at).slice(0, 10), 10)) })),
+        runs && !erases && !one.due_on && h("p", { class: "fine" }, t("privacy.download_days", { day: date([days_from(day_of(one.asked_at), 10), day_of(one.carried_at)].sort()[1]) })),
         panel(t(erases ? "privacy.what_now" : "privacy.what_given"), table({ caption: t(erases ? "privacy.what_now" : "privacy.what_given"), empty: t("privacy.nothing_left"), head, rows: one.orders.map((order) => order_row(erases, order)) }), one.more && h("p", { class: "fine" }, t("privacy.more"))),
       ];
     });

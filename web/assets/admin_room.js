@@ -61,8 +61,8 @@
   function controls(at) {
     let seen = "";
     const of = { now: null, change };
-    const about = h("div"), move_box = h("div"), pace = h("div");
-    const part = Admin.part(at, () => at.of("GET", "room"), (said) => { take(said); return [about, move_box, pace]; });
+    const about = h("div"), move_box = h("div"), missed = h("div"), pace = h("div");
+    const part = Admin.part(at, () => at.of("GET", "room"), (said) => { take(said); return [about, move_box, missed, pace]; });
 
     /** Whoever was faster has changed it: what they did is shown, and nothing of ours was done. */
     async function change(method, path, body, seen) {
@@ -95,7 +95,12 @@
           const far = (name) => values[name] >= 1 && (values[name] < config[name] / 2 || values[name] > config[name] * 2);
           const step = (name) => ({ from: number(config[name]), to: number(values[name]) });
           const lines = [far("rate_per_min") && t("room.set_will", step("rate_per_min")), far("capacity") && t("room.set_will_capacity", step("capacity"))].filter(Boolean);
-          const send = () => change("PUT", "room", { config: values }, of.now.revision);
+          missed.replaceChildren();
+          // The form is drawn anew with what somebody else has set: why it was stays beside it.
+          const send = () => change("PUT", "room", { config: values }, of.now.revision).catch((error) => {
+            if (error.status === 412) missed.replaceChildren(notice(error.detail));
+            throw error;
+          });
           // A digit too few or too many is told before thousands feel it.
           if (!lines.length) return send();
           return confirm({ title: t("room.set"), lines, act: t("room.set"), send });

@@ -45,7 +45,8 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         let path = error.path().to_string();
         let inner = error.into_inner();
         match inner.classify() {
-            // Of a number where one of some words belongs serde_json says that it is no JSON.
+            // Of a number where one of some words belongs serde_json says that it is no JSON; also of what no value of ours holds, such
+            // as 1e400.
             Category::Syntax if serde_json::from_str::<IgnoredAny>(text).is_ok() => Error::field(path, "malformed"),
             Category::Data => {
                 let missing = inner.to_string();

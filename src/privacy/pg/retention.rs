@@ -156,14 +156,16 @@ const ADDRESSES: Statement = Statement::new(
           order by at limit $2 for update skip locked)",
 );
 
-/// Whoever has got what we have of them needs no longer be known, when the last day for it is over in Seoul. A copy that nobody has
-/// taken is no answer: it stays, overdue, until it is taken or withdrawn.
+/// Whoever has got what we have of them needs no longer be known, when the last day for it is over in Seoul, and the day on which they
+/// got it: a download that broke is tried again. A copy that nobody has taken is no answer: it stays, overdue, until it is taken or
+/// withdrawn.
 const EXPORTS: Statement = Statement::new(
     "privacy.end_exports",
     "update privacy_requests set state = 'done', phone_digest = null, ended_at = admit_now()
       where id in (select id from privacy_requests
                     where kind = 'export' and state = 'open' and carried_at >= asked_at
-                      and (asked_at at time zone 'Asia/Seoul')::date + $1::int < (admit_now() at time zone 'Asia/Seoul')::date
+                      and greatest((asked_at at time zone 'Asia/Seoul')::date + $1::int, (carried_at at time zone 'Asia/Seoul')::date)
+                          < (admit_now() at time zone 'Asia/Seoul')::date
                     order by asked_at limit $2 for update skip locked)",
 );
 

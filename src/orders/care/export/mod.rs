@@ -70,7 +70,7 @@ impl ExportAsk {
         let code = app.catalogue.current().by_id(exhibition_id)?.code.clone();
         let ExportAsk { state, from, until, visit_date, slot_id, q, .. } = self.clone();
         let asked = Asked { exhibition: Some(code), state, from, until, visit_date, slot_id, q, ..Asked::default() };
-        asked.wanted(app, |id| id == exhibition_id)?.in_pages_of(PAGE, app.clock.now())
+        Ok(asked.wanted(app, |id| id == exhibition_id)?.in_pages_of(PAGE))
     }
 }
 

@@ -38,7 +38,6 @@ const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 100;
 /// An id is made before its order is committed: by this much at most, and the clocks may differ.
 const ID_SLACK: SignedDuration = SignedDuration::from_secs(60);
-const CLOCKS: SignedDuration = SignedDuration::from_secs(1);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(search))
@@ -80,8 +79,17 @@ pub struct Wanted {
     filter: Filter,
     meant: Option<Meant>,
     limit: i64,
-    /// Slots that come after those of the filter, and the id that each is read from.
-    later: (VecDeque<i32>, Uuid),
+    later: Later,
+}
+
+/// Slots that come after those of the filter.
+#[derive(Debug)]
+struct Later {
+    slots: VecDeque<i32>,
+    /// What each is read from.
+    high: Uuid,
+    /// What is placed from now on is left out already.
+    bounded: bool,
 }
 
 impl Asked {
@@ -150,7 +158,8 @@ impl Asked {
         let low = row_id_floor(from.saturating_sub(ID_SLACK).map_err(Error::bug)?);
         let ids = (low, before.flatten().map_or(high, |before| before.min(high)));
         let filter = Filter { exhibitions, state: state.flatten(), slots, from, until, ids };
-        Ok(Wanted { filter, meant, limit, later: (VecDeque::new(), ids.1) })
+        let later = Later { slots: VecDeque::new(), high: ids.1, bounded: false };
+        Ok(Wanted { filter, meant, limit, later })
     }
 }
 
@@ -173,27 +182,29 @@ impl Wanted {
 
     /// Some number of them at a time, for whoever reads on to the end of what there is now. Several slots come one after the other: side
     /// by side each page would read a page of every one of them.
-    pub fn in_pages_of(mut self, limit: i64, now: Timestamp) -> Result<Wanted> {
+    pub fn in_pages_of(mut self, limit: i64) -> Wanted {
         self.limit = limit;
-        // What is placed meanwhile would else be in a slot that comes later. The clocks may differ.
-        self.filter.until = self.filter.until.min(now.saturating_add(CLOCKS).map_err(Error::bug)?);
         if matches!(self.meant, None | Some(Meant::Days(..)))
             && let Some(slots) = self.filter.slots.as_mut().filter(|slots| slots.len() > 1)
         {
-            self.later.0 = slots.split_off(1).into();
+            self.later.slots = slots.split_off(1).into();
         }
-        Ok(self)
+        self
     }
 
     /// The next page, and whether there may be another.
     pub async fn page(&mut self, client: &impl GenericClient) -> Result<(Vec<OrderRow>, bool)> {
+        // What is placed meanwhile would else be in a slot that comes later.
+        if !self.later.slots.is_empty() && !std::mem::replace(&mut self.later.bounded, true) {
+            self.filter.until = self.filter.until.min(pg::just_after_now(client).await?);
+        }
         loop {
             let (rows, more) = self.page_of_these(client).await?;
             if more {
                 return Ok((rows, true));
             }
-            let Some(slot) = self.later.0.pop_front() else { return Ok((rows, false)) };
-            (self.filter.slots, self.filter.ids.1) = (Some(vec![slot]), self.later.1);
+            let Some(slot) = self.later.slots.pop_front() else { return Ok((rows, false)) };
+            (self.filter.slots, self.filter.ids.1) = (Some(vec![slot]), self.later.high);
             if !rows.is_empty() {
                 return Ok((rows, true));
             }

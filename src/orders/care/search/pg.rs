@@ -165,6 +165,10 @@ const ROWS: Statement = Statement::new(
       where o.id = any($1::uuid[]) order by o.id desc",
 );
 
+/// By the clock that orders are placed by.
+const JUST_AFTER_NOW: Statement =
+    Statement::new("care.just_after_now", "select admit_now() + interval '1 microsecond'");
+
 pub const STATEMENTS: &[&Statement] = &[
     &ALL,
     &PAID,
@@ -179,6 +183,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &NUMBERED,
     &KNOWN,
     &ROWS,
+    &JUST_AFTER_NOW,
 ];
 
 /// Which orders: all of it must hold.
@@ -207,6 +212,10 @@ fn newest_of(state: Option<OrderState>) -> &'static Statement {
         Some(OrderState::Expired) => &EXPIRED,
         Some(OrderState::Cancelled) => &CANCELLED,
     }
+}
+
+pub async fn just_after_now(client: &impl GenericClient) -> Result<Timestamp> {
+    Ok(JUST_AFTER_NOW.query_one(client, &[]).await?.get(0))
 }
 
 pub async fn newest(client: &impl GenericClient, by: &Filter, limit: i64) -> Result<Vec<Uuid>> {
