@@ -100,13 +100,17 @@ both("a copy", async (visitor) => {
   const [day, month] = [last.getUTCDate(), last.getUTCMonth()];
   await sql(`update privacy_requests set asked_at = '${asked.toISOString().slice(0, 10)}T15:30:00Z' where id = '${page.url().split("/").pop()}'`);
   await page.reload();
-  await page.locator("main .fine", { hasText: locale === "ko" ? `${month + 1}월 ${day}일` : `${day} ${last.toLocaleString("en", { month: "short", timeZone: "UTC" })}` }).first().waitFor();
+  const by = locale === "ko" ? `${month + 1}월 ${day}일` : `${day} ${last.toLocaleString("en", { month: "short", timeZone: "UTC" })}`;
+  // Owed until then; once it was taken, it can be had until then.
+  await page.locator("main .facts", { hasText: by }).waitFor();
+  assert.equal(await page.locator("main .fine", { hasText: by }).count(), 0);
   await visitor.inspect("control room, a copy");
   await press(page, "내려받기", "Download", locale).click();
   await visitor.inspect("control room, a copy confirmed");
   const [file] = await Promise.all([page.waitForEvent("download"), submit(page).click()]);
   const copy = JSON.parse(readFileSync(await file.path(), "utf8"));
   assert.equal(copy.orders[0].contact.name, "남궁하늘");
+  await page.locator("main .fine", { hasText: by }).waitFor();
   await press(page, "요청 철회", "Withdraw the request", locale).click();
   await submit(page).click();
   await page.locator("main .empty").waitFor();

@@ -56,6 +56,8 @@ async fn an_order_being_confirmed_does_not_expire() {
     // Toss had approved it: recovery finds out and settles.
     app.http.delete(format!("{}/_sim/faults", app.simulator.base_url())).send().await.unwrap();
     app.until("recovery settles it", async || {
+        // The call itself may have given up meanwhile, and asked for a look some seconds later.
+        app.advance(Duration::from_secs(2)).await;
         app.tick("recover").await;
         visitor.read(&order).await.body["status"] == "paid"
     })
