@@ -8,7 +8,7 @@
   const EARLY = 30000;
   const PATIENCE = 20000;
   /** How long a refresh that was left on its way is waited for. [ms] */
-  const LEFT_MS = 1500;
+  const LEFT_MS = 3000;
   let session = null, renewing = null, on_change = () => {};
   const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("admit-session") : null;
 

@@ -12,7 +12,7 @@ export const demo = JSON.parse(readFileSync(process.env.ADMIT_DEMO ?? new URL(".
 /** Each instance by itself, past nginx. */
 const instances = (process.env.ADMIT_SERVE_URLS ?? demo.base_url).split(" ");
 
-export async function until(what, check, seconds = 20, every_ms = 50) {
+export async function until(what, check, seconds = 40, every_ms = 50) {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {
     const found = await check();
