@@ -100,6 +100,7 @@ fn flight_key(redis: &Redis, code: &str) -> String {
 fn people_key(redis: &Redis, code: &str) -> String {
     redis.key(code, "people")
 }
+
 /// What a take touches, and its undoing.
 fn keys_of_a_take(redis: &Redis, code: &str) -> Vec<String> {
     vec![
